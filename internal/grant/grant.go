@@ -1,0 +1,287 @@
+// Package grant is the contract that goes down from the control plane to the
+// gateway: for one credential, which exposed topics exist, where they really
+// are, and what may be done with them. Its main types are Snapshot, the
+// immutable whole, and Grant, one credential's view. It knows nothing of
+// products, plans, prices, sockets or frames, and imports nothing of ours.
+package grant
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Method is a way to prove who one is.
+type Method string
+
+// The methods a plan may admit.
+const (
+	Plain Method = "plain" // SASL PLAIN
+	Scram Method = "scram" // SASL SCRAM-SHA-256 and -512
+	OAuth Method = "oauth" // SASL OAUTHBEARER
+	MTLS  Method = "mtls"  // a client certificate
+)
+
+// Verifier is what is stored in place of a secret. Its fields are those of
+// sasl.Verifier; this package knows nothing of how they come about.
+type Verifier struct {
+	Mechanism  string `json:"mechanism"`
+	Salt       []byte `json:"salt"`
+	Iterations int    `json:"iterations,omitempty"`
+	StoredKey  []byte `json:"storedKey"`
+	ServerKey  []byte `json:"serverKey,omitempty"`
+}
+
+// Credential is one way into one virtual cluster.
+type Credential struct {
+	// Name is the credential's name, the principal in logs.
+	Name   string `json:"name"`
+	Method Method `json:"method"`
+	// Identity is what the method proves: the client id of plain and scram;
+	// "issuer|subject" for oauth; "dns:…", "uri:…" or "email:…", one exact
+	// subject alternative name, for mtls.
+	Identity  string     `json:"identity"`
+	Verifiers []Verifier `json:"verifiers,omitempty"`
+	// NotAfter ends the credential; zero means no end.
+	NotAfter time.Time `json:"notAfter,omitzero"`
+	// Revoked is the message for a client that proves a revoked credential.
+	Revoked string `json:"revoked,omitempty"`
+	Grant   *Grant `json:"grant"`
+}
+
+// Usable returns "" for a credential that may log in at a moment, otherwise
+// the reason in words for the customer.
+func (c *Credential) Usable(now time.Time) string {
+	switch {
+	case c.Revoked != "":
+		return c.Revoked
+	case !c.NotAfter.IsZero() && !now.Before(c.NotAfter):
+		return "the credential expired at " + c.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// Namespace is the part of a virtual cluster in which an application creates
+// and deletes topics of its own. Zero counts mean that there is none.
+type Namespace struct {
+	Topics     int `json:"topics,omitempty"`
+	Partitions int `json:"partitions,omitempty"`
+}
+
+// Grant is what one credential may do: a view of the application's virtual
+// cluster. A Grant is immutable once its Snapshot is built, and safe for
+// concurrent use.
+type Grant struct {
+	Application string `json:"application"`
+	Environment string `json:"environment"`
+	// Cluster names the target cluster; clients never see it.
+	Cluster string `json:"cluster"`
+	// VirtualClusterID is the cluster id that clients see.
+	VirtualClusterID string `json:"virtualClusterId"`
+	// Prefix stands before the names of the application's own groups,
+	// transactional ids and topics on the target cluster: "t", twelve opaque
+	// characters, ".". It never holds a name that somebody chose.
+	Prefix string `json:"prefix"`
+	// IDKey turns the ids of the application's own topics into virtual ones.
+	IDKey     TopicID   `json:"idKey"`
+	Topics    []*Topic  `json:"topics,omitempty"`
+	Namespace Namespace `json:"namespace,omitzero"`
+	// Groups and TransactionalIDs that the application has adopted are used
+	// unprefixed.
+	Groups           []string `json:"adoptedGroups,omitempty"`
+	TransactionalIDs []string `json:"adoptedTransactionalIds,omitempty"`
+
+	byExposed map[string]*Topic
+	byBacking map[string]*Topic
+	byID      map[TopicID]*Topic
+	groups    map[string]bool
+	txnIDs    map[string]bool
+	idCipher  cipher.Block
+}
+
+// build prepares the lookups. It reports what would make them ambiguous.
+func (g *Grant) build() error {
+	if g.idCipher != nil { // shared with an earlier snapshot
+		return nil
+	}
+	if !strings.HasPrefix(g.Prefix, "t") || len(g.Prefix) != PrefixLength || !strings.HasSuffix(g.Prefix, ".") {
+		return fmt.Errorf("grant of application %q: prefix %q is not t, 12 characters and a dot", g.Application, g.Prefix)
+	}
+	g.byExposed = make(map[string]*Topic, len(g.Topics))
+	g.byBacking = make(map[string]*Topic, len(g.Topics))
+	g.byID = make(map[TopicID]*Topic, len(g.Topics))
+	for _, t := range g.Topics {
+		if g.byExposed[t.Exposed] != nil {
+			return fmt.Errorf("grant of application %q: topic %q twice", g.Application, t.Exposed)
+		}
+		if other := g.byBacking[t.Backing]; other != nil {
+			return fmt.Errorf("grant of application %q: topics %q and %q have one backing topic", g.Application, other.Exposed, t.Exposed)
+		}
+		if t.ID == (TopicID{}) || g.byID[t.ID] != nil {
+			return fmt.Errorf("grant of application %q: topic %q has no id of its own", g.Application, t.Exposed)
+		}
+		g.byExposed[t.Exposed], g.byBacking[t.Backing], g.byID[t.ID] = t, t, t
+	}
+	g.groups, g.txnIDs = set(g.Groups), set(g.TransactionalIDs)
+	block, err := aes.NewCipher(g.IDKey[:])
+	if err != nil {
+		return fmt.Errorf("grant of application %q: %w", g.Application, err)
+	}
+	g.idCipher = block
+	return nil
+}
+
+func set(names []string) map[string]bool {
+	if len(names) == 0 {
+		return nil
+	}
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+// PrefixLength is the length of Grant.Prefix in bytes.
+const PrefixLength = 14
+
+// MaxTopicName is the longest name Kafka gives a topic, in bytes.
+const MaxTopicName = 249
+
+// Topic returns the granted topic with an exposed name, or nil.
+func (g *Grant) Topic(exposed string) *Topic { return g.byExposed[exposed] }
+
+// TopicByID returns the granted topic with a virtual id, or nil.
+func (g *Grant) TopicByID(id TopicID) *Topic { return g.byID[id] }
+
+// TopicByBacking returns the granted topic with a backing name, or nil.
+func (g *Grant) TopicByBacking(backing string) *Topic { return g.byBacking[backing] }
+
+// HasNamespace reports whether the application owns topics of its own.
+func (g *Grant) HasNamespace() bool { return g.Namespace.Topics > 0 }
+
+// OwnTopic returns the name on the target cluster of a topic in the
+// application's namespace; false when there is no namespace, the name belongs
+// to a granted topic, or it is not a legal one.
+func (g *Grant) OwnTopic(exposed string) (backing string, ok bool) {
+	if !g.HasNamespace() || g.byExposed[exposed] != nil || !LegalTopicName(exposed) || len(exposed) > MaxTopicName-PrefixLength || Internal(exposed) {
+		return "", false
+	}
+	return g.Prefix + exposed, true
+}
+
+// OwnTopicExposed undoes OwnTopic.
+func (g *Grant) OwnTopicExposed(backing string) (exposed string, ok bool) {
+	rest, found := strings.CutPrefix(backing, g.Prefix)
+	if !found {
+		return "", false
+	}
+	if again, ok := g.OwnTopic(rest); !ok || again != backing {
+		return "", false
+	}
+	return rest, true
+}
+
+// VirtualID turns the id of one of the application's own topics into the one
+// clients see. It is a keyed permutation: nothing has to be remembered, and
+// nobody without the key can name another topic.
+func (g *Grant) VirtualID(physical TopicID) (virtual TopicID) {
+	g.idCipher.Encrypt(virtual[:], physical[:])
+	return virtual
+}
+
+// PhysicalID undoes VirtualID.
+func (g *Grant) PhysicalID(virtual TopicID) (physical TopicID) {
+	g.idCipher.Decrypt(physical[:], virtual[:])
+	return physical
+}
+
+// Group returns the name of a consumer group on the target cluster.
+func (g *Grant) Group(exposed string) string { return prefixed(g.Prefix, g.groups, exposed) }
+
+// GroupExposed returns the name that clients see of a group on the target
+// cluster; false for a group that is not the application's.
+func (g *Grant) GroupExposed(physical string) (string, bool) {
+	return unprefixed(g.Prefix, g.groups, physical)
+}
+
+// TransactionalID returns a transactional id as the target cluster knows it.
+func (g *Grant) TransactionalID(exposed string) string { return prefixed(g.Prefix, g.txnIDs, exposed) }
+
+// TransactionalIDExposed undoes TransactionalID; false for a foreign one.
+func (g *Grant) TransactionalIDExposed(physical string) (string, bool) {
+	return unprefixed(g.Prefix, g.txnIDs, physical)
+}
+
+func prefixed(prefix string, adopted map[string]bool, exposed string) string {
+	if adopted[exposed] {
+		return exposed
+	}
+	return prefix + exposed
+}
+
+func unprefixed(prefix string, adopted map[string]bool, physical string) (string, bool) {
+	if adopted[physical] {
+		return physical, true
+	}
+	exposed, ok := strings.CutPrefix(physical, prefix)
+	if !ok || adopted[exposed] { // an adopted name hides the prefixed one
+		return "", false
+	}
+	return exposed, true
+}
+
+// EmbeddedTopic maps a topic name that stands in the opaque bytes of a group
+// (subscriptions, assignments) to the target cluster. Every name maps, foreign
+// ones into the application's prefix, so that nothing that a client writes
+// there can meet another tenant's name.
+func (g *Grant) EmbeddedTopic(exposed string) string {
+	if t := g.byExposed[exposed]; t != nil {
+		return t.Backing
+	}
+	return g.Prefix + exposed
+}
+
+// EmbeddedTopicExposed undoes EmbeddedTopic; false for a name that no client of
+// the application wrote.
+func (g *Grant) EmbeddedTopicExposed(physical string) (string, bool) {
+	if t := g.byBacking[physical]; t != nil {
+		return t.Exposed, true
+	}
+	exposed, ok := strings.CutPrefix(physical, g.Prefix)
+	if !ok || g.byExposed[exposed] != nil {
+		return "", false
+	}
+	return exposed, true
+}
+
+// LegalTopicName reports whether Kafka would accept a topic name.
+func LegalTopicName(s string) bool {
+	if s == "" || s == "." || s == ".." || len(s) > MaxTopicName {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// Internal reports whether a name is one of Kafka's own topics.
+func Internal(topic string) bool { return strings.HasPrefix(topic, "__") }
+
+// NextChange returns the first moment after now at which a decision of the
+// grant may change by itself, or the zero time.
+func (g *Grant) NextChange(now time.Time) time.Time {
+	var next time.Time
+	for _, t := range g.Topics {
+		if at := t.NextChange(now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
+}

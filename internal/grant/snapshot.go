@@ -1,0 +1,226 @@
+package grant
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Number orders snapshots. A restored control plane raises Generation; N counts
+// changes within one.
+type Number struct {
+	Generation uint64 `json:"generation"`
+	N          uint64 `json:"n"`
+}
+
+// Compare returns -1, 0 or +1 as n is before, equal to or after o.
+func (n Number) Compare(o Number) int {
+	switch {
+	case n == o:
+		return 0
+	case n.Generation < o.Generation || n.Generation == o.Generation && n.N < o.N:
+		return -1
+	}
+	return 1
+}
+
+func (n Number) String() string { return fmt.Sprintf("%d.%d", n.Generation, n.N) }
+
+// Key is what a login looks up: a method and what it proved.
+type Key struct {
+	Method   Method
+	Identity string
+}
+
+// Key returns the key under which a snapshot holds the credential.
+func (c *Credential) Key() Key { return Key{c.Method, c.Identity} }
+
+// Snapshot is every credential of one environment with its grant, at one
+// number. It is immutable and safe for concurrent use; a change makes a new one
+// that shares what did not change.
+type Snapshot struct {
+	number      Number
+	environment string
+	shards      [shardCount]map[Key]*Credential
+	count       int
+}
+
+// Credentials are spread over shards, so that a delta copies one shard and not
+// the whole: one application's change costs what that application weighs.
+const shardCount = 1024
+
+var shardSeed = maphash.MakeSeed()
+
+func shardOf(k Key) int {
+	return int(maphash.Comparable(shardSeed, k) % shardCount)
+}
+
+// New builds a snapshot. It takes the credentials over; they must not be
+// changed afterwards. An error names the credential that is ambiguous.
+func New(environment string, number Number, credentials []*Credential) (*Snapshot, error) {
+	return (&Snapshot{environment: environment}).with(number, credentials, nil)
+}
+
+// Delta is the step from one number to the next.
+type Delta struct {
+	From   Number        `json:"from"`
+	To     Number        `json:"to"`
+	Put    []*Credential `json:"put,omitempty"`
+	Remove []Key         `json:"remove,omitempty"`
+}
+
+// Apply returns the snapshot after a delta; the old one stays as it is. A delta
+// that does not start at the snapshot's number is refused: its reader asks for
+// a full snapshot.
+func (s *Snapshot) Apply(d Delta) (*Snapshot, error) {
+	if d.From != s.number {
+		return nil, fmt.Errorf("delta starts at %v, the snapshot is at %v", d.From, s.number)
+	}
+	if d.To.Compare(d.From) <= 0 {
+		return nil, fmt.Errorf("delta from %v to %v does not go forward", d.From, d.To)
+	}
+	return s.with(d.To, d.Put, d.Remove)
+}
+
+// with returns a copy at a number, with credentials put and removed.
+func (s *Snapshot) with(number Number, put []*Credential, remove []Key) (*Snapshot, error) {
+	next := *s
+	next.number = number
+	own := map[int]bool{}
+	shard := func(k Key) map[Key]*Credential {
+		i := shardOf(k)
+		if !own[i] {
+			own[i] = true
+			next.shards[i] = maps.Clone(next.shards[i])
+			if next.shards[i] == nil {
+				next.shards[i] = map[Key]*Credential{}
+			}
+		}
+		return next.shards[i]
+	}
+	for _, k := range remove {
+		m := shard(k)
+		if m[k] == nil {
+			return nil, fmt.Errorf("remove %s credential %q: not in snapshot %v", k.Method, k.Identity, s.number)
+		}
+		delete(m, k)
+		next.count--
+	}
+	seen := make(map[Key]bool, len(put))
+	built := map[*Grant]bool{}
+	for _, c := range put {
+		k := c.Key()
+		if seen[k] {
+			return nil, fmt.Errorf("credential %q: another one has the same %s identity %q", c.Name, k.Method, k.Identity)
+		}
+		seen[k] = true
+		if c.Grant == nil {
+			return nil, fmt.Errorf("credential %q has no grant", c.Name)
+		}
+		if !built[c.Grant] {
+			if err := c.Grant.build(); err != nil {
+				return nil, err
+			}
+			built[c.Grant] = true
+		}
+		m := shard(k)
+		if m[k] == nil {
+			next.count++
+		}
+		m[k] = c
+	}
+	return &next, nil
+}
+
+// Number returns where the snapshot stands.
+func (s *Snapshot) Number() Number { return s.number }
+
+// Environment returns the environment the snapshot is of.
+func (s *Snapshot) Environment() string { return s.environment }
+
+// Len returns the count of credentials.
+func (s *Snapshot) Len() int { return s.count }
+
+// Lookup returns the credential of an identity, or nil.
+func (s *Snapshot) Lookup(method Method, identity string) *Credential {
+	k := Key{method, identity}
+	return s.shards[shardOf(k)][k]
+}
+
+// All yields every credential, in no order.
+func (s *Snapshot) All() iter.Seq[*Credential] {
+	return func(yield func(*Credential) bool) {
+		for i := range s.shards {
+			for _, c := range s.shards[i] {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// snapshotJSON is the snapshot on disk and on its way to gateways.
+type snapshotJSON struct {
+	Format      int           `json:"format"`
+	Number      Number        `json:"number"`
+	Environment string        `json:"environment"`
+	Credentials []*Credential `json:"credentials"`
+}
+
+// Format is the version of the snapshot's encoding.
+const Format = 1
+
+// MarshalJSON writes the snapshot, credentials in the order of their names.
+func (s *Snapshot) MarshalJSON() ([]byte, error) {
+	all := slices.SortedFunc(s.All(), func(a, b *Credential) int {
+		return strings.Compare(a.Name+"\x00"+a.Identity, b.Name+"\x00"+b.Identity)
+	})
+	return json.Marshal(snapshotJSON{Format, s.number, s.environment, all})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (s *Snapshot) UnmarshalJSON(data []byte) error {
+	var in snapshotJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	if in.Format != Format {
+		return fmt.Errorf("snapshot has format %d, this gateway reads %d", in.Format, Format)
+	}
+	built, err := New(in.Environment, in.Number, in.Credentials)
+	if err != nil {
+		return err
+	}
+	*s = *built
+	return nil
+}
+
+// Diff returns the delta that leads from s to next. Credentials that say the
+// same are left alone, so applying it keeps their identity: whoever compares
+// pointers sees what changed and nothing else.
+func (s *Snapshot) Diff(next *Snapshot) Delta {
+	d := Delta{From: s.number, To: next.number}
+	for c := range next.All() {
+		if old := s.Lookup(c.Method, c.Identity); old == nil || !same(old, c) {
+			d.Put = append(d.Put, c)
+		}
+	}
+	for c := range s.All() {
+		if next.Lookup(c.Method, c.Identity) == nil {
+			d.Remove = append(d.Remove, c.Key())
+		}
+	}
+	return d
+}
+
+func same(a, b *Credential) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
