@@ -99,14 +99,13 @@ func FuzzBearer(f *testing.F) {
 func FuzzToken(f *testing.F) {
 	p := newProvider(f, "https://idp")
 	v := p.validator(f, nil)
-	f.Add(p.sign(f, p.rsa, "RS256", "r1", p.claims(nil)) + "x")
+	f.Add(p.sign(f, p.stranger, "RS256", "r1", p.claims(nil)))
 	f.Add("eyJhbGciOiJub25lIn0.e30.")
-	good := p.sign(f, p.rsa, "RS256", "r1", p.claims(nil))
 	f.Fuzz(func(t *testing.T, token string) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		id, err := v.Validate(ctx, token)
-		if err == nil && token != good {
+		if err == nil {
 			t.Errorf("%q proved %+v", token, id)
 		}
 		if err != nil && (!errors.Is(err, ErrAuthentication) || id != Identity{}) {
