@@ -1,0 +1,287 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+)
+
+func framed(bodies ...[]byte) (out []byte) {
+	for _, b := range bodies {
+		out = append(binary.BigEndian.AppendUint32(out, uint32(len(b))), b...)
+	}
+	return out
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * 7 >> 3)
+	}
+	return b
+}
+
+var limit = Limit{"max_frame_bytes", 100 << 20}
+
+func TestFrameReader(t *testing.T) {
+	var bodies [][]byte
+	for _, n := range []int{1, 2, 4095, 4096, 4097, 8192, 100_000, 4<<20 - 1, 4 << 20, 4<<20 + 1, 9 << 20} {
+		bodies = append(bodies, pattern(n))
+	}
+	stream := framed(bodies...)
+	for name, src := range map[string]io.Reader{
+		"whole":         bytes.NewReader(stream),
+		"buffered":      bufio.NewReader(bytes.NewReader(stream)),
+		"halves":        iotest.HalfReader(bytes.NewReader(stream)),
+		"end with data": iotest.DataErrReader(bytes.NewReader(stream)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			budget := NewBudget(16 << 20)
+			r := NewFrameReader(src, FrameConfig{Buffers: new(Buffers), Budget: budget})
+			for _, want := range bodies {
+				f, err := r.Next(t.Context(), limit)
+				if err != nil || !bytes.Equal(f.Bytes(), want) {
+					t.Fatalf("frame of %d bytes: %v", len(want), err)
+				}
+				if held := budget.InUse(); held > int64(2*len(want)) || held < int64(len(want)-minBufferBytes) {
+					t.Errorf("%d bytes held for a frame of %d", held, len(want))
+				}
+				f.Release()
+				f.Release()
+				if f.Bytes() != nil || budget.InUse() != 0 {
+					t.Fatalf("%d bytes held after release", budget.InUse())
+				}
+			}
+			if _, err := r.Next(t.Context(), limit); err != io.EOF {
+				t.Errorf("at the end: got %v, want io.EOF", err)
+			}
+		})
+	}
+}
+
+func TestFrameReaderRefuses(t *testing.T) {
+	var tooLarge *FrameTooLargeError
+	for _, c := range []struct {
+		name, src string
+		want      error
+		text      string
+	}{
+		{"end within the length", "\x00\x00", io.ErrUnexpectedEOF, "frame length: unexpected EOF"},
+		{"end before the body", "\x00\x00\x00\x05", io.ErrUnexpectedEOF, "frame of 5 bytes after 0: unexpected EOF"},
+		{"end within the body", "\x00\x00\x00\x05abc", io.ErrUnexpectedEOF, "frame of 5 bytes after 3: unexpected EOF"},
+		{"empty", "\x00\x00\x00\x00", ErrFrameSize, "frame size is not positive: 0"},
+		{"negative", "\xff\xff\xff\xff", ErrFrameSize, "frame size is not positive: -1"},
+		{"HTTP", "GET / HTTP/1.1\r\n", nil, "frame of 1195725856 bytes exceeds max_frame_bytes=104857600"},
+	} {
+		budget := NewBudget(1 << 20)
+		_, err := NewFrameReader(bytes.NewReader([]byte(c.src)), FrameConfig{Budget: budget}).Next(t.Context(), limit)
+		if err == nil || err.Error() != c.text || c.want != nil && !errors.Is(err, c.want) || c.want == nil && !errors.As(err, &tooLarge) {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+		if budget.InUse() != 0 {
+			t.Errorf("%s: %d bytes held", c.name, budget.InUse())
+		}
+	}
+}
+
+func TestFrameReaderDoesNotAllocateWhatIsOnlyAnnounced(t *testing.T) {
+	src := append(binary.BigEndian.AppendUint32(nil, 100<<20), pattern(5000)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := NewFrameReader(bytes.NewReader(src), FrameConfig{}).Next(t.Context(), limit)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, io.ErrUnexpectedEOF) || n > 64<<10 {
+		t.Errorf("%v after allocating %d bytes", err, n)
+	}
+}
+
+func TestFrameReaderWaitsForBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := NewBudget(64 << 10)
+		if err := budget.Acquire(t.Context(), 60<<10); err != nil {
+			t.Fatal(err)
+		}
+		config := FrameConfig{Budget: budget, BudgetWait: 3 * time.Second}
+		start := time.Now()
+		_, err := NewFrameReader(bytes.NewReader(framed(pattern(50_000))), config).Next(t.Context(), limit)
+		if !errors.Is(err, ErrBudget) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second || budget.InUse() != 60<<10 {
+			t.Errorf("got %v after %v, %d in use", err, time.Since(start), budget.InUse())
+		}
+		time.AfterFunc(time.Second, func() { budget.Release(60 << 10) })
+		f, err := NewFrameReader(bytes.NewReader(framed(pattern(50_000))), config).Next(t.Context(), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Release()
+	})
+}
+
+func TestFrameReaderCutsSlowFrames(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		bytesPerSecond int
+		want           error
+		after          time.Duration
+	}{
+		{"nothing after the length", 0, ErrSlowFrame, 5 * time.Second},
+		{"a trickle", 512, ErrSlowFrame, 9 * time.Second}, // 4608 bytes by then, to come by 5 s + 4.5 s
+		{"slow but steady", 2048, nil, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer server.Close()
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					client.Write(binary.BigEndian.AppendUint32(nil, 100_000))
+					for sent := 0; sent < 100_000 && c.bytesPerSecond > 0; sent += c.bytesPerSecond {
+						if _, err := client.Write(make([]byte, min(c.bytesPerSecond, 100_000-sent))); err != nil {
+							return
+						}
+						time.Sleep(time.Second)
+					}
+				}()
+				var seen int
+				r := NewFrameReader(server, FrameConfig{
+					Pace: DefaultPace(), SetReadDeadline: server.SetReadDeadline,
+					OnProgress: func(read, size int) error { seen = read; return nil },
+				})
+				start := time.Now()
+				_, err := r.Next(t.Context(), limit)
+				if !errors.Is(err, c.want) || c.want != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(start); c.after > 0 && (took < c.after || took > c.after+2*time.Second) {
+					t.Errorf("cut after %v and %d bytes", took, seen)
+				}
+				server.Close()
+				<-done
+			})
+		})
+	}
+}
+
+func TestFrameReaderStopsWhenToldTo(t *testing.T) {
+	stop := errors.New("enough")
+	r := NewFrameReader(bytes.NewReader(framed([]byte("abc"))), FrameConfig{OnProgress: func(read, size int) error { return stop }})
+	if _, err := r.Next(t.Context(), limit); !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(10)
+		if err := b.Acquire(t.Context(), 11); !errors.Is(err, ErrBudget) {
+			t.Errorf("more than there is: got %v", err)
+		}
+		if !b.TryAcquire(8) || b.TryAcquire(3) {
+			t.Error("TryAcquire of 8, then 3, out of 10")
+		}
+		got := make(chan int64, 3)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			if err := b.Acquire(ctx, 9); !errors.Is(err, context.Canceled) {
+				t.Errorf("given up: got %v", err)
+			}
+			got <- 9
+		}()
+		synctest.Wait()
+		for _, n := range []int64{2, 3} {
+			go func() {
+				if err := b.Acquire(t.Context(), n); err != nil {
+					t.Error(err)
+				}
+				got <- n
+			}()
+			synctest.Wait()
+		}
+		if b.InUse() != 8 || b.TryAcquire(1) {
+			t.Error("somebody overtook who waits first")
+		}
+		cancel() // lets the next one in, who fits
+		synctest.Wait()
+		if b.InUse() != 10 {
+			t.Errorf("%d in use", b.InUse())
+		}
+		b.Release(8)
+		synctest.Wait()
+		if b.InUse() != 5 || <-got != 9 || <-got != 2 || <-got != 3 {
+			t.Error("out of order")
+		}
+		b.Release(5)
+	})
+	var none *Budget
+	if err := none.Acquire(t.Context(), 1<<40); err != nil || none.InUse() != 0 {
+		t.Error("a nil budget limits")
+	}
+	none.Release(1)
+}
+
+func FuzzFrameReader(f *testing.F) {
+	f.Add(framed([]byte("a"), pattern(5000)), 3)
+	f.Add([]byte("\x7f\xff\xff\xff"), 1)
+	f.Fuzz(func(t *testing.T, stream []byte, piece int) {
+		budget := NewBudget(1 << 20)
+		r := NewFrameReader(&pieces{stream, max(1, piece)}, FrameConfig{Budget: budget, Buffers: new(Buffers)})
+		rest := stream
+		for {
+			frame, err := r.Next(t.Context(), Limit{"max", 1 << 19})
+			if err != nil {
+				if err == io.EOF && len(rest) > 0 {
+					t.Fatalf("clean end before %x", rest)
+				}
+				break
+			}
+			n := len(frame.Bytes())
+			if !bytes.Equal(framed(frame.Bytes()), rest[:4+n]) {
+				t.Fatal("frame differs from the stream")
+			}
+			rest = rest[4+n:]
+			frame.Release()
+		}
+		if budget.InUse() != 0 {
+			t.Fatalf("%d bytes held", budget.InUse())
+		}
+	})
+}
+
+type pieces struct {
+	b []byte
+	n int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.b[:min(p.n, len(p.b))])
+	p.b = p.b[n:]
+	return n, nil
+}
+
+func BenchmarkFrameReader(b *testing.B) {
+	stream := framed(pattern(1000))
+	src := bytes.NewReader(nil)
+	r := NewFrameReader(src, FrameConfig{Buffers: new(Buffers), Budget: NewBudget(1 << 30)})
+	b.ReportAllocs()
+	for b.Loop() {
+		src.Reset(stream)
+		f, err := r.Next(context.Background(), limit)
+		if err != nil {
+			b.Fatal(err)
+		}
+		f.Release()
+	}
+}
