@@ -33,8 +33,6 @@ func newMessage(key int16, response bool) message {
 
 var tagsType = reflect.TypeFor[kmsg.Tags]()
 
-// fill sets every field below v at random. What a version lacks, kmsg leaves
-// out when it encodes.
 // newerTags names the tagged fields that kmsg writes in every flexible
 // version, with the first version that has them.
 var newerTags = map[string]int16{
@@ -53,6 +51,8 @@ var newerTags = map[string]int16{
 	"BrokerHeartbeatRequest.CordonedLogDirs":                2,
 }
 
+// fill sets every field below v at random. What a version lacks, kmsg leaves
+// out when it encodes, except for the newerTags.
 func fill(r *rand.Rand, v reflect.Value, version int16, unknownTags bool) {
 	switch v.Kind() {
 	case reflect.Struct:
