@@ -369,3 +369,7 @@ func TestAnyNodeSkipsDeadBootstrap(t *testing.T) {
 		t.Errorf("next time in the order %v", got)
 	}
 }
+
+func plainAuth(user, pass string) sasl.Mechanism {
+	return plain.Auth{User: user, Pass: pass}.AsMechanism()
+}
