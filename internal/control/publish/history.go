@@ -1,0 +1,243 @@
+package publish
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sluice/internal/grant"
+	"sluice/internal/resource"
+)
+
+// History remembers which topics applications have had, so that what disappears
+// from the documents ends quietly instead of failing running clients. It is
+// immutable for its readers; Compile returns a new one. It is kept as JSON.
+type History struct {
+	// apps are the entries of each application, by exposed name.
+	apps map[appKey]map[string]*Entry
+}
+
+type appKey struct{ environment, application string }
+
+// Entry is one exposed topic that an application has or had.
+type Entry struct {
+	Environment  string        `json:"environment"`
+	Application  string        `json:"application"`
+	Exposed      string        `json:"exposed"`
+	Backing      string        `json:"backing"`
+	Cluster      string        `json:"cluster"`
+	ID           grant.TopicID `json:"id"`
+	Subscription string        `json:"subscription"`
+	// Ends is when the topic was last due to end.
+	Ends time.Time `json:"ends,omitzero"`
+	// Lost is since when the topic is ended; zero while it is there.
+	Lost time.Time `json:"lost,omitzero"`
+	// Read, Write, Methods and Credentials are what was there, with the time it was
+	// lost: rights, methods that the plan admitted, and credentials that saw the topic.
+	Read        *Held                  `json:"read,omitempty"`
+	Write       *Held                  `json:"write,omitempty"`
+	Methods     map[grant.Method]*Held `json:"methods,omitempty"`
+	Credentials map[string]*Held       `json:"credentials,omitempty"`
+}
+
+// Held is something that an application has, or had until Lost.
+type Held struct {
+	Lost time.Time `json:"lost,omitzero"`
+}
+
+// lose notes a loss, once, and returns since when.
+func (h *Held) lose(now time.Time) time.Time {
+	if h.Lost.IsZero() {
+		h.Lost = now.UTC()
+	}
+	return h.Lost
+}
+
+func (h *Held) clone() *Held {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	return &c
+}
+
+type historyJSON struct {
+	Format  int      `json:"format"`
+	Entries []*Entry `json:"entries"`
+}
+
+const historyFormat = 1
+
+// MarshalJSON writes the history, in an order that does not change.
+func (h *History) MarshalJSON() ([]byte, error) {
+	all := []*Entry{}
+	for _, entries := range h.apps {
+		all = slices.AppendSeq(all, maps.Values(entries))
+	}
+	slices.SortFunc(all, func(a, b *Entry) int {
+		return cmp.Or(cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Application, b.Application), cmp.Compare(a.Exposed, b.Exposed))
+	})
+	return json.Marshal(historyJSON{historyFormat, all})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (h *History) UnmarshalJSON(data []byte) error {
+	var in historyJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return fmt.Errorf("read history: %w", err)
+	}
+	if in.Format != historyFormat {
+		return fmt.Errorf("history has format %d, this release reads %d", in.Format, historyFormat)
+	}
+	h.apps = map[appKey]map[string]*Entry{}
+	for _, e := range in.Entries {
+		if e == nil {
+			return fmt.Errorf("read history: empty entry")
+		}
+		h.put(e.clone())
+	}
+	return nil
+}
+
+// Len returns the count of topics remembered.
+func (h *History) Len() int {
+	n := 0
+	for _, entries := range h.apps {
+		n += len(entries)
+	}
+	return n
+}
+
+func (h *History) put(e *Entry) {
+	k := appKey{e.Environment, e.Application}
+	if h.apps[k] == nil {
+		h.apps[k] = map[string]*Entry{}
+	}
+	h.apps[k][e.Exposed] = e
+}
+
+func (h *History) forget(e *Entry) { delete(h.apps[appKey{e.Environment, e.Application}], e.Exposed) }
+
+func (e *Entry) clone() *Entry {
+	c := *e
+	c.Read, c.Write = e.Read.clone(), e.Write.clone()
+	c.Methods, c.Credentials = map[grant.Method]*Held{}, map[string]*Held{}
+	for m, held := range e.Methods {
+		c.Methods[m] = held.clone()
+	}
+	for name, held := range e.Credentials {
+		c.Credentials[name] = held.clone()
+	}
+	return &c
+}
+
+func (h *History) clone() *History {
+	next := &History{apps: map[appKey]map[string]*Entry{}}
+	if h == nil {
+		return next
+	}
+	for _, entries := range h.apps {
+		for _, e := range entries {
+			next.put(e.clone())
+		}
+	}
+	return next
+}
+
+func (h *History) find(environment, application, exposed string) *Entry {
+	return h.apps[appKey{environment, application}][exposed]
+}
+
+// of returns the entries of one application, by exposed name.
+func (h *History) of(environment, application string) []*Entry {
+	return slices.SortedFunc(maps.Values(h.apps[appKey{environment, application}]), func(a, b *Entry) int { return cmp.Compare(a.Exposed, b.Exposed) })
+}
+
+// latest returns the entry that was lost last, or nil.
+func (h *History) latest(environment, application string) *Entry {
+	var last *Entry
+	for _, e := range h.of(environment, application) {
+		if last == nil || e.Lost.IsZero() || !last.Lost.IsZero() && e.Lost.After(last.Lost) {
+			last = e
+		}
+	}
+	return last
+}
+
+// recall adds what a snapshot says that a history does not: for a history that
+// was lost, and for topics that opened by themselves since it was written.
+func (h *History) recall(s *grant.Snapshot, applications map[string]*resource.Application, now time.Time) {
+	if s == nil {
+		return
+	}
+	for c := range s.All() {
+		if applications[c.Grant.Application] == nil {
+			continue
+		}
+		for _, t := range c.Grant.Topics {
+			phase := t.At(now)
+			if phase.State == grant.Refused {
+				continue
+			}
+			e := h.find(c.Grant.Environment, c.Grant.Application, t.Exposed)
+			if e == nil {
+				e = &Entry{Environment: c.Grant.Environment, Application: c.Grant.Application, Exposed: t.Exposed, Methods: map[grant.Method]*Held{}, Credentials: map[string]*Held{},
+					Backing: t.Backing, Cluster: c.Grant.Cluster, ID: t.ID, Subscription: t.Subscription, Ends: endOf(t.Phases)}
+				if phase.State == grant.Ended {
+					e.Lost = phase.From
+				}
+				h.put(e)
+			}
+			recallRight(&e.Read, t.Read)
+			recallRight(&e.Write, t.Write)
+			if e.Methods[c.Method] == nil {
+				e.Methods[c.Method] = &Held{Lost: e.Lost}
+			}
+			if e.Credentials[c.Name] == nil {
+				e.Credentials[c.Name] = &Held{Lost: e.Lost}
+			}
+		}
+	}
+}
+
+func recallRight(held **Held, r grant.Right) {
+	if *held != nil {
+		return
+	}
+	switch r.Access {
+	case grant.Granted:
+		*held = &Held{}
+	case grant.Withdrawn:
+		*held = &Held{Lost: r.Until.Add(-Memory)}
+	}
+}
+
+// prune forgets deleted applications and what nobody asks for any more. An entry
+// of a topic that is still in the documents stays, since it dates its end.
+func (h *History) prune(environment string, applications map[string]*resource.Application, now time.Time) {
+	forgotten := func(held *Held) bool {
+		return held != nil && !held.Lost.IsZero() && !now.Before(held.Lost.Add(Memory))
+	}
+	for k, entries := range h.apps {
+		if k.environment != environment {
+			continue
+		}
+		if applications[k.application] == nil || len(entries) == 0 {
+			delete(h.apps, k)
+			continue
+		}
+		for _, e := range entries {
+			if forgotten(e.Read) {
+				e.Read = nil
+			}
+			if forgotten(e.Write) {
+				e.Write = nil
+			}
+			maps.DeleteFunc(e.Methods, func(_ grant.Method, held *Held) bool { return forgotten(held) })
+			maps.DeleteFunc(e.Credentials, func(_ string, held *Held) bool { return forgotten(held) })
+		}
+	}
+}

@@ -1,0 +1,198 @@
+// Package publish compiles resource documents into the snapshot that gateways
+// enforce. Its main function is Compile: it checks the documents as a whole,
+// derives the virtual cluster of each application, and remembers in a History
+// what applications had, so that what disappears ends quietly. It knows nothing
+// of files, sockets or frames, reads no clock and stores nothing.
+package publish
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"sluice/internal/grant"
+	"sluice/internal/resource"
+)
+
+// Memory is how long a topic or a right that an application had is answered
+// quietly after it is lost; then it is refused like a name that does not exist.
+const Memory = 30 * 24 * time.Hour
+
+// MinSecretLength is the least length of a secret, in bytes.
+const MinSecretLength = 16
+
+// Options are what Compile needs besides the documents.
+type Options struct {
+	// Environment is the one the snapshot is of. Documents of other environments
+	// are checked, their secrets are not resolved.
+	Environment string
+	// Generation of the snapshot's number.
+	Generation uint64
+	// Now is the time of the change.
+	Now time.Time
+	// Seed is secret, random, and kept for the life of the installation: topic ids,
+	// prefixes and virtual cluster ids derive from it. 32 bytes.
+	Seed []byte
+	// Secret resolves a reference; its error must not hold the secret.
+	Secret func(resource.SecretRef) (string, error)
+	// History is what the last Compile returned; nil at the very first.
+	History *History
+	// Previous is the snapshot that is being replaced; nil when there is none.
+	Previous *grant.Snapshot
+}
+
+// Result is what Compile makes.
+type Result struct {
+	// Snapshot is Options.Previous itself when nothing changed.
+	Snapshot *grant.Snapshot
+	// History is for the caller to keep before the snapshot is used.
+	History *History
+	// Clusters are the target clusters of the environment, by name.
+	Clusters []Cluster
+	// NextChange is when to compile again although no document changed: a phase
+	// begins or a credential expires. Zero means never.
+	NextChange time.Time
+}
+
+// Compile checks a set as a whole and makes the snapshot of one environment. It
+// returns every problem, warnings included; the result is nil when one of them
+// is more than a warning. Neither the set nor the options are changed. The same
+// set, history and previous snapshot give the same snapshot.
+func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
+	opts.Now = opts.Now.UTC().Round(0)
+	c := newCompiler(set, opts)
+	c.checkReferences()
+	views := map[string]*view{}
+	for _, environment := range c.environmentNames() {
+		for _, app := range set.Applications {
+			v := c.view(app, environment)
+			if environment == opts.Environment {
+				views[app.Name()] = v
+			}
+		}
+	}
+	clusters := c.clusters()
+	credentials := c.credentials(views)
+	if resource.Bad(c.problems) {
+		return nil, c.sorted()
+	}
+	snapshot, err := number(opts, credentials)
+	if err != nil {
+		c.add(resource.Problem{Message: err.Error(), Fix: "this is a mistake in Sluice: please report it"})
+		return nil, c.sorted()
+	}
+	c.history.prune(opts.Environment, c.applications, opts.Now)
+	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, NextChange: nextChange(snapshot, opts.Now)}, c.sorted()
+}
+
+// number gives the credentials the next number, or finds that nothing changed.
+func number(opts Options, credentials []*grant.Credential) (*grant.Snapshot, error) {
+	to := grant.Number{Generation: opts.Generation, N: 1}
+	previous := opts.Previous
+	if previous != nil && previous.Environment() != opts.Environment {
+		previous = nil
+	}
+	if previous != nil && previous.Number().Generation >= opts.Generation {
+		to = previous.Number()
+		to.N++
+	}
+	next, err := grant.New(opts.Environment, to, credentials)
+	if err != nil || previous == nil {
+		return next, err
+	}
+	delta := previous.Diff(next)
+	if len(delta.Put) == 0 && len(delta.Remove) == 0 && to.Generation == previous.Number().Generation {
+		return previous, nil
+	}
+	return previous.Apply(delta)
+}
+
+func nextChange(s *grant.Snapshot, now time.Time) time.Time {
+	var next time.Time
+	seen := map[*grant.Grant]bool{}
+	consider := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	for c := range s.All() {
+		consider(c.NotAfter)
+		if !seen[c.Grant] {
+			seen[c.Grant] = true
+			consider(c.Grant.NextChange(now))
+		}
+	}
+	return next
+}
+
+// compiler holds one run of Compile.
+type compiler struct {
+	set      *resource.Set
+	opts     Options
+	history  *History
+	problems []resource.Problem
+
+	environments  map[string]bool
+	apis          map[string]*resource.API
+	clusterDocs   map[string]*resource.Cluster
+	versions      map[string]*resource.Version
+	products      map[string]*resource.Product
+	applications  map[string]*resource.Application
+	subscriptions map[string]*resource.Subscription
+	// by virtual cluster, in the order of the documents
+	subscriptionsOf map[appKey][]*resource.Subscription
+	credentialsOf   map[appKey][]*resource.Credential
+	// prefixes says whose a prefix on target clusters is
+	prefixes map[string]appKey
+}
+
+func newCompiler(set *resource.Set, opts Options) *compiler {
+	c := &compiler{
+		set: set, opts: opts, history: opts.History.clone(),
+		environments: map[string]bool{},
+		apis:         index(set.APIs), clusterDocs: index(set.Clusters), versions: index(set.Versions), products: index(set.Products),
+		applications: index(set.Applications), subscriptions: index(set.Subscriptions),
+	}
+	c.history.recall(opts.Previous, c.applications, opts.Now)
+	for _, e := range set.Environments {
+		c.environments[e.Name()] = true
+	}
+	if len(set.Environments) == 0 {
+		for _, cluster := range set.Clusters {
+			c.environments[cluster.Metadata.Environment] = true
+		}
+	}
+	c.subscriptionsOf, c.credentialsOf, c.prefixes = map[appKey][]*resource.Subscription{}, map[appKey][]*resource.Credential{}, map[string]appKey{}
+	for _, d := range set.Subscriptions {
+		k := appKey{d.Metadata.Environment, d.Spec.Application}
+		c.subscriptionsOf[k] = append(c.subscriptionsOf[k], d)
+	}
+	for _, d := range set.Credentials {
+		k := appKey{d.Metadata.Environment, d.Spec.Application}
+		c.credentialsOf[k] = append(c.credentialsOf[k], d)
+	}
+	for environment := range c.environments {
+		for _, app := range set.Applications {
+			c.prefixes[c.prefix(environment, app.Name())] = appKey{environment, app.Name()}
+		}
+	}
+	return c
+}
+
+func index[S any](docs []*resource.Document[S]) map[string]*resource.Document[S] {
+	m := make(map[string]*resource.Document[S], len(docs))
+	for _, d := range docs {
+		m[d.Name()] = d
+	}
+	return m
+}
+
+func (c *compiler) add(p resource.Problem) { c.problems = append(c.problems, p) }
+
+// sorted returns the problems by file and line, each once.
+func (c *compiler) sorted() []resource.Problem {
+	slices.SortStableFunc(c.problems, func(a, b resource.Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return slices.Compact(c.problems)
+}

@@ -1,0 +1,408 @@
+package resource
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"sluice/internal/strictyaml"
+)
+
+// What one set may hold.
+const (
+	MaxFiles     = 20_000
+	MaxBytes     = 64 << 20
+	MaxDocuments = 50_000
+	MaxProblems  = 1000
+	maxDirDepth  = 32
+)
+
+// Read reads files and directories (all *.yaml and *.yml below them, in the order
+// of their names, hidden ones left out) and checks each document by itself. It
+// returns what it could read, with every problem, in the order of the paths
+// given, then of lines; a set with a problem that Bad reports is not to be used.
+func Read(paths ...string) (*Set, []Problem) {
+	r := newReader()
+	var files []string
+	for _, path := range paths {
+		files = append(files, r.list(path)...)
+	}
+	seen := map[string]bool{}
+	for _, file := range files {
+		if !seen[filepath.Clean(file)] {
+			seen[filepath.Clean(file)] = true
+			if data, ok := r.load(file, Problem{File: file}); ok {
+				r.parse(file, data)
+			}
+		}
+	}
+	return r.finish()
+}
+
+// ReadBytes is Read for one file that is already in memory; references in it are
+// relative to the file's name.
+func ReadBytes(file string, data []byte) (*Set, []Problem) {
+	r := newReader()
+	r.parse(file, data)
+	return r.finish()
+}
+
+type reader struct {
+	set      *Set
+	problems []Problem
+	files    map[string]bool // read or referred to
+	included map[string]bool // parts of a document, not documents themselves
+	strays   []Problem       // documents without a kind, unless included
+	names    map[string]Problem
+	bytes    int
+	count    int
+}
+
+func newReader() *reader {
+	return &reader{set: &Set{}, files: map[string]bool{}, included: map[string]bool{}, names: map[string]Problem{}}
+}
+
+func (r *reader) add(p Problem) {
+	if len(r.problems) < MaxProblems {
+		r.problems = append(r.problems, p)
+	}
+}
+
+func (r *reader) finish() (*Set, []Problem) {
+	for _, p := range r.strays {
+		if !r.included[filepath.Clean(p.File)] {
+			r.add(p)
+		}
+	}
+	for file := range r.files {
+		r.set.Files = append(r.set.Files, file)
+	}
+	slices.Sort(r.set.Files)
+	if len(r.problems) == MaxProblems {
+		r.problems = append(r.problems, Problem{Message: fmt.Sprintf("more than %d problems", MaxProblems), Fix: "repair the first ones"})
+	}
+	return r.set, r.problems
+}
+
+// list returns the YAML files at a path.
+func (r *reader) list(path string) []string {
+	files, err := walk(path)
+	if err != nil {
+		r.add(Problem{File: path, Message: reason(err), Fix: "check the path and its permissions"})
+	} else if len(files) == 0 {
+		r.add(Problem{File: path, Message: "holds no *.yaml or *.yml file", Fix: "check the path"})
+	}
+	return files
+}
+
+// walk lists the YAML files at a path. Links to files are followed, as mounted
+// configuration has them; links to directories below the path are not.
+func walk(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	var files []string
+	var visit func(dir string, depth int) error
+	visit = func(dir string, depth int) error {
+		if depth > maxDirDepth {
+			return fmt.Errorf("directory %s is deeper than %d levels", dir, maxDirDepth)
+		}
+		entries, err := os.ReadDir(dir) // sorted
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			name := filepath.Join(dir, e.Name())
+			switch ext := filepath.Ext(e.Name()); {
+			case strings.HasPrefix(e.Name(), "."):
+			case e.IsDir():
+				if err := visit(name, depth+1); err != nil {
+					return err
+				}
+			case ext == ".yaml" || ext == ".yml":
+				if len(files) == MaxFiles {
+					return fmt.Errorf("more than %d files", MaxFiles)
+				}
+				if info, err := os.Stat(name); err != nil {
+					return err
+				} else if info.Mode().IsRegular() {
+					files = append(files, name)
+				}
+			}
+		}
+		return nil
+	}
+	return files, visit(path, 0)
+}
+
+// load reads a file within the limits; failed is the problem to report with what
+// went wrong filled in.
+func (r *reader) load(file string, failed Problem) ([]byte, bool) {
+	r.files[file] = true
+	fail := func(message, fix string) ([]byte, bool) {
+		failed.Message, failed.Fix = message, fix
+		r.add(failed)
+		return nil, false
+	}
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for a writer
+		return fail(fmt.Sprintf("%s is not a file", file), "name a file")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fail(fmt.Sprintf("read %s: %s", file, reason(err)), "check the path and its permissions")
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, strictyaml.MaxFileBytes+1))
+	if err != nil {
+		return fail(fmt.Sprintf("read %s: %s", file, reason(err)), "check the file")
+	}
+	if r.bytes += len(data); r.bytes > MaxBytes {
+		return fail(fmt.Sprintf("all files together have more than %d bytes", MaxBytes), "name fewer files")
+	}
+	return data, true
+}
+
+// Stamp returns a short text that changes when a YAML file at one of the paths
+// appears, goes or is written. Give it the paths that Read got and the Files of
+// the set that came out.
+func Stamp(paths ...string) string {
+	h := sha256.New()
+	for _, path := range paths {
+		files, err := walk(path)
+		fmt.Fprintf(h, "%q %t\n", path, err == nil)
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil {
+				fmt.Fprintf(h, "%q %d %d\n", file, info.Size(), info.ModTime().UnixNano())
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func reason(err error) string {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}
+
+func (r *reader) parse(file string, data []byte) {
+	docs, problems := strictyaml.Parse(data)
+	for _, p := range problems {
+		r.add(fromYAML(file, p))
+	}
+	for _, doc := range docs {
+		if r.count++; r.count > MaxDocuments {
+			r.add(Problem{File: file, Line: doc.Line, Column: 1, Message: fmt.Sprintf("more than %d documents", MaxDocuments), Fix: "name fewer files"})
+			return
+		}
+		r.document(Source{File: file, doc: doc})
+	}
+}
+
+func fromYAML(file string, p strictyaml.Problem) Problem {
+	return Problem{File: file, Line: p.Line, Column: p.Column, Path: p.Path, Message: p.Message, Fix: p.Fix, Warning: p.Warning}
+}
+
+// documents is the table of kinds.
+var documents = map[Kind]func(*reader, Source){
+	KindEnvironment: func(r *reader, s Source) {
+		decode(r, s, &r.set.Environments, false, func(checker, *Environment) {})
+	},
+	KindCluster: func(r *reader, s Source) {
+		decode(r, s, &r.set.Clusters, true, func(c checker, d *Cluster) { c.cluster(&d.Spec) })
+	},
+	KindAPI: func(r *reader, s Source) {
+		decode(r, s, &r.set.APIs, false, func(c checker, d *API) { c.oneOf("spec.visibility", d.Spec.Visibility, visibilities) })
+	},
+	KindVersion: func(r *reader, s Source) {
+		decode(r, s, &r.set.Versions, false, func(c checker, d *Version) {
+			if d.Spec.Lifecycle.State == "" {
+				d.Spec.Lifecycle.State = "draft"
+			}
+			c.version(d.Name(), &d.Spec)
+			r.contract(d)
+		})
+	},
+	KindProduct: func(r *reader, s Source) {
+		decode(r, s, &r.set.Products, false, func(c checker, d *Product) {
+			c.product(&d.Spec)
+			for _, plan := range d.Spec.Plans {
+				if plan.Price.File != "" {
+					r.include(filepath.Join(filepath.Dir(s.File), plan.Price.File))
+				}
+			}
+		})
+	},
+	KindApplication: func(r *reader, s Source) {
+		decode(r, s, &r.set.Applications, false, func(c checker, d *Application) { c.application(&d.Spec) })
+	},
+	KindSubscription: func(r *reader, s Source) {
+		decode(r, s, &r.set.Subscriptions, true, func(c checker, d *Subscription) {
+			if d.Spec.State == "" {
+				d.Spec.State = "active"
+			}
+			c.subscription(&d.Spec)
+		})
+	},
+	KindCredential: func(r *reader, s Source) {
+		decode(r, s, &r.set.Credentials, true, func(c checker, d *Credential) {
+			if d.Spec.State == "" {
+				d.Spec.State = "active"
+			}
+			c.credential(&d.Spec)
+			if d.Spec.ClientID == "" && (d.Spec.Type == "plain" || d.Spec.Type == "scram") {
+				d.Spec.ClientID = d.Name()
+			}
+		})
+	},
+}
+
+// kinds are the kinds in the order in which people write them.
+var kinds = []string{"Environment", "Cluster", "API", "Version", "Product", "Application", "Subscription", "Credential"}
+
+func (r *reader) document(s Source) {
+	kind, version := s.doc.Peek("kind"), s.doc.Peek("apiVersion")
+	at := func(path, message, fix string) Problem {
+		p := s.problem(path, message, fix)
+		p.Path = path
+		return p
+	}
+	if kind == "" && version == "" {
+		r.strays = append(r.strays, at("", "is not a document of "+APIVersion, "begin it with apiVersion: "+APIVersion+" and kind: …, or keep other files elsewhere"))
+		return
+	}
+	if version != APIVersion {
+		r.add(at("apiVersion", fmt.Sprintf("must be %s, not %q", APIVersion, clip(version)), "write apiVersion: "+APIVersion))
+	}
+	read, ok := documents[Kind(kind)]
+	if !ok {
+		fix := "write one of " + strings.Join(kinds, ", ")
+		if near := strictyaml.Nearest(kind, kinds); near != "" {
+			fix = "did you mean " + near + "?"
+		}
+		r.add(at("kind", fmt.Sprintf("%q is not a kind", clip(kind)), fix))
+		return
+	}
+	read(r, s)
+}
+
+func decode[S any](r *reader, s Source, into *[]*Document[S], scoped bool, check func(checker, *Document[S])) {
+	d := &Document[S]{Source: s}
+	for _, p := range s.doc.Decode(d) {
+		out := fromYAML(s.File, p)
+		out.Kind, out.Name = d.Kind, d.Metadata.Name
+		r.add(out)
+	}
+	r.relative(reflect.ValueOf(&d.Spec).Elem(), filepath.Dir(s.File))
+	c := checker{
+		report: func(path, message, fix string) { r.add(d.Problem(path, message, fix)) },
+		warn:   func(path, message, fix string) { r.add(d.Warning(path, message, fix)) },
+	}
+	c.metadata(d.Metadata, scoped)
+	check(c, d)
+	if d.Name() != "" {
+		key := string(d.Kind) + "/" + d.Name()
+		if first, twice := r.names[key]; twice {
+			r.add(d.Problem("metadata.name", fmt.Sprintf("there is another %s %s, in %s:%d", d.Kind, d.Name(), first.File, first.Line), "rename or remove one"))
+			return
+		}
+		r.names[key] = d.Problem("metadata.name", "", "")
+	}
+	*into = append(*into, d)
+}
+
+// relative makes the files of secret references relative to the working
+// directory.
+func (r *reader) relative(v reflect.Value, dir string) {
+	if v.Type() == reflect.TypeFor[SecretRef]() {
+		ref := v.Addr().Interface().(*SecretRef)
+		if ref.File != "" {
+			if !filepath.IsAbs(ref.File) {
+				ref.File = filepath.Join(dir, ref.File)
+			}
+			r.files[ref.File] = true
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				r.relative(v.Field(i), dir)
+			}
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			r.relative(v.Elem(), dir)
+		}
+	}
+}
+
+func (r *reader) include(file string) { r.included[filepath.Clean(file)] = true }
+
+// contract reads the contract's file, if it is in one, and checks its channels.
+func (r *reader) contract(v *Version) {
+	c := &v.Spec.Contract
+	if c.File != "" && c.Channels != nil {
+		r.add(v.Problem("spec.contract", "is both here and in a file", "keep one"))
+	} else if c.File != "" {
+		file := c.File
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(v.Source.File), file)
+		}
+		r.include(file)
+		if !r.contractFile(v, file) {
+			return
+		}
+	}
+	if len(c.Channels) == 0 {
+		r.add(v.Problem("spec.contract", "has no channels", "write channels: {orderPlaced: {address: orders.placed, send: true}}"))
+	}
+	channels(c, func(channel, field, message, fix string) { r.add(ChannelProblem(v, channel, field, message, fix)) })
+}
+
+func (r *reader) contractFile(v *Version, file string) bool {
+	data, ok := r.load(file, v.Problem("spec.contract.file", "", ""))
+	if !ok {
+		return false
+	}
+	docs, problems := strictyaml.Parse(data)
+	for _, p := range problems {
+		r.add(fromYAML(file, p))
+	}
+	if len(problems) > 0 {
+		return false
+	}
+	if len(docs) != 1 {
+		r.add(v.Problem("spec.contract.file", fmt.Sprintf("%s holds %d documents", file, len(docs)), "write one contract into it"))
+		return false
+	}
+	if docs[0].Peek("asyncapi") != "" {
+		r.add(v.Problem("spec.contract.file", file+" is an AsyncAPI document, which this release does not read", "write channels: {orderPlaced: {address: orders.placed, send: true}}"))
+		return false
+	}
+	var in struct {
+		Channels map[string]Channel `yaml:"channels"`
+	}
+	problems = docs[0].Decode(&in)
+	for _, p := range problems {
+		r.add(fromYAML(file, p))
+	}
+	v.Spec.Contract.Channels = in.Channels
+	v.Spec.Contract.source = &Source{File: file, doc: docs[0]}
+	return len(problems) == 0
+}
