@@ -355,6 +355,7 @@ func BenchmarkIdleConn(b *testing.B) {
 		for _, conn := range conns {
 			conn.Close()
 		}
+		clear(conns)
 		conns = conns[:0]
 	}
 }

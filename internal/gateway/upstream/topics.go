@@ -15,7 +15,7 @@ const (
 	// absentFor is how long "there is no such topic" is believed.
 	absentFor = time.Second
 	// presentFor is how long a topic's id is believed; wanted topics are
-	// asked for again by then, others when somebody needs them.
+	// asked for again by then, others once somebody needs them.
 	presentFor = 5 * time.Minute
 	// topicsPerRequest bounds one lookup.
 	topicsPerRequest = 500
@@ -110,8 +110,8 @@ func (t *topicCache) join(name string) *lookup {
 
 // TopicID returns the id of a backing topic, from memory or by asking; ok is
 // false when there is no such topic. Callers that ask for the same topic at
-// the same time share one question, and questions share requests. An id that
-// cannot be confirmed now is still returned. The id is zero where the cluster
+// the same time share one question, and questions share requests. An id not
+// confirmed for long is returned at once and confirmed meanwhile. The id is zero where the cluster
 // has no topic ids (before Kafka 2.8).
 func (c *Cluster) TopicID(ctx context.Context, backing string) (id [16]byte, ok bool, err error) {
 	if !validTopic(backing) {
@@ -127,10 +127,11 @@ func (c *Cluster) TopicID(ctx context.Context, backing string) (id [16]byte, ok 
 	t.mu.Lock()
 	l := t.join(backing)
 	t.mu.Unlock()
+	c.wakeUp()
+	if found && !known.absent {
+		return known.id, true, nil
+	}
 	if err := c.await(ctx, l); err != nil {
-		if found && !known.absent {
-			return known.id, true, nil
-		}
 		return id, false, fmt.Errorf("look up topic %q on target cluster %q: %w", backing, c.cfg.Name, err)
 	}
 	return l.id, l.ok, nil
@@ -156,17 +157,17 @@ func (c *Cluster) TopicName(ctx context.Context, id [16]byte) (backing string, o
 		t.byID[id] = l
 	}
 	t.mu.Unlock()
+	c.wakeUp()
+	if found && !known.absent {
+		return known.name, true, nil
+	}
 	if err := c.await(ctx, l); err != nil {
-		if found && !known.absent {
-			return known.name, true, nil
-		}
 		return "", false, fmt.Errorf("look up topic id %x on target cluster %q: %w", id, c.cfg.Name, err)
 	}
 	return l.name, l.ok, nil
 }
 
 func (c *Cluster) await(ctx context.Context, l *lookup) error {
-	c.wakeUp()
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	select {
