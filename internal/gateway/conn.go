@@ -1,0 +1,494 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/gateway/handler"
+	"sluice/internal/gateway/upstream"
+	"sluice/internal/grant"
+	"sluice/internal/kafka/wire"
+)
+
+// clientConn is one client's connection and the one broker connection behind
+// it. The client's requests are read by one goroutine, the broker's answers by
+// another; answers go out through the ring.
+type clientConn struct {
+	g          *Gateway
+	l          *listener
+	net        net.Conn // TLS once shaken hands
+	address    netip.Addr
+	port       int
+	serverName string
+	log        *slog.Logger
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
+
+	in     *bufio.Reader
+	frames *wire.FrameReader
+	ring   *ring
+
+	credential atomic.Pointer[grant.Credential] // nil before the login
+	login      login
+	state      *handler.Conn
+	cluster    *upstream.Cluster
+	muteUntil  atomic.Int64 // Unix nanoseconds
+	expiry     atomic.Pointer[time.Timer]
+
+	stopping atomic.Bool // no further request is read
+	upstream *upstream.Conn
+	up       sync.WaitGroup // the goroutine that reads the broker's answers
+
+	closeOnce sync.Once
+	cause     string // what ended the connection, for the metric
+}
+
+func newClientConn(l *listener, conn net.Conn, address netip.Addr, port int) *clientConn {
+	c := &clientConn{
+		g: l.g, l: l, net: conn, address: address, port: port,
+		log: l.g.log.With("client", address.String(), "listener", l.config.Name),
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.ring = newRing(l.g.config.Limits.MaxInFlight, c.writeAnswer)
+	return c
+}
+
+// errors that end a connection without a fault on anybody's side.
+var (
+	errClientGone = errors.New("the client closed the connection")
+	errFinished   = errors.New("finished")
+)
+
+// ended is an error with the side that caused it, a bounded label.
+type ended struct {
+	by  string
+	err error
+}
+
+func (e *ended) Error() string { return e.err.Error() }
+func (e *ended) Unwrap() error { return e.err }
+
+func endedBy(by string, format string, args ...any) error {
+	return &ended{by, fmt.Errorf(format, args...)}
+}
+
+// run serves the connection until it ends.
+func (c *clientConn) run() {
+	defer c.g.dismiss(c)
+	err := c.serve()
+	c.close(err)
+	c.up.Wait()
+	by := "client"
+	var e *ended
+	switch {
+	case errors.As(err, &e):
+		by = e.by
+		level := slog.LevelInfo
+		if c.credential.Load() == nil {
+			c.g.sometimes("ended "+e.by, "connection ended before its login", "client", c.address, "listener", c.l.config.Name, "reason", err)
+			break
+		}
+		c.log.Log(c.ctx, level, "connection ended", "by", by, "reason", err)
+	case errors.Is(err, errFinished):
+		by = "gateway"
+	}
+	c.g.metrics.closed.WithLabelValues(by).Inc()
+}
+
+// close ends both sides, once.
+func (c *clientConn) close(cause error) {
+	c.closeOnce.Do(func() {
+		c.cancel(cause)
+		c.ring.close()
+		if t := c.expiry.Load(); t != nil {
+			t.Stop()
+		}
+		c.net.Close()
+	})
+}
+
+// finish lets the connection answer what is in flight after a delay, and ends
+// it; by force once within has passed.
+func (c *clientConn) finish(after, within time.Duration) {
+	time.AfterFunc(after, func() {
+		c.stopping.Store(true)
+		c.net.SetReadDeadline(time.Unix(1, 0))
+		c.ring.release()
+	})
+	force := time.AfterFunc(within, func() { c.close(errFinished) })
+	context.AfterFunc(c.ctx, func() { force.Stop() })
+}
+
+func (c *clientConn) serve() error {
+	limits := c.g.config.Limits
+	c.net.SetDeadline(c.g.deps.Now().Add(limits.AuthDeadline))
+	if err := c.handshake(); err != nil {
+		return err
+	}
+	c.in = bufio.NewReaderSize(c.net, 4<<10)
+	c.frames = wire.NewFrameReader(c.in, wire.FrameConfig{
+		Buffers: c.g.buffers, Budget: c.g.budget, Pace: wire.DefaultPace(), SetReadDeadline: c.setReadDeadline,
+	})
+	if err := c.sniff(); err != nil {
+		return err
+	}
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	c.net.SetDeadline(time.Time{})
+	for {
+		if err := c.next(); err != nil {
+			if c.stopping.Load() {
+				c.ring.drained()
+				return errFinished
+			}
+			return err
+		}
+	}
+}
+
+// setReadDeadline is the frame reader's: a connection that is to stop keeps its
+// deadline in the past, and the login keeps its own.
+func (c *clientConn) setReadDeadline(t time.Time) error {
+	if c.credential.Load() == nil {
+		return nil // the deadline of the login holds for all of it
+	}
+	if c.stopping.Load() {
+		t = time.Unix(1, 0)
+	}
+	return c.net.SetReadDeadline(t)
+}
+
+// handshake does TLS where the listener wants it.
+func (c *clientConn) handshake() error {
+	if c.l.config.TLS == nil {
+		return nil
+	}
+	conn := tls.Server(c.net, c.l.config.TLS)
+	if err := conn.HandshakeContext(c.ctx); err != nil {
+		var notTLS tls.RecordHeaderError
+		if errors.As(err, &notTLS) {
+			return endedBy("client", "plaintext on the TLS listener %s: set the client's security.protocol to SASL_SSL or SSL", c.l.config.Address)
+		}
+		if errors.Is(err, io.EOF) {
+			return endedBy("client", "closed during the TLS handshake")
+		}
+		return endedBy("client", "TLS handshake: %w", err)
+	}
+	c.net = conn
+	c.serverName = conn.ConnectionState().ServerName
+	return nil
+}
+
+// tlsAlert tells a TLS client that there is no TLS here: a fatal alert,
+// protocol_version (RFC 8446 §6).
+var tlsAlert = []byte{21, 3, 1, 0, 2, 2, 70}
+
+// sniff waits for the first byte and recognises TLS on a plaintext listener.
+func (c *clientConn) sniff() error {
+	first, err := c.in.Peek(1)
+	if err != nil {
+		return c.readError(err)
+	}
+	if first[0] == 22 && c.l.config.TLS == nil { // a TLS handshake record
+		c.net.Write(tlsAlert)
+		return endedBy("client", "TLS on the plaintext listener %s: set the client's security.protocol to SASL_PLAINTEXT, or use a TLS listener", c.l.config.Address)
+	}
+	return nil
+}
+
+func (c *clientConn) readError(err error) error {
+	switch {
+	case c.stopping.Load():
+		return errFinished
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		if cause := context.Cause(c.ctx); cause != nil {
+			return cause
+		}
+		return errClientGone
+	case errors.Is(err, wire.ErrSlowFrame):
+		return endedBy("client", "%w", err)
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.credential.Load() == nil:
+		return endedBy("client", "no login within auth_deadline=%v", c.g.config.Limits.AuthDeadline)
+	case errors.Is(err, wire.ErrBudget):
+		return endedBy("gateway", "%w", err)
+	}
+	var refused *net.OpError
+	if errors.As(err, &refused) {
+		if cause := context.Cause(c.ctx); cause != nil {
+			return cause
+		}
+		return errClientGone
+	}
+	return endedBy("client", "%w", err)
+}
+
+// next reads and serves one request after the login.
+func (c *clientConn) next() error {
+	if err := c.await(); err != nil {
+		return err
+	}
+	frame, err := c.frames.Next(c.ctx, wire.Limit{Name: "max_frame_bytes", Bytes: c.g.config.Limits.MaxFrameBytes})
+	if err != nil {
+		return c.readError(err)
+	}
+	defer frame.Release()
+	c.g.metrics.received.Add(float64(len(frame.Bytes())))
+	header, body, err := wire.ParseRequestHeader(frame.Bytes())
+	if err != nil {
+		return endedBy("client", "%w", err)
+	}
+	api := handler.Lookup(header.APIKey)
+	if api == nil {
+		return endedBy("client", "Kafka API %d (%s) is not offered", header.APIKey, wire.APIName(header.APIKey))
+	}
+	c.g.metrics.requests.WithLabelValues(api.Name).Inc()
+	if wire.PreAuth(header.APIKey) {
+		return c.administer(header, body)
+	}
+	if c.login.expired(c.g.deps.Now()) {
+		return endedBy("client", "session expired without re-authentication (KIP-368)")
+	}
+	if header.APIVersion < api.Min || header.APIVersion > api.Max {
+		return endedBy("client", "%s version %d is not offered, only %d to %d", api.Name, header.APIVersion, api.Min, api.Max)
+	}
+	if !api.Coordination {
+		if err := c.sit(); err != nil {
+			return err
+		}
+	}
+	return c.handle(api, header, body)
+}
+
+// await waits for the first byte of the next request. A connection with
+// something in flight is not idle.
+func (c *clientConn) await() error {
+	for {
+		if c.stopping.Load() {
+			return errFinished
+		}
+		c.net.SetReadDeadline(time.Now().Add(c.g.config.Limits.IdleTimeout))
+		if c.stopping.Load() { // set in between: the deadline must not hide it
+			return errFinished
+		}
+		_, err := c.in.Peek(1)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || c.stopping.Load() {
+			return c.readError(err)
+		}
+		if c.ring.idle() {
+			return endedBy("gateway", "idle for idle_timeout=%v", c.g.config.Limits.IdleTimeout)
+		}
+	}
+}
+
+// sit keeps a muted connection waiting (KIP-219).
+func (c *clientConn) sit() error {
+	wait := time.Until(time.Unix(0, c.muteUntil.Load()))
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	case <-c.g.draining:
+		return nil
+	}
+}
+
+// requestOf makes an empty request of a key; nil for one that kmsg does not know.
+func requestOf(key, version int16) kmsg.Request {
+	r := kmsg.RequestForKey(key)
+	if r != nil {
+		r.SetVersion(version)
+	}
+	return r
+}
+
+func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []byte) error {
+	shape, err := wire.CheckRequest(header.APIKey, header.APIVersion, body, 0)
+	if err != nil {
+		return endedBy("client", "%w", err)
+	}
+	if shape.UnknownTags > 0 {
+		return endedBy("client", "%s request with tagged fields that version %d does not have", api.Name, header.APIVersion)
+	}
+	req := requestOf(header.APIKey, header.APIVersion)
+	if req == nil {
+		return endedBy("gateway", "no decoder for %s", api.Name)
+	}
+	if err := req.ReadFrom(body); err != nil {
+		return endedBy("client", "%s request: %w", api.Name, err)
+	}
+	x := &handler.Exchange{
+		Context: c.ctx, Version: header.APIVersion, Grant: c.credential.Load().Grant,
+		Now: c.g.deps.Now(), Conn: c.state,
+	}
+	patience := patienceFor(req)
+	action, err := api.Serve(x, req)
+	if err != nil {
+		return endedBy("upstream", "%s: %w", api.Name, err)
+	}
+	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name,
+		respond: action.Response, mute: action.Mute, patience: patience}
+	switch {
+	case action.Close != "":
+		return endedBy("client", "%s", action.Close)
+	case action.Upstream != nil:
+		p.upstream = !action.Silent
+		if action.Silent && action.Mute > 0 {
+			c.mute(action.Mute)
+		}
+		return c.forward(p, action.Upstream, header)
+	case action.Hold > 0:
+		return c.hold(p, action)
+	default:
+		return c.answer(p, action.Answer)
+	}
+}
+
+// hold keeps an answer back, as a broker with nothing to say does.
+func (c *clientConn) hold(p *pending, action handler.Action) error {
+	frame := c.encode(p, action.Answer)
+	ready := make(chan struct{})
+	p.hold = time.AfterFunc(action.Hold, func() {
+		<-ready
+		if err := c.ring.complete(p, frame); err != nil {
+			c.close(err)
+		}
+	})
+	pushed := c.ring.push(p)
+	close(ready)
+	if !pushed {
+		return c.ended()
+	}
+	if c.stopping.Load() {
+		c.ring.release()
+	}
+	return nil
+}
+
+// ended is why a closed connection ended.
+func (c *clientConn) ended() error {
+	if cause := context.Cause(c.ctx); cause != nil {
+		return cause
+	}
+	return errClientGone
+}
+
+// answer sends an answer made here.
+func (c *clientConn) answer(p *pending, r kmsg.Response) error {
+	return c.answerFrame(p, c.encode(p, r))
+}
+
+func (c *clientConn) answerFrame(p *pending, frame *[]byte) error {
+	if !c.ring.push(p) {
+		return c.ended()
+	}
+	return c.ring.complete(p, frame)
+}
+
+// encode makes the frame of an answer.
+func (c *clientConn) encode(p *pending, r kmsg.Response) *[]byte {
+	r.SetVersion(p.version)
+	return c.frameOf(p, 256, func(b []byte) []byte { return r.AppendTo(b) })
+}
+
+func (c *clientConn) frameOf(p *pending, size int, body func([]byte) []byte) *[]byte {
+	frame := c.g.buffers.Get(size)
+	b := append((*frame)[:0], 0, 0, 0, 0)
+	b = wire.AppendResponseHeader(b, p.key, p.version, p.correlationID)
+	b = body(b)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	*frame = b
+	return frame
+}
+
+// writeAnswer writes one complete answer to the client; the ring calls it in
+// the client's order.
+func (c *clientConn) writeAnswer(p *pending) error {
+	c.net.SetWriteDeadline(time.Now().Add(c.g.config.Limits.WriteTimeout))
+	n, err := c.net.Write(*p.frame)
+	c.g.metrics.sent.Add(float64(n))
+	c.g.buffers.Put(p.frame)
+	p.frame = nil
+	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return endedBy("client", "does not read: an answer waited for write_timeout=%v", c.g.config.Limits.WriteTimeout)
+		}
+		return errClientGone
+	}
+	if p.mute > 0 {
+		c.mute(p.mute)
+	}
+	if p.last {
+		return errFinished
+	}
+	return nil
+}
+
+// maxMute is the longest a connection is not read for one answer: beyond it,
+// clients with one connection for everything lose their group.
+const maxMute = time.Second
+
+func (c *clientConn) mute(d time.Duration) {
+	c.muteUntil.Store(time.Now().Add(min(d, maxMute)).UnixNano())
+}
+
+// regrant puts the connection under a new snapshot.
+func (c *clientConn) regrant(s *grant.Snapshot) {
+	old := c.credential.Load()
+	if old == nil {
+		return // its login will look it up
+	}
+	now := s.Lookup(old.Method, old.Identity)
+	if now == old {
+		return
+	}
+	if now == nil || now.Usable(c.g.deps.Now()) != "" {
+		c.log.Info("credential ended, closing its connection", "principal", old.Name)
+		c.finish(0, closeWithin)
+		return
+	}
+	if now.Grant.Cluster != old.Grant.Cluster || now.Grant.Prefix != old.Grant.Prefix {
+		c.finish(0, closeWithin) // another virtual cluster: the client starts over
+		return
+	}
+	c.credential.Store(now)
+	c.watchExpiry(now)
+	c.ring.release()
+}
+
+// closeWithin is how soon the connection of an ended credential is closed.
+const closeWithin = 900 * time.Millisecond
+
+// watchExpiry ends the connection with its credential.
+func (c *clientConn) watchExpiry(cred *grant.Credential) {
+	var next *time.Timer
+	if !cred.NotAfter.IsZero() {
+		next = time.AfterFunc(cred.NotAfter.Sub(c.g.deps.Now()), func() { c.finish(0, closeWithin) })
+	}
+	if old := c.expiry.Swap(next); old != nil {
+		old.Stop()
+	}
+}

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/gateway/handler"
+	"sluice/internal/gateway/upstream"
+	"sluice/internal/kafka/wire"
+)
+
+// How long the broker may take for an answer, beyond what the request itself
+// allows for.
+const (
+	answerSlack    = 30 * time.Second
+	answerPatience = 60 * time.Second
+	maxPatience    = 30 * time.Minute
+)
+
+// patienceFor is how long a request may wait for its answer: never less than
+// the client itself is ready to wait.
+func patienceFor(r kmsg.Request) time.Duration {
+	own := answerPatience
+	millis := func(ms int32) { own = max(own, time.Duration(ms)*time.Millisecond) }
+	switch r := r.(type) {
+	case *kmsg.FetchRequest:
+		millis(r.MaxWaitMillis)
+	case *kmsg.ProduceRequest:
+		millis(r.TimeoutMillis)
+	case *kmsg.JoinGroupRequest:
+		millis(max(r.RebalanceTimeoutMillis, r.SessionTimeoutMillis))
+	case *kmsg.CreateTopicsRequest:
+		millis(r.TimeoutMillis)
+	case *kmsg.DeleteTopicsRequest:
+		millis(r.TimeoutMillis)
+	}
+	return min(own, maxPatience) + answerSlack
+}
+
+// forward sends a request to the broker, dialling it first if need be.
+func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHeader) error {
+	up, err := c.broker()
+	if err != nil {
+		return err
+	}
+	version := req.GetVersion()
+	if offered, ok := up.Versions()[req.Key()]; !ok || version < offered.Min || version > offered.Max {
+		return endedBy("upstream", "broker %d does not take %s version %d", up.NodeID(), p.name, version)
+	}
+	frame := c.g.buffers.Get(512)
+	defer c.g.buffers.Put(frame)
+	b := append((*frame)[:0], 0, 0, 0, 0)
+	b = wire.AppendRequestHeader(b, wire.RequestHeader{
+		APIKey: req.Key(), APIVersion: version, CorrelationID: header.CorrelationID,
+		ClientID: handler.ClientID(c.credential.Load().Grant, header.ClientID), HasClientID: true,
+	})
+	b = req.AppendTo(b)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	*frame = b
+
+	p.sent = version
+	if p.upstream {
+		p.sentAt = time.Now()
+		first := c.ring.awaited() == nil
+		if !c.ring.push(p) {
+			return c.ended()
+		}
+		if first {
+			up.SetReadDeadline(p.sentAt.Add(p.patience))
+		}
+	}
+	up.SetWriteDeadline(time.Now().Add(c.g.config.Limits.WriteTimeout))
+	if _, err := up.NetConn().Write(b); err != nil {
+		return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
+	}
+	return nil
+}
+
+// broker returns the connection to the broker that this connection is for. A
+// broker connection whose own login runs out is replaced while nothing is in
+// flight.
+func (c *clientConn) broker() (*upstream.Conn, error) {
+	if c.upstream != nil {
+		if at := c.upstream.ReauthAt(); at.IsZero() || time.Now().Before(at) {
+			return c.upstream, nil
+		}
+		c.ring.drained()
+		old := c.upstream
+		c.upstream = nil
+		old.Close()
+		c.up.Wait()
+	}
+	node := c.l.addressing.node(c.port, c.serverName)
+	g := c.credential.Load().Grant
+	up, err := c.cluster.Dial(c.ctx, node, handler.ClientID(g, "gateway"))
+	if err != nil {
+		c.g.metrics.upstreamDials.WithLabelValues("failed").Inc()
+		return nil, endedBy("upstream", "open target cluster %q: %w", g.Cluster, err)
+	}
+	c.g.metrics.upstreamDials.WithLabelValues("ok").Inc()
+	c.upstream = up
+	c.up.Go(func() {
+		defer up.Close()
+		if err := c.pump(up); err != nil && !errors.Is(err, errRecycled) {
+			c.close(err)
+		}
+	})
+	return up, nil
+}
+
+var errRecycled = errors.New("broker connection replaced")
+
+// pump carries the broker's answers to the client.
+func (c *clientConn) pump(up *upstream.Conn) error {
+	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{Buffers: c.g.buffers, Budget: c.g.budget})
+	limit := wire.Limit{Name: "max_answer_bytes", Bytes: c.g.config.Limits.MaxAnswerBytes}
+	stop := context.AfterFunc(c.ctx, func() { up.Close() })
+	defer stop()
+	for {
+		frame, err := frames.Next(c.ctx, limit)
+		if err != nil {
+			return c.upstreamError(up, err)
+		}
+		err = c.pass(up, frame)
+		frame.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (c *clientConn) upstreamError(up *upstream.Conn, err error) error {
+	waiting := c.ring.awaited()
+	switch {
+	case c.ctx.Err() != nil:
+		return c.ended()
+	case errors.Is(err, net.ErrClosed):
+		return errRecycled
+	case errors.Is(err, os.ErrDeadlineExceeded) && waiting != nil:
+		return endedBy("upstream", "broker %d has not answered %s for %v", up.NodeID(), waiting.name, waiting.patience)
+	case errors.Is(err, io.EOF) && waiting == nil:
+		return endedBy("upstream", "broker %d closed the connection", up.NodeID())
+	}
+	return endedBy("upstream", "broker %d: %w", up.NodeID(), err)
+}
+
+// pass gives one answer of the broker to the request it belongs to.
+func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
+	p := c.ring.awaited()
+	if p == nil {
+		return endedBy("upstream", "broker %d sent an answer that nobody waits for", up.NodeID())
+	}
+	b := frame.Bytes()
+	correlationID, body, err := wire.ParseResponseHeader(p.key, p.sent, b)
+	if err != nil {
+		return endedBy("upstream", "broker %d: answer to %s: %w", up.NodeID(), p.name, err)
+	}
+	if correlationID != p.correlationID {
+		return endedBy("upstream", "broker %d answered request %d, %s is %d", up.NodeID(), correlationID, p.name, p.correlationID)
+	}
+	c.g.metrics.latency.WithLabelValues(p.name).Observe(time.Since(p.sentAt).Seconds())
+	version := p.sent
+	shape, err := wire.CheckResponse(p.key, version, body, 0)
+	if err != nil {
+		return endedBy("upstream", "broker %d: %w", up.NodeID(), err)
+	}
+	if shape.UnknownTags > 0 {
+		return endedBy("upstream", "broker %d: answer to %s has tagged fields that version %d does not have", up.NodeID(), p.name, version)
+	}
+	var out *[]byte
+	if p.respond == nil {
+		out = c.frameOf(p, len(b)+16, func(dst []byte) []byte { return append(dst, body...) })
+	} else {
+		req := requestOf(p.key, version)
+		resp := req.ResponseKind()
+		resp.SetVersion(version)
+		if err := resp.ReadFrom(body); err != nil {
+			return endedBy("upstream", "broker %d: answer to %s: %w", up.NodeID(), p.name, err)
+		}
+		resp, err := p.respond(resp)
+		if err != nil {
+			return endedBy("upstream", "answer to %s: %w", p.name, err)
+		}
+		resp.SetVersion(p.version)
+		out = c.frameOf(p, len(b)+256, resp.AppendTo)
+	}
+	err = c.ring.complete(p, out)
+	deadline := time.Time{}
+	if next := c.ring.awaited(); next != nil {
+		deadline = time.Now().Add(next.patience)
+	}
+	up.SetReadDeadline(deadline)
+	return err
+}

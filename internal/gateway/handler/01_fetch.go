@@ -1,0 +1,206 @@
+package handler
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/grant"
+)
+
+// Fetch, versions 4 to 18; by topic id from 13 on (KIP-516), fetch sessions
+// from 7 on (KIP-227). Topics are authorised and renamed. A withheld topic is
+// left out upstream and answered empty with the high watermark at the fetch
+// offset; a fetch with nothing left to ask is held for its own wait time, as
+// an idle broker would. A request that loses a partition goes upstream without
+// a session, and a session is honoured only on the connection that received it
+// (01_fetch_session.go). Fetching as a replica is refused.
+
+func fetch(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.FetchRequest)
+	if req.ReplicaID >= 0 && req.Version < 15 || req.ReplicaState.ID >= 0 && req.Version >= 15 {
+		return Action{Close: "fetch as a replica"}, nil
+	}
+	req.ReplicaID, req.ReplicaState.ID, req.ClusterID = -1, -1, nil
+	req.MaxBytes = clamp(req.MaxBytes, x.Conn.Limits.FetchMaxBytes)
+
+	f := fetching{x: x, req: req, byID: req.Version >= 13}
+	if req.SessionID != 0 || req.SessionEpoch > 0 {
+		return f.inSession()
+	}
+	return f.full()
+}
+
+// fetching is one Fetch request in work.
+type fetching struct {
+	x    *Exchange
+	req  *kmsg.FetchRequest
+	byID bool
+}
+
+func (f *fetching) full() (Action, error) {
+	x, req := f.x, f.req
+	var (
+		m       merger[kmsg.FetchResponseTopic]
+		forward []kmsg.FetchRequestTopic
+		partial bool
+		refused bool
+	)
+	for _, rt := range req.Topics {
+		t, err := x.resolve(f.byID, rt.Topic, rt.TopicID, grant.Read)
+		if err != nil {
+			return Action{}, err
+		}
+		if !t.allowed() {
+			partial = true
+			answer, isError := f.withheld(&t, rt)
+			refused = refused || isError
+			m.answer(t, answer)
+			continue
+		}
+		m.forward(t, f.byID)
+		forward = append(forward, f.rename(rt, &t))
+	}
+	wait := time.Duration(max(req.MaxWaitMillis, 0)) * time.Millisecond
+	if !m.any {
+		resp := kmsg.NewPtrFetchResponse()
+		resp.Version, resp.Topics = req.Version, m.merge(x, nil, nil, nil)
+		if refused || wait > maxHold {
+			wait = min(wait, maxHold)
+		}
+		return Action{Answer: resp, Hold: untilChange(x, wait)}, nil
+	}
+	req.Topics, req.ForgottenTopics = forward, nil
+	var wanted *fetchSession
+	if partial {
+		req.SessionID, req.SessionEpoch = 0, -1
+	} else if req.Version >= 7 && req.SessionEpoch == 0 {
+		wanted = newFetchSession(m.entries, forward)
+	}
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		resp := kr.(*kmsg.FetchResponse)
+		if resp.ErrorCode != 0 {
+			f.finish(resp, nil)
+			return resp, nil
+		}
+		topics := m.merge(x, resp.Topics, fetchedKey, func(t *kmsg.FetchResponseTopic, to *target) { f.expose(t, to) })
+		if resp.SessionID != 0 && (wanted == nil || !x.Conn.keepSession(resp.SessionID, wanted)) {
+			resp.SessionID = 0
+		}
+		f.finish(resp, topics)
+		return resp, nil
+	}}, nil
+}
+
+// maxHold bounds how long a fetch with nothing to ask upstream is held,
+// whatever wait the client names.
+const maxHold = 30 * time.Second
+
+// untilChange shortens a hold to the next moment at which the grant changes by
+// itself.
+func untilChange(x *Exchange, hold time.Duration) time.Duration {
+	if next := x.Grant.NextChange(x.Now); !next.IsZero() {
+		return min(hold, next.Sub(x.Now))
+	}
+	return hold
+}
+
+func fetchedKey(t *kmsg.FetchResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} }
+
+func (f *fetching) rename(rt kmsg.FetchRequestTopic, t *target) kmsg.FetchRequestTopic {
+	rt.Topic, rt.TopicID = t.backing, t.physical
+	for i := range rt.Partitions {
+		p := &rt.Partitions[i]
+		p.PartitionMaxBytes = clamp(p.PartitionMaxBytes, f.x.Conn.Limits.FetchPartitionMaxBytes)
+		p.ReplicaDirectoryID = [16]byte{}
+	}
+	return rt
+}
+
+// withheld answers a topic that is not asked upstream: the column "read" of
+// the design's §2.1.
+func (f *fetching) withheld(t *target, rt kmsg.FetchRequestTopic) (topic kmsg.FetchResponseTopic, isError bool) {
+	var code int16
+	id := f.x.reject
+	switch t.decision.Verdict {
+	case grant.Withhold:
+		id(t, grant.Read)
+	case grant.Unknown:
+		id(t, grant.Read)
+		code = kerr.TopicAuthorizationFailed.Code
+		if f.byID {
+			code = kerr.UnknownTopicID.Code
+		}
+	default:
+		id(t, grant.Read)
+		code = kerr.TopicAuthorizationFailed.Code
+	}
+	topic = kmsg.NewFetchResponseTopic()
+	topic.Topic, topic.TopicID = rt.Topic, rt.TopicID
+	for _, p := range rt.Partitions {
+		rp := emptyPartition(p.Partition, p.FetchOffset)
+		if code != 0 {
+			rp.ErrorCode, rp.HighWatermark, rp.LastStableOffset = code, -1, -1
+		}
+		topic.Partitions = append(topic.Partitions, rp)
+	}
+	return topic, code != 0
+}
+
+// emptyPartition has no error, no records (empty, not null: kafka-python), and
+// its high watermark at the fetch offset: kafka-go reconnects otherwise.
+func emptyPartition(partition int32, offset int64) kmsg.FetchResponseTopicPartition {
+	rp := kmsg.NewFetchResponseTopicPartition()
+	rp.Partition = partition
+	rp.HighWatermark, rp.LastStableOffset = offset, offset
+	rp.LogStartOffset, rp.PreferredReadReplica = -1, -1
+	rp.RecordBatches = []byte{}
+	return rp
+}
+
+// expose gives an answered topic the client's name or id, and empties it when
+// the right to read has gone since the request was sent.
+func (f *fetching) expose(t *kmsg.FetchResponseTopic, to *target) {
+	t.Topic, t.TopicID = nameOrID(f.byID, to)
+	if f.x.Conn.stillReadable(f.x, to.exposed) {
+		return
+	}
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		p.RecordBatches, p.AbortedTransactions = []byte{}, nil
+	}
+}
+
+// stillReadable reports whether a topic may be read now, under the grant of
+// now: a block or a revocation stops bytes that are already on their way.
+func (c *Conn) stillReadable(x *Exchange, exposed string) bool {
+	g := c.Current()
+	if g == x.Grant {
+		return true
+	}
+	if t := g.Topic(exposed); t != nil {
+		return t.Decide(grant.Read, x.Now).Verdict == grant.Allow
+	}
+	_, own := g.OwnTopic(exposed)
+	return own
+}
+
+func (f *fetching) finish(resp *kmsg.FetchResponse, topics []kmsg.FetchResponseTopic) {
+	resp.Version, resp.Topics = f.req.Version, topics
+	kept := resp.Brokers[:0]
+	for _, b := range resp.Brokers {
+		if host, port, ok := f.x.Conn.Addresses.Advertise(b.NodeID); ok {
+			b.Host, b.Port, b.Rack = host, port, nil
+			kept = append(kept, b)
+		}
+	}
+	resp.Brokers = kept
+}
+
+func clamp(asked, most int32) int32 {
+	if most <= 0 {
+		return asked
+	}
+	return min(asked, most)
+}

@@ -1,0 +1,158 @@
+package handler
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/grant"
+)
+
+// OffsetFetch, versions 1 to 10; several groups from 8 on (KIP-709), by topic
+// id from 10 on. Groups and topics are mapped; "all topics" is answered with
+// the application's own. It never fails for a topic that the application has
+// or had.
+
+func offsetFetch(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.OffsetFetchRequest)
+	if req.Version < 8 {
+		return offsetFetchOne(x, req)
+	}
+	byID := req.Version >= 10
+	mergers := make([]merger[kmsg.OffsetFetchResponseGroupTopic], len(req.Groups))
+	names := make([]string, len(req.Groups))
+	all := make([]bool, len(req.Groups))
+	for i := range req.Groups {
+		g := &req.Groups[i]
+		names[i], all[i] = g.Group, g.Topics == nil
+		g.Group = x.Grant.Group(g.Group)
+		if g.Topics == nil {
+			continue
+		}
+		forward := []kmsg.OffsetFetchRequestGroupTopic{} // empty, not null: null asks for all
+		for _, rt := range g.Topics {
+			t, err := x.resolve(byID, rt.Topic, rt.TopicID, grant.Describe)
+			if err != nil {
+				return Action{}, err
+			}
+			if t.allowed() {
+				mergers[i].forward(t, byID)
+				rt.Topic, rt.TopicID = t.backing, t.physical
+				forward = append(forward, rt)
+				continue
+			}
+			x.reject(&t, grant.Describe)
+			out := kmsg.NewOffsetFetchResponseGroupTopic()
+			out.Topic, out.TopicID = rt.Topic, rt.TopicID
+			for _, p := range rt.Partitions {
+				rp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+				rp.Partition, rp.ErrorCode, rp.Offset, rp.LeaderEpoch = p, refusedCode(byID), -1, -1
+				rp.Metadata = new(string)
+				out.Partitions = append(out.Partitions, rp)
+			}
+			mergers[i].answer(t, out)
+		}
+		g.Topics = forward
+	}
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		resp := kr.(*kmsg.OffsetFetchResponse)
+		answered := make(map[string]*kmsg.OffsetFetchResponseGroup, len(resp.Groups))
+		for i := range resp.Groups {
+			answered[resp.Groups[i].Group] = &resp.Groups[i]
+		}
+		out := make([]kmsg.OffsetFetchResponseGroup, 0, len(names))
+		for i, name := range names {
+			g := answered[req.Groups[i].Group]
+			if g == nil {
+				continue
+			}
+			ng := *g
+			ng.Group = name
+			switch {
+			case ng.ErrorCode != 0:
+				ng.Topics = nil
+			case all[i]:
+				kept := make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(g.Topics))
+				for _, t := range g.Topics {
+					if byID {
+						backing, ok, err := x.Conn.Cluster.TopicName(x.Context, t.TopicID)
+						if err != nil {
+							return nil, err
+						}
+						vid, mine := x.exposeID(backing, t.TopicID)
+						if !ok || !mine {
+							x.Conn.foreign(x, "topic id")
+							continue
+						}
+						t.TopicID = vid
+					} else {
+						exposed, ok := x.expose(t.Topic)
+						if !ok {
+							x.Conn.foreign(x, "topic")
+							continue
+						}
+						t.Topic = exposed
+					}
+					kept = append(kept, t)
+				}
+				ng.Topics = kept
+			default:
+				ng.Topics = mergers[i].merge(x, g.Topics,
+					func(t *kmsg.OffsetFetchResponseGroupTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
+					func(t *kmsg.OffsetFetchResponseGroupTopic, to *target) { t.Topic, t.TopicID = nameOrID(byID, to) })
+			}
+			out = append(out, ng)
+		}
+		resp.Version, resp.Groups = req.Version, out
+		return resp, nil
+	}}, nil
+}
+
+func offsetFetchOne(x *Exchange, req *kmsg.OffsetFetchRequest) (Action, error) {
+	req.Group = x.Grant.Group(req.Group)
+	all := req.Topics == nil
+	var m merger[kmsg.OffsetFetchResponseTopic]
+	forward := []kmsg.OffsetFetchRequestTopic{}
+	for _, rt := range req.Topics {
+		t := x.named(rt.Topic, grant.Describe)
+		if t.allowed() {
+			m.forward(t, false)
+			rt.Topic = t.backing
+			forward = append(forward, rt)
+			continue
+		}
+		x.reject(&t, grant.Describe)
+		out := kmsg.NewOffsetFetchResponseTopic()
+		out.Topic = rt.Topic
+		for _, p := range rt.Partitions {
+			rp := kmsg.NewOffsetFetchResponseTopicPartition()
+			rp.Partition, rp.ErrorCode, rp.Offset, rp.LeaderEpoch = p, refusedCode(false), -1, -1
+			rp.Metadata = new(string)
+			out.Partitions = append(out.Partitions, rp)
+		}
+		m.answer(t, out)
+	}
+	if !all {
+		req.Topics = forward
+	}
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		resp := kr.(*kmsg.OffsetFetchResponse)
+		resp.Version = req.Version
+		if all {
+			kept := resp.Topics[:0]
+			for _, t := range resp.Topics {
+				exposed, ok := x.expose(t.Topic)
+				if !ok {
+					x.Conn.foreign(x, "topic")
+					continue
+				}
+				t.Topic = exposed
+				kept = append(kept, t)
+			}
+			resp.Topics = kept
+			return resp, nil
+		}
+		resp.Topics = m.merge(x, resp.Topics,
+			func(t *kmsg.OffsetFetchResponseTopic) topicKey { return topicKey{name: t.Topic} },
+			func(t *kmsg.OffsetFetchResponseTopic, to *target) { t.Topic = to.exposed })
+		return resp, nil
+	}}, nil
+}

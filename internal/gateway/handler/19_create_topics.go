@@ -1,0 +1,286 @@
+package handler
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/grant"
+)
+
+// CreateTopics 2 to 7, DeleteTopics 1 to 6, CreatePartitions 0 to 3: only in
+// the application's own namespace, within its count of topics and partitions.
+// Replica assignments name brokers and are refused, configurations come from a
+// list.
+
+// topicConfigs are the configurations that an application may set on its own
+// topics: those that concern its data and not the cluster.
+var topicConfigs = map[string]bool{
+	"cleanup.policy": true, "compression.type": true, "delete.retention.ms": true, "max.compaction.lag.ms": true,
+	"max.message.bytes": true, "message.timestamp.type": true, "message.timestamp.before.max.ms": true,
+	"message.timestamp.after.max.ms": true, "message.timestamp.difference.max.ms": true, "min.cleanable.dirty.ratio": true,
+	"min.compaction.lag.ms": true, "min.insync.replicas": true, "retention.bytes": true, "retention.ms": true,
+	"segment.bytes": true, "segment.ms": true,
+}
+
+const defaultPartitions = -1
+
+func createTopics(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.CreateTopicsRequest)
+	room, err := newRoom(x)
+	if err != nil {
+		return Action{}, err
+	}
+	var m merger[kmsg.CreateTopicsResponseTopic]
+	var forward []kmsg.CreateTopicsRequestTopic
+	for _, rt := range req.Topics {
+		t := x.named(rt.Topic, grant.Write)
+		code, message := int16(0), (*string)(nil)
+		switch {
+		case t.topic != nil && t.decision.Verdict != grant.Unknown:
+			code, message = kerr.TopicAlreadyExists.Code, describe(kerr.TopicAlreadyExists)
+		case !grant.LegalTopicName(rt.Topic) || len(rt.Topic) > grant.MaxTopicName-grant.PrefixLength:
+			s := fmt.Sprintf("topic names have 1 to %d characters of a-z A-Z 0-9 . _ -", grant.MaxTopicName-grant.PrefixLength)
+			code, message = kerr.InvalidTopicException.Code, &s
+		case t.topic != nil || t.decision.Verdict != grant.Allow:
+			t.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "no namespace to create topics in"}
+			code, message = kerr.TopicAuthorizationFailed.Code, text(t.decision, x.reject(&t, grant.Write))
+		case len(rt.ReplicaAssignment) > 0:
+			s := "replica assignments are not accepted: give a partition count"
+			code, message = kerr.InvalidReplicaAssignment.Code, &s
+		default:
+			code, message = forbiddenConfig(rt.Configs)
+			if code == 0 {
+				code, message = room.take(x, &t, rt.NumPartitions, true)
+			}
+		}
+		if code != 0 {
+			out := kmsg.NewCreateTopicsResponseTopic()
+			out.Topic, out.ErrorCode, out.ErrorMessage = rt.Topic, code, message
+			out.NumPartitions, out.ReplicationFactor = -1, -1
+			m.answer(t, out)
+			continue
+		}
+		m.forward(t, false)
+		rt.Topic = t.backing
+		forward = append(forward, rt)
+	}
+	finish := func(resp *kmsg.CreateTopicsResponse) kmsg.Response {
+		resp.Version = req.Version
+		resp.Topics = m.merge(x, resp.Topics,
+			func(t *kmsg.CreateTopicsResponseTopic) topicKey { return topicKey{name: t.Topic} },
+			func(t *kmsg.CreateTopicsResponseTopic, to *target) {
+				t.Topic = to.exposed
+				brokerTexts(t.ErrorCode, &t.ErrorMessage)
+				if t.TopicID != ([16]byte{}) {
+					x.Conn.Cluster.LearnTopic(to.backing, t.TopicID)
+					t.TopicID = x.Grant.VirtualID(t.TopicID)
+				}
+			})
+		return resp
+	}
+	if !m.any {
+		return answer(finish(kmsg.NewPtrCreateTopicsResponse())), nil
+	}
+	req.Topics = forward
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		return finish(kr.(*kmsg.CreateTopicsResponse)), nil
+	}}, nil
+}
+
+func describe(e *kerr.Error) *string { return &e.Description }
+
+func forbiddenConfig(configs []kmsg.CreateTopicsRequestTopicConfig) (int16, *string) {
+	for _, c := range configs {
+		if !topicConfigs[c.Name] {
+			s := fmt.Sprintf("configuration %q cannot be set by an application", c.Name)
+			return kerr.PolicyViolation.Code, &s
+		}
+	}
+	return 0, nil
+}
+
+// room is what is left of the application's namespace.
+type room struct {
+	topics, partitions int
+	sizes              map[string]int // partitions by backing name
+}
+
+func newRoom(x *Exchange) (*room, error) {
+	r := &room{topics: x.Grant.Namespace.Topics, partitions: x.Grant.Namespace.Partitions, sizes: map[string]int{}}
+	if !x.Grant.HasNamespace() {
+		return r, nil
+	}
+	own, err := x.Conn.Cluster.Topics(x.Context, x.Grant.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range own {
+		r.topics--
+		r.partitions -= t.Partitions
+		r.sizes[t.Name] = t.Partitions
+	}
+	return r, nil
+}
+
+// take reserves partitions, and a topic when it is a new one.
+func (r *room) take(x *Exchange, t *target, partitions int32, topic bool) (int16, *string) {
+	n := int(partitions)
+	if partitions == defaultPartitions {
+		n = 1 // what the broker's default is shows only afterwards
+	}
+	if n < 0 || topic && r.sizes[t.backing] > 0 {
+		return 0, nil // the broker's error is the right one
+	}
+	if topic {
+		if r.topics < 1 {
+			t.decision = grant.Decision{Verdict: grant.RefusePolicy, Rule: "namespace is full of topics",
+				Message: fmt.Sprintf("the application may own %d topics and has no room for another", x.Grant.Namespace.Topics)}
+			return kerr.PolicyViolation.Code, text(t.decision, x.reject(t, grant.Write))
+		}
+	}
+	if n > r.partitions {
+		t.decision = grant.Decision{Verdict: grant.RefusePolicy, Rule: "namespace is full of partitions",
+			Message: fmt.Sprintf("the application may own %d partitions and has room for %d more", x.Grant.Namespace.Partitions, max(r.partitions, 0))}
+		return kerr.PolicyViolation.Code, text(t.decision, x.reject(t, grant.Write))
+	}
+	if topic {
+		r.topics--
+		r.sizes[t.backing] = n
+	}
+	r.partitions -= n
+	return 0, nil
+}
+
+func createPartitions(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.CreatePartitionsRequest)
+	room, err := newRoom(x)
+	if err != nil {
+		return Action{}, err
+	}
+	var m merger[kmsg.CreatePartitionsResponseTopic]
+	var forward []kmsg.CreatePartitionsRequestTopic
+	for _, rt := range req.Topics {
+		t := x.named(rt.Topic, grant.Write)
+		code, message := int16(0), (*string)(nil)
+		switch {
+		case t.topic != nil || t.decision.Verdict != grant.Allow:
+			t.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "not a topic of the application's namespace"}
+			code, message = kerr.TopicAuthorizationFailed.Code, text(t.decision, x.reject(&t, grant.Write))
+		case len(rt.Assignment) > 0:
+			s := "replica assignments are not accepted: give a partition count"
+			code, message = kerr.InvalidReplicaAssignment.Code, &s
+		default:
+			if more := rt.Count - int32(room.sizes[t.backing]); more > 0 && room.sizes[t.backing] > 0 {
+				code, message = room.take(x, &t, more, false)
+			}
+		}
+		if code != 0 {
+			out := kmsg.NewCreatePartitionsResponseTopic()
+			out.Topic, out.ErrorCode, out.ErrorMessage = rt.Topic, code, message
+			m.answer(t, out)
+			continue
+		}
+		m.forward(t, false)
+		rt.Topic = t.backing
+		forward = append(forward, rt)
+	}
+	finish := func(resp *kmsg.CreatePartitionsResponse) kmsg.Response {
+		resp.Version = req.Version
+		resp.Topics = m.merge(x, resp.Topics,
+			func(t *kmsg.CreatePartitionsResponseTopic) topicKey { return topicKey{name: t.Topic} },
+			func(t *kmsg.CreatePartitionsResponseTopic, to *target) {
+				t.Topic = to.exposed
+				brokerTexts(t.ErrorCode, &t.ErrorMessage)
+			})
+		return resp
+	}
+	if !m.any {
+		return answer(finish(kmsg.NewPtrCreatePartitionsResponse())), nil
+	}
+	req.Topics = forward
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		return finish(kr.(*kmsg.CreatePartitionsResponse)), nil
+	}}, nil
+}
+
+func deleteTopics(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.DeleteTopicsRequest)
+	asked := req.Topics
+	if req.Version < 6 {
+		asked = nil
+		for _, n := range req.TopicNames {
+			rt := kmsg.NewDeleteTopicsRequestTopic()
+			rt.Topic = &n
+			asked = append(asked, rt)
+		}
+	}
+	var m merger[kmsg.DeleteTopicsResponseTopic]
+	req.TopicNames, req.Topics = nil, nil
+	for _, rt := range asked {
+		byID := rt.TopicID != ([16]byte{})
+		name := ""
+		if rt.Topic != nil {
+			name = *rt.Topic
+		}
+		t, err := x.resolve(byID, name, rt.TopicID, grant.Write)
+		if err != nil {
+			return Action{}, err
+		}
+		if t.topic != nil || t.decision.Verdict != grant.Allow {
+			if t.topic != nil && t.decision.Verdict != grant.Unknown {
+				t.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "not a topic of the application's namespace"}
+			}
+			out := kmsg.NewDeleteTopicsResponseTopic()
+			out.TopicID = rt.TopicID
+			out.ErrorCode, out.ErrorMessage = kerr.TopicAuthorizationFailed.Code, text(grant.Decision{}, x.reject(&t, grant.Write))
+			if byID && t.decision.Verdict == grant.Unknown {
+				out.ErrorCode = kerr.UnknownTopicID.Code
+			}
+			if !byID {
+				out.Topic = rt.Topic
+			}
+			m.answer(t, out)
+			continue
+		}
+		// By name or by id, the answer names both; the physical id of a topic
+		// that was named shows only there.
+		m.entries = append(m.entries, mergeEntry[kmsg.DeleteTopicsResponseTopic]{target: t, key: topicKey{name: t.backing}})
+		m.any = true
+		req.TopicNames = append(req.TopicNames, t.backing)
+		nt := kmsg.NewDeleteTopicsRequestTopic()
+		nt.Topic = &t.backing
+		req.Topics = append(req.Topics, nt)
+	}
+	finish := func(resp *kmsg.DeleteTopicsResponse) kmsg.Response {
+		resp.Version = req.Version
+		resp.Topics = m.merge(x, resp.Topics,
+			func(t *kmsg.DeleteTopicsResponseTopic) topicKey {
+				if t.Topic == nil {
+					return topicKey{id: t.TopicID}
+				}
+				return topicKey{name: *t.Topic}
+			},
+			func(t *kmsg.DeleteTopicsResponseTopic, to *target) {
+				exposed := to.exposed
+				t.Topic = &exposed
+				if t.TopicID != ([16]byte{}) {
+					t.TopicID = x.Grant.VirtualID(t.TopicID)
+				} else {
+					t.TopicID = to.virtual
+				}
+				brokerTexts(t.ErrorCode, &t.ErrorMessage)
+				if t.ErrorCode == 0 {
+					x.Conn.Cluster.ForgetTopic(to.backing)
+				}
+			})
+		return resp
+	}
+	if !m.any {
+		return answer(finish(kmsg.NewPtrDeleteTopicsResponse())), nil
+	}
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		return finish(kr.(*kmsg.DeleteTopicsResponse)), nil
+	}}, nil
+}

@@ -1,0 +1,168 @@
+package handler
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/grant"
+)
+
+// Idempotence and transactions (KIP-98, KIP-890): InitProducerId 0 to 5,
+// AddPartitionsToTxn 0 to 3 (4 and later are between brokers), AddOffsetsToTxn
+// 0 to 4, EndTxn 0 to 5, TxnOffsetCommit 0 to 5. Transactional ids, groups and
+// topics are mapped; producer ids and epochs pass.
+
+func initProducerID(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.InitProducerIDRequest)
+	if req.TransactionalID != nil {
+		x.Conn.denyTransaction(*req.TransactionalID, false)
+		id := x.Grant.TransactionalID(*req.TransactionalID)
+		req.TransactionalID = &id
+	}
+	return Action{Upstream: req}, nil
+}
+
+// addPartitionsToTxn fails whole when one topic is refused, as in Kafka: that
+// topic gets its error and the rest OPERATION_NOT_ATTEMPTED. The allowed
+// partitions are added upstream all the same, so that the abort which follows
+// finds a transaction to abort; without one, librdkafka takes the producer for
+// lost (the design's §2.1).
+func addPartitionsToTxn(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.AddPartitionsToTxnRequest)
+	txn := req.TransactionalID
+	req.TransactionalID = x.Grant.TransactionalID(txn)
+	var m merger[kmsg.AddPartitionsToTxnResponseTopic]
+	var forward []kmsg.AddPartitionsToTxnRequestTopic
+	refused := false
+	for _, rt := range req.Topics {
+		t := x.named(rt.Topic, grant.Write)
+		if t.allowed() {
+			m.forward(t, false)
+			rt.Topic = t.backing
+			forward = append(forward, rt)
+			continue
+		}
+		refused = true
+		x.reject(&t, grant.Write)
+		// 44 (withheld, ended) would be fatal to clients here as any code; the
+		// one that Kafka itself gives is 29.
+		m.answer(t, addedTopic(rt.Topic, rt.Partitions, kerr.TopicAuthorizationFailed.Code))
+	}
+	rename := func(t *kmsg.AddPartitionsToTxnResponseTopic, to *target) {
+		t.Topic = to.exposed
+		if refused {
+			for i := range t.Partitions {
+				if t.Partitions[i].ErrorCode == 0 {
+					t.Partitions[i].ErrorCode = kerr.OperationNotAttempted.Code
+				}
+			}
+		}
+	}
+	key := func(t *kmsg.AddPartitionsToTxnResponseTopic) topicKey { return topicKey{name: t.Topic} }
+	if !m.any {
+		x.Conn.denyTransaction(txn, true)
+		resp := kmsg.NewPtrAddPartitionsToTxnResponse()
+		resp.Version, resp.Topics = req.Version, m.merge(x, nil, key, rename)
+		return answer(resp), nil
+	}
+	x.Conn.denyTransaction(txn, false)
+	req.Topics = forward
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		resp := kr.(*kmsg.AddPartitionsToTxnResponse)
+		resp.Version = req.Version
+		resp.Topics = m.merge(x, resp.Topics, key, rename)
+		return resp, nil
+	}}, nil
+}
+
+func addedTopic(topic string, partitions []int32, code int16) kmsg.AddPartitionsToTxnResponseTopic {
+	out := kmsg.NewAddPartitionsToTxnResponseTopic()
+	out.Topic = topic
+	for _, p := range partitions {
+		rp := kmsg.NewAddPartitionsToTxnResponseTopicPartition()
+		rp.Partition, rp.ErrorCode = p, code
+		out.Partitions = append(out.Partitions, rp)
+	}
+	return out
+}
+
+// denyTransaction remembers that nothing of a transaction reached the broker,
+// so that its abort is answered here.
+func (c *Conn) denyTransaction(id string, denied bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !denied {
+		delete(c.denied, id)
+		return
+	}
+	if c.denied == nil || len(c.denied) >= 1000 {
+		c.denied = make(map[string]bool)
+	}
+	c.denied[id] = true
+}
+
+func addOffsetsToTxn(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.AddOffsetsToTxnRequest)
+	x.Conn.denyTransaction(req.TransactionalID, false)
+	req.TransactionalID = x.Grant.TransactionalID(req.TransactionalID)
+	req.Group = x.Grant.Group(req.Group)
+	return Action{Upstream: req}, nil
+}
+
+func endTxn(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.EndTxnRequest)
+	c := x.Conn
+	c.mu.Lock()
+	denied := c.denied[req.TransactionalID]
+	delete(c.denied, req.TransactionalID)
+	c.mu.Unlock()
+	if denied && !req.Commit {
+		// The broker knows no transaction: aborting nothing succeeds.
+		resp := kmsg.NewPtrEndTxnResponse()
+		resp.Version = req.Version
+		resp.ProducerID, resp.ProducerEpoch = req.ProducerID, req.ProducerEpoch
+		return answer(resp), nil
+	}
+	req.TransactionalID = x.Grant.TransactionalID(req.TransactionalID)
+	return Action{Upstream: req}, nil
+}
+
+func txnOffsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
+	req := r.(*kmsg.TxnOffsetCommitRequest)
+	req.TransactionalID = x.Grant.TransactionalID(req.TransactionalID)
+	req.Group = x.Grant.Group(req.Group)
+	var m merger[kmsg.TxnOffsetCommitResponseTopic]
+	forward := []kmsg.TxnOffsetCommitRequestTopic{}
+	for _, rt := range req.Topics {
+		t := x.named(rt.Topic, grant.Describe)
+		if t.allowed() {
+			m.forward(t, false)
+			rt.Topic = t.backing
+			forward = append(forward, rt)
+			continue
+		}
+		x.reject(&t, grant.Describe)
+		out := kmsg.NewTxnOffsetCommitResponseTopic()
+		out.Topic = rt.Topic
+		for _, p := range rt.Partitions {
+			rp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+			out.Partitions = append(out.Partitions, rp)
+		}
+		m.answer(t, out)
+	}
+	finish := func(resp *kmsg.TxnOffsetCommitResponse) kmsg.Response {
+		resp.Version = req.Version
+		resp.Topics = m.merge(x, resp.Topics,
+			func(t *kmsg.TxnOffsetCommitResponseTopic) topicKey { return topicKey{name: t.Topic} },
+			func(t *kmsg.TxnOffsetCommitResponseTopic, to *target) { t.Topic = to.exposed })
+		return resp
+	}
+	if !m.any && len(req.Topics) > 0 {
+		return answer(finish(kmsg.NewPtrTxnOffsetCommitResponse())), nil
+	}
+	req.Topics = forward
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		return finish(kr.(*kmsg.TxnOffsetCommitResponse)), nil
+	}}, nil
+}

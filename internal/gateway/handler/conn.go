@@ -1,0 +1,104 @@
+package handler
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/grant"
+)
+
+// Conn is what handlers remember of one client connection. Its exported fields
+// are set before the first request and not changed afterwards. Safe for
+// concurrent use.
+type Conn struct {
+	Cluster   Cluster
+	Addresses Addresses
+	Limits    Limits
+	Metrics   *Metrics
+	Log       *slog.Logger
+	// Current returns the grant as it is now, which may be newer than the one
+	// an exchange has pinned.
+	Current func() *grant.Grant
+
+	mu         sync.Mutex // guards the fields below
+	sessions   map[int32]*fetchSession
+	remembered int // partitions in sessions
+	members    map[memberKey]*member
+	denied     map[string]bool // transactional ids whose transaction holds no partition upstream
+	rejections map[rejectionKey]*rejection
+}
+
+type rejectionKey struct{ api, topic, rule string }
+
+type rejection struct {
+	id    string
+	until time.Time
+	count atomic.Int64
+}
+
+// One id stands for equal rejections of one connection for a minute, so that a
+// client in a loop does not fill the log.
+const (
+	rejectionWindow = time.Minute
+	maxRejections   = 256
+)
+
+// reject records a refusal and returns its id, which the log explains.
+func (x *Exchange) reject(t *target, op grant.Operation) string {
+	topic := t.exposed
+	if topic == "" && t.virtual != (grant.TopicID{}) {
+		topic = t.virtual.String()
+	}
+	return x.rejectNamed("topic", topic, op.String(), t.decision)
+}
+
+func (x *Exchange) rejectNamed(what, name, op string, d grant.Decision) string {
+	c := x.Conn
+	c.Metrics.rejected(x.api.Name, d.Verdict)
+	key := rejectionKey{x.api.Name, name, d.Rule}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.rejections[key]; r != nil && x.Now.Before(r.until) {
+		r.count.Add(1)
+		return r.id
+	}
+	if c.rejections == nil || len(c.rejections) >= maxRejections {
+		c.rejections = make(map[rejectionKey]*rejection)
+	}
+	r := &rejection{id: RejectionID(), until: x.Now.Add(rejectionWindow)}
+	c.rejections[key] = r
+	if len(name) > 300 {
+		name = name[:300]
+	}
+	x.log().Info("rejected", "rejection", r.id, what, name, "operation", op, "verdict", d.Verdict.String(), "rule", d.Rule)
+	return r.id
+}
+
+// RejectionID returns a new id for something that was refused.
+func RejectionID() string {
+	var b [5]byte
+	rand.Read(b[:])
+	return "R" + strings.TrimRight(base32.StdEncoding.EncodeToString(b[:]), "=")
+}
+
+// text is the message of a refusal where the protocol has room for one.
+func text(d grant.Decision, id string) *string {
+	m := d.Message
+	if m == "" {
+		m = "not granted"
+	}
+	m += " (rejection " + id + ")"
+	return &m
+}
+
+// foreign records that the broker's answer held something that is not the
+// application's. It never reaches the client.
+func (c *Conn) foreign(x *Exchange, what string) {
+	c.Metrics.foreign(x.api.Name)
+	x.log().Warn("dropped from a broker's answer: not the application's", "what", what)
+}

@@ -1,0 +1,455 @@
+package gateway
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"crypto/tls"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"sluice/internal/gateway/handler"
+	"sluice/internal/gateway/upstream"
+	"sluice/internal/grant"
+	"sluice/internal/kafka/sasl"
+	"sluice/internal/kafka/wire"
+)
+
+// login is where a connection stands between accept and its principal, and
+// again whenever it re-authenticates (KIP-368).
+type login struct {
+	mechanism string // chosen by the handshake
+	server    sasl.Server
+	until     time.Time // when the session ends; zero means never
+	software  string    // what the client calls itself, for logs only
+	asked     int       // ApiVersions requests before the login
+}
+
+func (l *login) expired(now time.Time) bool { return !l.until.IsZero() && now.After(l.until) }
+
+// Delays of the login (the design's §2.1): a refused one is answered late, so
+// that clients which retry without a pause are held to one try a second, and
+// its socket is kept a moment, so that the text is read.
+const (
+	refusalDelay  = time.Second
+	refusalLinger = time.Second
+	maxAsked      = 16
+)
+
+// authenticate serves the three Kafka APIs of a login until the connection has
+// a principal: ApiVersions, SaslHandshake, SaslAuthenticate. Nothing else is
+// read, and nothing is sent upstream.
+func (c *clientConn) authenticate() error {
+	certificate := c.certified()
+	for {
+		size, err := c.frames.Size(wire.Limit{Name: "max_unauthenticated_frame_bytes", Bytes: c.g.config.Limits.MaxUnauthenticatedFrameBytes})
+		if err != nil {
+			return c.readError(err)
+		}
+		// A client with a certificate goes straight to its first request: look
+		// at the key before the frame is taken from the stream.
+		if certificate != nil && size >= 2 {
+			key, err := c.in.Peek(2)
+			if err != nil {
+				return c.readError(err)
+			}
+			if !wire.PreAuth(int16(uint16(key[0])<<8 | uint16(key[1]))) {
+				if err := c.admitted(certificate, sasl.Identity{Mechanism: "TLS"}); err != nil {
+					return err
+				}
+				return c.first(size)
+			}
+		}
+		frame, err := c.frames.Body(c.ctx, size)
+		if err != nil {
+			return c.readError(err)
+		}
+		header, body, err := wire.ParseRequestHeader(frame.Bytes())
+		if err == nil && !wire.PreAuth(header.APIKey) {
+			err = fmt.Errorf("%s before the login", wire.APIName(header.APIKey))
+		}
+		if err != nil {
+			frame.Release()
+			return endedBy("client", "%w", err)
+		}
+		err = c.administer(header, body)
+		frame.Release()
+		if err != nil {
+			return err
+		}
+		if c.credential.Load() != nil {
+			return nil
+		}
+	}
+}
+
+// first serves the request with which a client that has a certificate begins.
+// Its length has been read already.
+func (c *clientConn) first(size int) error {
+	frame, err := c.frames.Body(c.ctx, size)
+	if err != nil {
+		return c.readError(err)
+	}
+	defer frame.Release()
+	header, body, err := wire.ParseRequestHeader(frame.Bytes())
+	if err != nil {
+		return endedBy("client", "%w", err)
+	}
+	api := handler.Lookup(header.APIKey)
+	if api == nil || header.APIVersion < api.Min || header.APIVersion > api.Max {
+		return endedBy("client", "Kafka API %d version %d is not offered", header.APIKey, header.APIVersion)
+	}
+	return c.handle(api, header, body)
+}
+
+// administer answers one request of the login's three APIs, before or after it.
+func (c *clientConn) administer(header wire.RequestHeader, body []byte) error {
+	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: wire.APIName(header.APIKey)}
+	switch header.APIKey {
+	case 18:
+		return c.apiVersions(p, body)
+	case 17:
+		return c.saslHandshake(p, body)
+	default:
+		return c.saslAuthenticate(p, body)
+	}
+}
+
+func (c *clientConn) send(p *pending, body func([]byte) []byte) error {
+	return c.answerFrame(p, c.frameOf(p, 1024, body))
+}
+
+// apiVersions answers from the table of the gateway, narrowed to what every
+// broker of the target clusters offers: it comes before the login, so it cannot
+// depend on who asks.
+func (c *clientConn) apiVersions(p *pending, body []byte) error {
+	if c.login.asked++; c.login.asked > maxAsked && c.credential.Load() == nil {
+		return endedBy("client", "asked for the API versions %d times before its login", maxAsked)
+	}
+	r, err := wire.ParseApiVersions(p.version, body)
+	switch {
+	case errors.Is(err, wire.ErrUnsupportedVersion) || p.version > 4:
+		// Kafka answers a version it does not know in version 0.
+		p.version = 0
+		own := []wire.APIVersionRange{{APIKey: 18, Min: 0, Max: 4}}
+		return c.send(p, func(b []byte) []byte {
+			return wire.AppendApiVersionsResponse(b, 0, wire.APIVersionsResponse{ErrorCode: kerr.UnsupportedVersion.Code, Keys: own})
+		})
+	case errors.Is(err, wire.ErrSoftwareName):
+		return c.send(p, func(b []byte) []byte {
+			return wire.AppendApiVersionsResponse(b, p.version, wire.APIVersionsResponse{ErrorCode: kerr.InvalidRequest.Code, FinalizedEpoch: -1})
+		})
+	case err != nil:
+		return endedBy("client", "%w", err)
+	}
+	if r.SoftwareName != "" {
+		c.login.software = r.SoftwareName + " " + r.SoftwareVersion
+	}
+	resp := c.g.offered()
+	return c.send(p, func(b []byte) []byte { return wire.AppendApiVersionsResponse(b, p.version, resp) })
+}
+
+// refuse answers a login with an error code and text, late, and ends the
+// connection a moment later.
+func (c *clientConn) refuse(p *pending, mechanism, result string, message string, args ...any) error {
+	id := handler.RejectionID()
+	c.g.metrics.logins.WithLabelValues(mechanism, result).Inc()
+	c.log.Info("login refused", append([]any{"rejection", id, "mechanism", mechanism, "result", result, "software", c.login.software}, args...)...)
+	c.pause(refusalDelay)
+	text := message + " (rejection " + id + ")"
+	err := c.send(p, func(b []byte) []byte {
+		return wire.AppendSaslAuthenticateResponse(b, p.version, kerr.SaslAuthenticationFailed.Code, &text, nil, 0)
+	})
+	if err != nil {
+		return err
+	}
+	c.pause(refusalLinger)
+	return errFinished
+}
+
+// pause waits, shorter when the gateway drains or the connection ends.
+func (c *clientConn) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.ctx.Done():
+	case <-c.g.draining:
+	}
+}
+
+func (c *clientConn) saslHandshake(p *pending, body []byte) error {
+	if p.version != 1 {
+		return endedBy("client", "SaslHandshake version %d is not offered, only 1", p.version)
+	}
+	mechanism, err := wire.ParseSaslHandshake(p.version, body)
+	if err != nil {
+		return endedBy("client", "%w", err)
+	}
+	offered := c.l.config.Mechanisms
+	if !slices.Contains(offered, mechanism) {
+		c.g.metrics.logins.WithLabelValues("other", "mechanism").Inc()
+		p.last = true
+		return c.send(p, func(b []byte) []byte {
+			return wire.AppendSaslHandshakeResponse(b, kerr.UnsupportedSaslMechanism.Code, offered)
+		})
+	}
+	server, err := sasl.New(mechanism, sasl.Deps{Lookup: c.verifier, PhantomSecret: c.g.phantom, Tokens: c.g.deps.Tokens})
+	if err != nil {
+		return endedBy("gateway", "mechanism %s: %w", mechanism, err)
+	}
+	c.login.mechanism, c.login.server = mechanism, server
+	return c.send(p, func(b []byte) []byte { return wire.AppendSaslHandshakeResponse(b, 0, offered) })
+}
+
+func methodOf(mechanism string) grant.Method {
+	switch mechanism {
+	case sasl.Plain:
+		return grant.Plain
+	case sasl.OAuthBearer:
+		return grant.OAuth
+	}
+	return grant.Scram
+}
+
+// verifier finds what a client has to prove.
+func (c *clientConn) verifier(mechanism, clientID string) (sasl.Verifier, bool) {
+	cred := c.g.Snapshot().Lookup(methodOf(mechanism), clientID)
+	if cred == nil {
+		return sasl.Verifier{}, false
+	}
+	for _, v := range cred.Verifiers {
+		if v.Mechanism == mechanism {
+			return sasl.Verifier(v), true
+		}
+	}
+	return sasl.Verifier{}, false
+}
+
+func (c *clientConn) saslAuthenticate(p *pending, body []byte) error {
+	l := &c.login
+	if p.version < 0 || p.version > 2 {
+		return endedBy("client", "SaslAuthenticate version %d is not offered, only 0 to 2", p.version)
+	}
+	if l.server == nil {
+		return endedBy("client", "SaslAuthenticate without SaslHandshake")
+	}
+	data, err := wire.ParseSaslAuthenticate(p.version, body)
+	if err != nil {
+		return endedBy("client", "%w", err)
+	}
+	challenge, done, err := l.server.Next(data)
+	switch {
+	case errors.Is(err, sasl.ErrMalformed):
+		return c.refuse(p, l.mechanism, "malformed", err.Error())
+	case err != nil:
+		// One answer for an unknown client and a wrong secret; the reason is
+		// the log's.
+		return c.refuse(p, l.mechanism, "failed", "authentication failed: unknown client or wrong secret", "err", err)
+	case !done:
+		return c.send(p, func(b []byte) []byte {
+			return wire.AppendSaslAuthenticateResponse(b, p.version, 0, nil, challenge, 0)
+		})
+	}
+	identity := l.server.Identity()
+	l.server = nil // an exchange is used once
+	name := identity.Name
+	if l.mechanism == sasl.OAuthBearer {
+		name = identity.Issuer + "|" + identity.Name
+	}
+	now := c.g.deps.Now()
+	cred := c.g.Snapshot().Lookup(methodOf(l.mechanism), name)
+	if cred == nil {
+		return c.refuse(p, l.mechanism, "failed", "authentication failed: no credential for this identity", "identity", name)
+	}
+	if why := cred.Usable(now); why != "" {
+		return c.refuse(p, l.mechanism, "ended", why, "principal", cred.Name)
+	}
+	if before := c.credential.Load(); before != nil && before.Key() != cred.Key() {
+		return c.refuse(p, l.mechanism, "changed", "re-authentication has to keep the principal", "principal", before.Name, "new", cred.Name)
+	}
+	if err := c.admitted(cred, identity); err != nil {
+		return err
+	}
+	lifetime := int64(0)
+	if !l.until.IsZero() {
+		lifetime = max(l.until.Sub(now).Milliseconds(), 1)
+	}
+	return c.send(p, func(b []byte) []byte {
+		return wire.AppendSaslAuthenticateResponse(b, p.version, 0, nil, challenge, lifetime)
+	})
+}
+
+// admitted gives the connection its principal.
+func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) error {
+	now := c.g.deps.Now()
+	c.login.until = time.Time{}
+	until := func(t time.Time) {
+		if !t.IsZero() && (c.login.until.IsZero() || t.Before(c.login.until)) {
+			c.login.until = t
+		}
+	}
+	if life := c.g.config.Limits.SessionLifetime; life > 0 && identity.Mechanism != "TLS" {
+		until(now.Add(life))
+	}
+	until(identity.ExpiresAt)
+	until(cred.NotAfter)
+	c.g.metrics.logins.WithLabelValues(identity.Mechanism, "ok").Inc()
+	if c.credential.Load() != nil { // re-authentication
+		c.credential.Store(cred)
+		return nil
+	}
+	cluster := c.g.deps.Clusters.Cluster(cred.Grant.Cluster)
+	if cluster == nil {
+		return endedBy("gateway", "application %q is on target cluster %q, which this gateway does not know", cred.Grant.Application, cred.Grant.Cluster)
+	}
+	c.log = c.log.With("virtual_cluster", cred.Grant.Application, "principal", cred.Name)
+	c.cluster = cluster
+	c.state = &handler.Conn{
+		Cluster: cluster, Addresses: c.l.addressing, Limits: c.g.config.Limits.Handler,
+		Metrics: c.g.handling, Log: c.log, Current: func() *grant.Grant { return c.credential.Load().Grant },
+	}
+	c.credential.Store(cred)
+	c.g.authenticated()
+	c.watchExpiry(cred)
+	c.log.Debug("login", "mechanism", identity.Mechanism, "software", c.login.software)
+	// A snapshot that came in between has not seen this connection.
+	c.regrant(c.g.Snapshot())
+	return nil
+}
+
+// certified returns the credential of the client's certificate, or nil: the one
+// that exactly one of its subject alternative names belongs to.
+func (c *clientConn) certified() *grant.Credential {
+	conn, ok := c.net.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := conn.ConnectionState()
+	if len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	var found *grant.Credential
+	for _, name := range subjectNames(state.PeerCertificates[0]) {
+		cred := c.g.Snapshot().Lookup(grant.MTLS, name)
+		if cred == nil {
+			continue
+		}
+		if found != nil && found != cred {
+			c.log.Warn("client certificate fits two credentials and counts for neither", "principal", found.Name, "other", cred.Name)
+			return nil
+		}
+		found = cred
+	}
+	if found != nil && found.Usable(c.g.deps.Now()) != "" {
+		c.log.Info("client certificate of an ended credential", "principal", found.Name)
+		return nil
+	}
+	return found
+}
+
+// subjectNames are a certificate's alternative names as grants write them.
+func subjectNames(cert *x509.Certificate) []string {
+	var names []string
+	for _, u := range cert.URIs {
+		names = append(names, "uri:"+u.String())
+	}
+	for _, d := range cert.DNSNames {
+		names = append(names, "dns:"+d)
+	}
+	for _, e := range cert.EmailAddresses {
+		names = append(names, "email:"+e)
+	}
+	return names
+}
+
+// offered is what ApiVersions says.
+func (g *Gateway) offered() wire.APIVersionsResponse {
+	resp := wire.APIVersionsResponse{FinalizedEpoch: -1}
+	clusters := g.deps.Clusters.All()
+	highest := map[int16]int16{}
+	for _, api := range handler.Table {
+		if api.Posture == handler.Refused {
+			continue
+		}
+		lowest, most := api.Min, api.Max
+		for _, cluster := range clusters {
+			versions := cluster.Versions()
+			if versions == nil || api.Posture == handler.Answered {
+				continue
+			}
+			// Metadata is sent upstream in a version of our own.
+			r, ok := versions[api.Key]
+			if !ok {
+				most = -1
+				break
+			}
+			if api.Key != 3 {
+				lowest = max(lowest, r.Min)
+			}
+			most = min(most, r.Max)
+		}
+		if most < lowest {
+			continue
+		}
+		highest[api.Key] = most
+		if api.Key == 0 {
+			lowest = 0 // librdkafka before 2.8 needs it (KAFKA-18659); 0 to 2 are refused
+		}
+		resp.Keys = append(resp.Keys, wire.APIVersionRange{APIKey: api.Key, Min: lowest, Max: most})
+	}
+	slices.SortFunc(resp.Keys, func(a, b wire.APIVersionRange) int { return int(a.APIKey) - int(b.APIKey) })
+
+	// A feature is only true where every version it rests on is offered.
+	rests := map[string]bool{
+		"transaction.version": highest[0] >= 12 && highest[26] >= 5 && highest[28] >= 5,
+		"group.version":       has(highest, 68) && has(highest, 69),
+	}
+	first := true
+	for _, cluster := range clusters {
+		supported, finalized, epoch := cluster.Features()
+		if cluster.Versions() == nil {
+			continue
+		}
+		s, f := features(supported, rests), features(finalized, rests)
+		if first {
+			resp.SupportedFeatures, resp.FinalizedFeatures, resp.FinalizedEpoch = s, f, epoch
+			first = false
+			continue
+		}
+		resp.SupportedFeatures = lower(resp.SupportedFeatures, s)
+		resp.FinalizedFeatures = lower(resp.FinalizedFeatures, f)
+		resp.FinalizedEpoch = max(resp.FinalizedEpoch, epoch)
+	}
+	return resp
+}
+
+func has(m map[int16]int16, key int16) bool { _, ok := m[key]; return ok }
+
+func features(in map[string]upstream.Range, rests map[string]bool) []wire.FeatureRange {
+	var out []wire.FeatureRange
+	for name, r := range in {
+		if rests[name] {
+			out = append(out, wire.FeatureRange{Name: name, Min: r.Min, Max: r.Max})
+		}
+	}
+	slices.SortFunc(out, func(a, b wire.FeatureRange) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// lower keeps the features of both lists at the lower level.
+func lower(a, b []wire.FeatureRange) []wire.FeatureRange {
+	var out []wire.FeatureRange
+	for _, x := range a {
+		for _, y := range b {
+			if x.Name == y.Name {
+				out = append(out, wire.FeatureRange{Name: x.Name, Min: max(x.Min, y.Min), Max: min(x.Max, y.Max)})
+			}
+		}
+	}
+	return out
+}

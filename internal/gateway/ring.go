@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// pending is one request that waits for its answer. The fields above the line
+// are set before it enters the ring.
+type pending struct {
+	key, version  int16
+	sent          int16 // version sent upstream
+	correlationID int32
+	name          string
+	upstream      bool
+	respond       func(kmsg.Response) (kmsg.Response, error) // nil passes the answer undecoded
+	mute          time.Duration
+	last          bool // the connection ends after this answer
+	patience      time.Duration
+	sentAt        time.Time
+	// ----
+	frame *[]byte // the answer as it goes out; nil until done
+	done  bool
+	hold  *time.Timer
+}
+
+// ring keeps the requests of one connection in the client's order: whatever
+// completes first, answers go out as they were asked for. It is bounded; whoever
+// pushes into a full one waits, and TCP tells the client. Whoever completes the
+// front writes it and what is complete behind it, one writer at a time.
+type ring struct {
+	write func(*pending) error // of a complete answer; called by one goroutine at a time
+
+	mu      sync.Mutex // guards what follows
+	changed sync.Cond
+	entries []*pending
+	max     int
+	writing bool
+	closed  bool
+	err     error
+}
+
+func newRing(max int, write func(*pending) error) *ring {
+	r := &ring{write: write, max: max}
+	r.changed.L = &r.mu
+	return r
+}
+
+// push appends a request; false when the ring is closed.
+func (r *ring) push(p *pending) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.entries) >= r.max && !r.closed {
+		r.changed.Wait()
+	}
+	if r.closed {
+		return false
+	}
+	r.entries = append(r.entries, p)
+	return true
+}
+
+// remove takes back a request that could not be sent.
+func (r *ring) remove(p *pending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, e := range r.entries {
+		if e == p {
+			r.entries = append(r.entries[:i], r.entries[i+1:]...)
+			break
+		}
+	}
+	r.changed.Broadcast()
+}
+
+// awaited returns the oldest request that waits for the broker, or nil.
+func (r *ring) awaited() *pending {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.entries {
+		if e.upstream && !e.done {
+			return e
+		}
+	}
+	return nil
+}
+
+// complete gives a request its answer and writes what is due. The error is the
+// write's, this one's or an earlier one's.
+func (r *ring) complete(p *pending, frame *[]byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.done {
+		return r.err
+	}
+	p.frame, p.done = frame, true
+	if r.writing {
+		return r.err
+	}
+	r.writing = true
+	for len(r.entries) > 0 && r.entries[0].done && r.err == nil {
+		front := r.entries[0]
+		r.entries = r.entries[1:]
+		r.mu.Unlock()
+		err := r.write(front)
+		r.mu.Lock()
+		if r.err == nil {
+			r.err = err
+		}
+		r.changed.Broadcast()
+	}
+	r.writing = false
+	if r.err != nil {
+		r.closed = true
+		r.changed.Broadcast()
+	}
+	return r.err
+}
+
+// release ends the holds of answers that are ready but kept back.
+func (r *ring) release() {
+	r.mu.Lock()
+	var held []*time.Timer
+	for _, e := range r.entries {
+		if e.hold != nil && !e.done {
+			held = append(held, e.hold)
+		}
+	}
+	r.mu.Unlock()
+	for _, t := range held {
+		t.Reset(0)
+	}
+}
+
+// drained waits until nothing is in flight, or the ring is closed.
+func (r *ring) drained() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for (len(r.entries) > 0 || r.writing) && !r.closed {
+		r.changed.Wait()
+	}
+}
+
+// idle reports whether nothing is in flight.
+func (r *ring) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.entries) == 0 && !r.writing
+}
+
+// close wakes whoever waits; nothing more is written.
+func (r *ring) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, e := range r.entries {
+		if e.hold != nil {
+			e.hold.Stop()
+		}
+	}
+	r.changed.Broadcast()
+}
