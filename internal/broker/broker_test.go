@@ -423,3 +423,53 @@ func FuzzCheckHead(f *testing.F) {
 		}
 	})
 }
+
+func TestRetentionWorksAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Config{DataDir: dir})
+	configs, err := kadm.NewClient(newClient(t, b)).DescribeBrokerConfigs(testContext(t), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range configs[0].Configs {
+		if c.Key == "log.retention.bytes" && c.MaybeValue() != fmt.Sprint(retentionBytes) {
+			t.Errorf("log.retention.bytes: got %s, want %d", c.MaybeValue(), retentionBytes)
+		}
+	}
+	limit := "1000"
+	createTopic(t, b, "orders", map[string]*string{"retention.bytes": &limit})
+	client := newClient(t, b, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	for range 10 {
+		produce(t, client, "orders", strings.Repeat("x", 500))
+	}
+	closeBroker(t, b)
+	b = start(t, Config{DataDir: dir})
+	err = await(testContext(t), func() error { // it is applied right after the broker is ready
+		got, err := kadm.NewClient(newClient(t, b)).ListStartOffsets(testContext(t), "orders")
+		if err != nil {
+			return err
+		}
+		if o, _ := got.Lookup("orders", 0); o.Offset < 8 {
+			return fmt.Errorf("got start offset %d, want at least 8", o.Offset)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// await tries until f succeeds or ctx ends.
+func await(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

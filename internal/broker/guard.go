@@ -75,8 +75,7 @@ func checkHead(head [8]byte) (int, error) {
 	if req == nil {
 		return 0, fmt.Errorf("unknown API key %d", key)
 	}
-	// ApiVersions of any version is answered, with the versions that are known.
-	if _, isApiVersions := req.(*kmsg.ApiVersionsRequest); version < 0 || version > req.MaxVersion() && !isApiVersions {
+	if version < 0 || version > req.MaxVersion() {
 		return 0, fmt.Errorf("version %d of API key %d is not known", version, key)
 	}
 	return int(size) - 4, nil
