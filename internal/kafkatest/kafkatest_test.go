@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -72,19 +74,33 @@ func TestOneBroker(t *testing.T) {
 		t.Errorf("topics --list: %v, %q; want the topic one", err, out)
 	}
 
+	conn, err := net.Dial("tcp", c.Bootstrap()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	if err := c.Pause(1); err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-	defer cancel()
-	if err := newClient(t, c.Bootstrap()).Ping(short); err == nil {
-		t.Error("a paused broker answered")
+	// ApiVersions v0: length, key, version, correlation id, client id
+	if _, err := conn.Write([]byte{0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 8)
+	if err := conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(answer); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a paused broker answered: %v", err)
 	}
 	if err := c.Resume(1); err != nil {
 		t.Fatal(err)
 	}
-	if err := newClient(t, c.Bootstrap()).Ping(ctx); err != nil {
-		t.Errorf("after Resume: %v", err)
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, answer); err != nil || answer[7] != 7 {
+		t.Errorf("after Resume: %v, answer %v; want correlation id 7", err, answer)
 	}
 
 	if err := c.StopBroker(1); err != nil {
