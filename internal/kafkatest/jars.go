@@ -182,12 +182,14 @@ func explainJava(err error, output string) error {
 	return err
 }
 
+const lockFile = ".lock"
+
 // lockDir makes dir and takes its lock, which other processes respect and which ends with the process.
 func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}

@@ -125,6 +125,7 @@ type Cluster struct {
 
 	options    Options
 	dir        string
+	unlock     func() // gives the lock on dir back
 	java, libs string
 	ports      [][portCount]int // of broker i at i-1
 
@@ -196,16 +197,22 @@ func Run(ctx context.Context, options Options) (*Cluster, error) {
 
 // newCluster lays a cluster's files out in a temporary folder.
 func newCluster(o Options, java, libs string, checkpoint []byte) (c *Cluster, err error) {
-	dir, err := os.MkdirTemp("", "kafkatest-")
+	sweep(os.TempDir())
+	dir, err := os.MkdirTemp("", dirPrefix)
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := lockDir(dir) // says to sweep that we live
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(dir)
+			_ = os.RemoveAll(dir)
+			unlock()
 		}
 	}()
-	c = &Cluster{Version: o.Version, ID: newUUID(), options: o, dir: dir, java: java, libs: libs,
+	c = &Cluster{unlock: unlock, Version: o.Version, ID: newUUID(), options: o, dir: dir, java: java, libs: libs,
 		processes: make([]*process, o.Brokers)}
 	if o.TLS {
 		hosts := []string{"127.0.0.1"}
@@ -238,6 +245,25 @@ func newCluster(o Options, java, libs string, checkpoint []byte) (c *Cluster, er
 		}
 	}
 	return c, nil
+}
+
+const dirPrefix = "kafkatest-"
+
+// sweep removes folders of clusters whose process was killed: those whose lock nobody holds.
+func sweep(parent string) {
+	dirs, _ := filepath.Glob(filepath.Join(parent, dirPrefix+"*"))
+	for _, dir := range dirs {
+		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
+		if err != nil {
+			continue // not ours, or about to be locked
+		}
+		info, err := f.Stat()
+		old := err == nil && time.Since(info.ModTime()) > time.Minute // between making the file and locking it
+		if old && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.RemoveAll(dir)
+		}
+		f.Close()
+	}
 }
 
 func (c *Cluster) path(parts ...string) string {
@@ -518,7 +544,9 @@ func (c *Cluster) Close() error {
 			_ = p.stop(0)
 		}
 	}
-	return os.RemoveAll(c.dir)
+	err := os.RemoveAll(c.dir)
+	c.unlock()
+	return err
 }
 
 // Log returns what broker i has logged since the cluster was made; empty if there is no such broker.

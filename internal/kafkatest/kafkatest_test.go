@@ -21,6 +21,20 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
+// TestMain makes the test binary, for one test, a program that starts a cluster and is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "killed" {
+		c, err := Run(context.Background(), Options{})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(c.Bootstrap()[0], c.dir)
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
@@ -119,7 +133,7 @@ func TestOneBroker(t *testing.T) {
 }
 
 func TestSASLAndTLSAndACL(t *testing.T) {
-	c := Start(t, Options{SASL: true, TLS: true, ACL: true, ClientAuth: "required", Users: map[string]string{
+	c := Start(t, Options{SASL: true, TLS: true, ACL: true, Features: map[string]int16{"share.version": 1}, ClientAuth: "required", Users: map[string]string{
 		"admin": "admin-secret", "carol": "pass=word, with blank",
 	}})
 	ctx := testContext(t)
