@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -307,7 +306,9 @@ func decode[S any](r *reader, s Source, into *[]*Document[S], scoped bool, check
 		out.Kind, out.Name = d.Kind, d.Metadata.Name
 		r.add(out)
 	}
-	r.relative(reflect.ValueOf(&d.Spec).Elem(), filepath.Dir(s.File))
+	for _, file := range strictyaml.Anchor(&d.Spec, filepath.Dir(s.File)) {
+		r.files[file] = true
+	}
 	c := checker{
 		report: func(path, message, fix string) { r.add(d.Problem(path, message, fix)) },
 		warn:   func(path, message, fix string) { r.add(d.Warning(path, message, fix)) },
@@ -323,33 +324,6 @@ func decode[S any](r *reader, s Source, into *[]*Document[S], scoped bool, check
 		r.names[key] = d.Problem("metadata.name", "", "")
 	}
 	*into = append(*into, d)
-}
-
-// relative makes the files of secret references relative to the working
-// directory.
-func (r *reader) relative(v reflect.Value, dir string) {
-	if v.Type() == reflect.TypeFor[SecretRef]() {
-		ref := v.Addr().Interface().(*SecretRef)
-		if ref.File != "" {
-			if !filepath.IsAbs(ref.File) {
-				ref.File = filepath.Join(dir, ref.File)
-			}
-			r.files[ref.File] = true
-		}
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				r.relative(v.Field(i), dir)
-			}
-		}
-	case reflect.Pointer:
-		if !v.IsNil() {
-			r.relative(v.Elem(), dir)
-		}
-	}
 }
 
 func (r *reader) include(file string) { r.included[filepath.Clean(file)] = true }

@@ -1,0 +1,248 @@
+// Package config is the settings of a Sluice process: one YAML file, sluice.yaml,
+// read strictly. Its main type is Config. It is the only package that reads
+// environment variables; it opens no listener and knows nothing of what the
+// settings do.
+package config
+
+import (
+	"time"
+
+	"sluice/internal/strictyaml"
+)
+
+//go:generate go test -run TestPageIsUpToDate -update .
+
+// Problem is one thing that is wrong with a configuration, or worth knowing.
+type Problem = strictyaml.Problem
+
+// SecretRef says where a secret is: {env: VARIABLE} or {file: path}. A path is
+// relative to the configuration file.
+type SecretRef = strictyaml.SecretRef
+
+// Size is a count of bytes, written 512, 100KiB, 5MiB or 2GB.
+type Size = strictyaml.Size
+
+// Config is everything that a Sluice process is told. Relative paths are
+// relative to the configuration file.
+type Config struct {
+	// The environment that the gateway serves; resource documents of others are checked, but not used.
+	Environment string `yaml:"environment"`
+	// A directory for what lets the gateway restart: the installation's seed, the last good grants, learned ports. Only the gateway writes there.
+	DataDir string `yaml:"dataDir"`
+	// Files and directories of resource documents. The flag -f of `sluice serve` replaces them.
+	Resources []string `yaml:"resources"`
+	// Where Kafka clients connect.
+	Listeners []Listener `yaml:"listeners"`
+	// Who issues the tokens of OAUTHBEARER.
+	OAuth OAuth `yaml:"oauth"`
+	// What one client, or all together, may take.
+	Limits Limits `yaml:"limits"`
+	// Health and metrics over HTTP.
+	Operations Operations `yaml:"operations"`
+	// What is logged.
+	Log Log `yaml:"log"`
+	// Requests that Sluice itself makes over HTTP, for instance for the keys of an issuer.
+	Outbound Outbound `yaml:"outbound"`
+}
+
+// Listener is one place where Kafka clients connect.
+type Listener struct {
+	// A name for logs and metrics, unique.
+	Name string `yaml:"name"`
+	// Host and port to listen on. The default is 127.0.0.1:19092, with sni 127.0.0.1:19443.
+	Address string `yaml:"address"`
+	// Ports for brokers, one each, as 19093-19192; the first that connects gets the first one. Not with sni. The default is 19093-19192.
+	BrokerPorts PortRange `yaml:"brokerPorts"`
+	// One port for all brokers, with a host name for each. Needs tls.
+	SNI *SNI `yaml:"sni"`
+	// The host that clients are told. The default is the host of address.
+	AdvertisedHost string `yaml:"advertisedHost"`
+	// The port that clients are told, where a load balancer listens on another one. The default is the port of address.
+	AdvertisedPort int `yaml:"advertisedPort"`
+	// TLS of clients; plaintext without it.
+	TLS *ListenerTLS `yaml:"tls"`
+	// SASL mechanisms that clients may use: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER. The default is all that are safe here: no PLAIN and no OAUTHBEARER in plaintext beyond loopback, no OAUTHBEARER without an issuer.
+	Mechanisms []string `yaml:"mechanisms"`
+	// Permit a listener without tls on an address that other machines reach. They, and everybody between, can read and change what clients send.
+	AllowPlaintextBeyondLoopback bool `yaml:"allowPlaintextBeyondLoopback"`
+	// PROXY protocol, version 2, of load balancers in front of the listener.
+	ProxyProtocol ProxyProtocol `yaml:"proxyProtocol"`
+}
+
+// SNI is addressing by host name.
+type SNI struct {
+	// Clients connect to bootstrap.DOMAIN and are told b<id>.DOMAIN for brokers; DNS must lead all of them here.
+	Domain string `yaml:"domain"`
+}
+
+// ListenerTLS is the TLS of a listener. Changed files are used without a restart.
+type ListenerTLS struct {
+	// The certificate chain, PEM.
+	Certificate SecretRef `yaml:"certificate"`
+	// Its private key, PEM.
+	Key SecretRef `yaml:"key"`
+	// Authorities of client certificates, PEM. With it, clients may log in by certificate.
+	ClientCA SecretRef `yaml:"clientCA"`
+	// The oldest version of TLS: 1.2 or 1.3. The default is 1.2.
+	MinVersion TLSVersion `yaml:"minVersion"`
+}
+
+// ProxyProtocol is whom to believe about a client's address.
+type ProxyProtocol struct {
+	// Networks, as 10.0.0.0/8, whose connections begin with a PROXY header. Headers of others are not read.
+	TrustedNetworks []string `yaml:"trustedNetworks"`
+}
+
+// OAuth is the set-up of OAUTHBEARER.
+type OAuth struct {
+	// The issuers that are trusted.
+	Issuers []Issuer `yaml:"issuers"`
+}
+
+// Issuer is one issuer of tokens.
+type Issuer struct {
+	// The exact iss claim.
+	Issuer string `yaml:"issuer"`
+	// Values of the aud claim, one of which a token must have.
+	Audience []string `yaml:"audience"`
+	// Signature algorithms accepted. The default is RS256, PS256, ES256, ES384, EdDSA.
+	Algorithms []string `yaml:"algorithms"`
+	// The claim that is the principal. The default is sub.
+	PrincipalClaim string `yaml:"principalClaim"`
+	// Where its keys are.
+	JWKS JWKS `yaml:"jwks"`
+}
+
+// JWKS is where the keys of an issuer are: a file or a URL.
+type JWKS struct {
+	// A file with a JSON Web Key Set.
+	File string `yaml:"file"`
+	// A URL of a JSON Web Key Set, https; http only on loopback.
+	URL string `yaml:"url"`
+}
+
+// Limits bounds what clients may take.
+type Limits struct {
+	// Largest request after the login.
+	MaxFrameBytes Size `yaml:"maxFrameBytes"`
+	// Largest request before the login.
+	MaxUnauthenticatedFrameBytes Size `yaml:"maxUnauthenticatedFrameBytes"`
+	// Largest answer of a broker.
+	MaxAnswerBytes Size `yaml:"maxAnswerBytes"`
+	// Connections of clients, all listeners together.
+	MaxConnections int `yaml:"maxConnections"`
+	// Of these, before their login.
+	MaxUnauthenticatedConnections int `yaml:"maxUnauthenticatedConnections"`
+	// Connections of one client address; 0 means no limit.
+	ConnectionsPerAddress int `yaml:"connectionsPerAddress"`
+	// Memory for requests and answers in flight, all connections together.
+	MemoryBudget Size `yaml:"memoryBudget"`
+	// From accepting a connection to the end of its login.
+	AuthDeadline time.Duration `yaml:"authDeadline"`
+	// After so long without a request a connection is closed.
+	IdleTimeout time.Duration `yaml:"idleTimeout"`
+	// For a client or a broker that does not read.
+	WriteTimeout time.Duration `yaml:"writeTimeout"`
+	// Requests of one connection that wait for their answers; more are not read.
+	MaxInFlight int `yaml:"maxInFlight"`
+	// What one partition of a fetch by name may ask for; more is reduced to it.
+	FetchPartitionMaxBytes Size `yaml:"fetchPartitionMaxBytes"`
+	// What a whole fetch by name may ask for; more is reduced to it.
+	FetchMaxBytes Size `yaml:"fetchMaxBytes"`
+	// After so long a client must log in again (KIP-368); 0 means as long as its credential.
+	MaxSessionLifetime time.Duration `yaml:"maxSessionLifetime"`
+	// How long a stopping gateway waits for requests in flight.
+	DrainTimeout time.Duration `yaml:"drainTimeout"`
+}
+
+// Operations is the HTTP listener for health and metrics.
+type Operations struct {
+	// Host and port of /livez, /readyz and /metrics. They are for operators: keep them off public networks.
+	Address string `yaml:"address"`
+}
+
+// Log is what is logged, to standard error.
+type Log struct {
+	// debug, info, warn or error.
+	Level string `yaml:"level"`
+	// text or json.
+	Format string `yaml:"format"`
+}
+
+// Outbound is which addresses Sluice itself may call over HTTP. Public addresses
+// always, others only if named here.
+type Outbound struct {
+	// Host names that may be at private or loopback addresses.
+	AllowHosts []string `yaml:"allowHosts"`
+	// Networks, as 10.1.0.0/16, that may be called though they are not public.
+	AllowNetworks []string `yaml:"allowNetworks"`
+	// Permit http: URLs.
+	AllowHTTP bool `yaml:"allowHTTP"`
+}
+
+// Default returns the settings of a process that is told nothing.
+func Default() Config {
+	c := Config{
+		Environment: "prod",
+		DataDir:     "sluice-data",
+		Limits: Limits{
+			MaxFrameBytes: 100 << 20, MaxUnauthenticatedFrameBytes: 64 << 10, MaxAnswerBytes: 128 << 20,
+			MaxConnections: 10_000, MaxUnauthenticatedConnections: 1000,
+			MemoryBudget: 512 << 20,
+			AuthDeadline: 10 * time.Second, IdleTimeout: 9 * time.Minute, WriteTimeout: 30 * time.Second,
+			MaxInFlight: 64, FetchPartitionMaxBytes: 1 << 20, FetchMaxBytes: 8 << 20,
+			DrainTimeout: 30 * time.Second,
+		},
+		Operations: Operations{Address: "127.0.0.1:19644"},
+		Log:        Log{Level: "info", Format: "text"},
+	}
+	c.complete()
+	return c
+}
+
+// complete gives listeners and issuers the defaults that depend on their other
+// fields.
+func (c *Config) complete() {
+	if c.Listeners == nil {
+		c.Listeners = []Listener{{Name: "kafka"}}
+	}
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		if l.Address == "" {
+			l.Address = "127.0.0.1:19092"
+			if l.SNI != nil {
+				l.Address = "127.0.0.1:19443"
+			}
+		}
+		if l.SNI == nil && l.BrokerPorts == (PortRange{}) {
+			l.BrokerPorts = PortRange{19093, 19192}
+		}
+		if l.TLS != nil && l.TLS.MinVersion == 0 {
+			l.TLS.MinVersion = TLS12
+		}
+		if l.Mechanisms == nil {
+			l.Mechanisms = c.safeMechanisms(l)
+		}
+	}
+	for i := range c.OAuth.Issuers {
+		is := &c.OAuth.Issuers[i]
+		if is.Algorithms == nil {
+			is.Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
+		}
+		if is.PrincipalClaim == "" {
+			is.PrincipalClaim = "sub"
+		}
+	}
+}
+
+func (c *Config) safeMechanisms(l *Listener) []string {
+	var out []string
+	for _, m := range mechanisms {
+		secret := m == "PLAIN" || m == "OAUTHBEARER"
+		if secret && l.TLS == nil && !loopback(l.Address) || m == "OAUTHBEARER" && len(c.OAuth.Issuers) == 0 {
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
+}
