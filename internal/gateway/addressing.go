@@ -35,7 +35,7 @@ type addressing interface {
 // with the bootstrap port.
 type portAddressing struct {
 	host          string
-	bootstrapPort int
+	bootstrapPort int // as clients are told
 	from, to      int // the range for brokers; 0 leaves the choice to the system
 	file          string
 	listen        func(port int) (got int, err error)

@@ -82,7 +82,7 @@ func newListener(g *Gateway, config ListenerConfig) (*listener, error) {
 		return l, nil
 	}
 	ports := &portAddressing{
-		host: config.AdvertisedHost, bootstrapPort: port,
+		host: config.AdvertisedHost, bootstrapPort: advertised,
 		from: config.BrokerPorts[0], to: config.BrokerPorts[1],
 		listen: l.listen, warn: g.log.With("listener", config.Name).Warn,
 	}
