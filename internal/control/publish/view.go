@@ -147,16 +147,17 @@ func (c *compiler) subscribed(app *resource.Application, sub *resource.Subscript
 				continue
 			}
 			exposed := resource.ExposedTopic(version, channel)
-			lost := c.opts.Now // of an end without a date
-			if sub.Metadata.Environment == c.opts.Environment {
-				if e := c.history.find(sub.Metadata.Environment, app.Name(), exposed); e != nil && !e.Lost.IsZero() {
+			lost, had := c.opts.Now, false // of an end without a date
+			if e := c.history.find(sub.Metadata.Environment, app.Name(), exposed); e != nil {
+				had = true
+				if !e.Lost.IsZero() {
 					lost = e.Lost
 				}
 			}
 			topics = append(topics, &topic{
 				exposed: exposed, backing: backing.Topic, cluster: backing.Cluster,
 				subscription: sub, methods: plan.Auth, read: read, write: write,
-				phases: phases(rulesOf(app, sub, version, lost)),
+				phases: phases(rulesOf(app, sub, version, lost, had)),
 				over:   over(sub, c.opts.Now),
 			})
 		}
@@ -177,8 +178,8 @@ type rule struct {
 }
 
 // rulesOf returns the rules of a topic, the strongest first. lost is when a
-// state without a date began.
-func rulesOf(app *resource.Application, sub *resource.Subscription, version *resource.Version, lost time.Time) []rule {
+// state without a date began; had says that the application has had the topic.
+func rulesOf(app *resource.Application, sub *resource.Subscription, version *resource.Version, lost time.Time, had bool) []rule {
 	or := func(times ...time.Time) time.Time {
 		for _, t := range times {
 			if !t.IsZero() {
@@ -212,13 +213,17 @@ func rulesOf(app *resource.Application, sub *resource.Subscription, version *res
 	end(life.State == "deprecated" && !sunset.IsZero(), sunset, v+": retired", "this version was retired"+pointer)
 
 	var rules []rule
+	if !s.Since.IsZero() {
+		wait := rule{to: s.Since, phase: grant.Phase{State: grant.Refused, Rule: subscription + ": not begun"}}
+		if had {
+			wait.phase.State, wait.phase.Message = grant.Ended, "the subscription has not begun"
+		}
+		rules = append(rules, wait)
+	}
 	if len(ends) > 0 {
 		first := slices.MinFunc(ends, func(a, b rule) int { return a.from.Compare(b.from) })
 		gone := rule{from: first.from.Add(Memory), phase: grant.Phase{State: grant.Refused, Rule: first.phase.Rule}}
 		rules = append(rules, gone, first)
-	}
-	if !s.Since.IsZero() {
-		rules = append(rules, rule{to: s.Since, phase: grant.Phase{State: grant.Refused, Rule: subscription + ": not begun"}})
 	}
 	if app.Spec.Suspended {
 		rules = append(rules, rule{phase: grant.Phase{State: grant.Suspended, Rule: "application " + app.Name() + ": suspended", Message: "the application is suspended"}})
