@@ -1,0 +1,123 @@
+# What can be done with this tree. Everything fetched lands in $SLUICE_CACHE (default ~/.cache/sluice), nothing in here.
+#
+#   make demo          a first look: embedded broker, live data, what to type next
+#   make check         formatting, vet, linters, architecture, unit tests with the race detector; offline once fetched
+#   make test          every test that decides whether a change is good, those against real Apache Kafka included
+#   make conformance   test's clients in full: every release of Kafka, every client, every case
+#   make fuzz          every fuzz test for FUZZTIME (30s)
+#   make audit         known vulnerabilities; needs the network
+#   make dist          static binaries, checksums, bill of materials, in dist/
+#   make deps          fetch what the tests need and this machine lacks (check and test do it themselves)
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export SLUICE_CACHE ?= $(HOME)/.cache/sluice
+export PATH := $(SLUICE_CACHE)/bin:$(PATH)
+
+FUZZTIME ?= 30s
+TOOL := go tool -modfile=tools/go.mod
+# Packages whose tests start a real Kafka; they belong to "make test", not to "make check".
+REAL = go list -f '{{$$p := .ImportPath}}{{if eq $$p "sluice/internal/kafkatest"}}{{$$p}}{{else}}{{range .TestImports}}{{if eq . "sluice/internal/kafkatest"}}{{$$p}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "sluice/internal/kafkatest"}}{{$$p}}{{end}}{{end}}{{end}}' ./...
+# Runs a command with its name before each line, so that two may run side by side.
+label = 2>&1 | sed -u 's/^/$(1) | /'
+
+.PHONY: help demo check check-deps format vet lint generated unit test deps test-product test-clients conformance fuzz audit dist clean
+
+help:
+	@sed -n '3,/^SHELL/s/^#   //p' Makefile
+
+demo:
+	@go build -o bin/sluice ./cmd/sluice
+	@exec bin/sluice demo $(ARGS)
+
+# ---- check
+
+check: check-deps
+	@$(MAKE) format
+	@$(MAKE) vet
+	@$(MAKE) lint
+	@$(MAKE) generated
+	@$(MAKE) unit
+	@echo "check: good"
+
+check-deps:
+	@tools/deps.sh check
+
+format:
+	@echo "check: formatting"
+	@out=$$(gofmt -l arch_test.go $$(ls -d *_test.go cmd internal tools test 2>/dev/null | sort -u)); \
+	if [ -n "$$out" ]; then echo "not formatted (gofmt -w):"; echo "$$out"; exit 1; fi
+
+vet:
+	@echo "check: vet"
+	@go vet ./...
+	@go -C tools vet ./sbom
+	@if [ -n "$$(find test -name '*.go' -print -quit)" ]; then go -C test vet ./...; fi
+
+lint:
+	@echo "check: staticcheck"
+	@$(TOOL) staticcheck ./...
+
+# docs/config.md, docs/metrics.md and docs/protocol.md are compared by unit tests beside what they are made from.
+generated:
+	@echo "check: generated files"
+	@jar=$$(ls $(SLUICE_CACHE)/kafka/4.3.1/libs/kafka-clients-4.3.1.jar 2>/dev/null || true); \
+	out=$$(mktemp); trap 'rm -f $$out' EXIT; \
+	go run ./internal/kafka/wire/schemagen $${jar:+-jar $$jar} -out $$out; \
+	cmp $$out internal/kafka/wire/schema_gen.go || { echo "out of date: go generate ./internal/kafka/wire"; exit 1; }
+
+unit:
+	@echo "check: unit tests with the race detector"
+	@go test -race -timeout 10m $$(go list ./... | grep -vxF "$$($(REAL))")
+
+# ---- test
+
+test: deps
+	@echo "test: the product's packages and the clients in test/, side by side"
+	@$(MAKE) -j2 -k test-product test-clients
+	@echo "test: good"
+
+deps:
+	@tools/deps.sh test
+
+test-product:
+	@go test -timeout 14m ./... $(call label,product)
+
+# A sample by default; SLUICE_FULL=1 runs all of it.
+test-clients:
+	@if [ -n "$$(find test -name '*_test.go' -print -quit 2>/dev/null)" ]; then \
+		go -C test test -timeout 20m ./... $(call label,clients); \
+	else echo "clients | test/ has no tests yet"; fi
+
+conformance: deps
+	SLUICE_FULL=1 go -C test test -count=1 -timeout 3h -v ./...
+
+fuzz:
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' internal cmd | sed 's/:func / /' | while read -r file name; do \
+		echo "fuzz: $$(dirname $$file) $$name, $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)"; \
+	done
+
+audit:
+	$(TOOL) govulncheck ./...
+	go mod verify
+
+# ---- dist
+
+TARGETS := linux_amd64 linux_arm64 darwin_amd64 darwin_arm64
+
+dist:
+	@rm -rf dist && mkdir -p dist
+	@for t in $(TARGETS); do \
+		echo "dist: sluice_$$t"; \
+		CGO_ENABLED=0 GOOS=$${t%_*} GOARCH=$${t#*_} go build -trimpath -buildvcs=true -ldflags '-s -w' -o dist/sluice_$$t ./cmd/sluice; \
+	done
+	@go run -C tools ./sbom $(foreach t,$(TARGETS),$(CURDIR)/dist/sluice_$(t)) >dist/sluice.cdx.json
+	@cp LICENSE NOTICE deploy/Containerfile dist/
+	@cd dist && sha256sum sluice_* sluice.cdx.json >SHA256SUMS
+	@ls -l dist
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Fetches what the tests need and the machine lacks, once; later runs find everything in place and need no network.
+#   tools/deps.sh check   what "make check" needs: a C compiler for the race detector, Go modules
+#   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, clients in other languages
+# Everything goes to $SLUICE_CACHE (default ~/.cache/sluice), apart from Debian packages where we may install them, and
+# from Go's and Maven's own caches.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=${SLUICE_CACHE:-$HOME/.cache/sluice}
+bin=$cache/bin
+mkdir -p "$bin"
+export PATH="$bin:$PATH"
+
+say() { echo "deps: $*"; }
+die() { echo "deps: $*" >&2; exit 1; }
+
+updated=
+apt() { # apt COMMAND...: as root, or through sudo without a question
+	if [ "$(id -u)" = 0 ]; then DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@"
+	else sudo -n DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@"; fi
+}
+may_install() { command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; }
+install() { # install PACKAGE...
+	may_install || return 1
+	say "installing $*"
+	[ -n "$updated" ] || { apt update; updated=1; }
+	apt install -y --no-install-recommends "$@" >/dev/null
+}
+
+# unpack PACKAGE PROGRAM: without the right to install, the package and its missing libraries go to the cache folder,
+# and a wrapper of the program to its bin.
+unpack() {
+	command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
+	local root=$cache/debian/$1 lists
+	lists=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$1" | grep '^[a-z]') || return 1
+	say "unpacking $1 into $root"
+	rm -rf "$root" && mkdir -p "$root/debs"
+	local package
+	for package in $lists; do
+		dpkg -s "$package" >/dev/null 2>&1 && continue
+		(cd "$root/debs" && apt-get -qq download "$package") || return 1
+	done
+	shopt -s nullglob
+	for package in "$root"/debs/*.deb; do dpkg -x "$package" "$root"; done
+	rm -rf "$root/debs"
+	printf '#!/bin/sh\nLD_LIBRARY_PATH="$(echo %s/usr/lib/*-linux-gnu):$LD_LIBRARY_PATH" exec %s/usr/bin/%s "$@"\n' "$root" "$root" "$2" >"$bin/$2"
+	chmod +x "$bin/$2"
+}
+
+need() { # need PROGRAM "what to install": must be there already
+	command -v "$1" >/dev/null || die "no $1 found: install $2"
+}
+
+modules() { # modules FOLDER: download the Go modules, offline when they are there
+	GOFLAGS=-mod=readonly GOPROXY=off go -C "$1" mod download 2>/dev/null || { say "fetching Go modules of $1"; go -C "$1" mod download; }
+}
+
+need go "Go 1.26 or newer, https://go.dev/dl/"
+if ! command -v gcc >/dev/null && ! command -v cc >/dev/null; then
+	install gcc libc6-dev || die "no C compiler found, which Go's race detector needs: install gcc and libc6-dev"
+fi
+for module in . tools test; do
+	[ ! -f $module/go.mod ] || modules $module
+done
+[ "${1:-test}" = check ] && exit 0
+
+need java "a Java runtime, 17 or newer (openjdk-17-jre-headless, say)"
+for version in $(sed -n 's/^func Versions() .*{\(.*\)} }$/\1/p' internal/kafkatest/jars.go | tr -d '",'); do
+	[ -n "$(ls -A "$cache/kafka/$version/libs" 2>/dev/null)" ] && continue
+	need mvn "Maven, needed once"
+	say "fetching Apache Kafka $version from Maven Central"
+	folder=$(mktemp -d)
+	cp internal/kafkatest/pom.xml "$folder" # into Maven's repository; kafkatest collects them from there
+	mvn -B -q -Dstyle.color=never -f "$folder/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$folder/libs"
+	rm -rf "$folder"
+done
+
+if ! command -v kcat >/dev/null; then
+	install kcat || unpack kcat kcat || die "no kcat found: install it (Debian: kcat)"
+fi
+kcat -V | sed -n 's/^Version/deps: kcat/p'
+
+# Clients in other languages, where test/ names them.
+fingerprint() { sha256sum "$1" | cut -c1-12; }
+while read -r list; do
+	need python3 "Python 3"
+	mark=$cache/python/.ready-$(fingerprint "$list")
+	[ -f "$mark" ] && continue
+	say "making a Python environment of $list"
+	if ! python3 -m venv --clear "$cache/python" 2>/dev/null; then
+		install python3-venv || die "python3 cannot make environments: install python3-venv"
+		python3 -m venv --clear "$cache/python"
+	fi
+	"$cache/python/bin/pip" install -q --disable-pip-version-check -r "$list"
+	touch "$mark"
+done < <(find test -name requirements.txt -not -path '*/node_modules/*' 2>/dev/null)
+while read -r lock; do
+	need npm "Node 20 with npm"
+	folder=$cache/node/$(basename "$(dirname "$lock")")
+	mark=$folder/.ready-$(fingerprint "$lock")
+	[ -f "$mark" ] && continue
+	say "installing $lock"
+	mkdir -p "$folder"
+	cp "$lock" "$(dirname "$lock")/package.json" "$folder"
+	npm --prefix "$folder" ci --silent --no-audit --no-fund
+	touch "$mark"
+done < <(find test -name package-lock.json -not -path '*/node_modules/*' 2>/dev/null)
