@@ -9,6 +9,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -113,6 +114,12 @@ func (g *Grant) build() error {
 	g.byBacking = make(map[string]*Topic, len(g.Topics))
 	g.byID = make(map[TopicID]*Topic, len(g.Topics))
 	for _, t := range g.Topics {
+		if t == nil {
+			return fmt.Errorf("grant of application %q: a topic without content", g.Application)
+		}
+		if strings.HasPrefix(t.Backing, g.Prefix) { // an exposed name that nobody granted would lead to it
+			return fmt.Errorf("grant of application %q: backing topic %q begins with the application's own prefix", g.Application, t.Backing)
+		}
 		if g.byExposed[t.Exposed] != nil {
 			return fmt.Errorf("grant of application %q: topic %q twice", g.Application, t.Exposed)
 		}
@@ -123,6 +130,11 @@ func (g *Grant) build() error {
 			return fmt.Errorf("grant of application %q: topic %q has no id of its own", g.Application, t.Exposed)
 		}
 		g.byExposed[t.Exposed], g.byBacking[t.Backing], g.byID[t.ID] = t, t, t
+	}
+	for _, name := range slices.Concat(g.Groups, g.TransactionalIDs) {
+		if strings.HasPrefix(name, g.Prefix) { // two exposed names would lead to it
+			return fmt.Errorf("grant of application %q: adopted name %q begins with the application's own prefix", g.Application, name)
+		}
 	}
 	g.groups, g.txnIDs = set(g.Groups), set(g.TransactionalIDs)
 	block, err := aes.NewCipher(g.IDKey[:])

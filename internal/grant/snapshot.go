@@ -114,6 +114,9 @@ func (s *Snapshot) with(number Number, put []*Credential, remove []Key) (*Snapsh
 	seen := make(map[Key]bool, len(put))
 	built := map[*Grant]bool{}
 	for _, c := range put {
+		if c == nil {
+			return nil, fmt.Errorf("a credential without content")
+		}
 		k := c.Key()
 		if seen[k] {
 			return nil, fmt.Errorf("credential %q: another one has the same %s identity %q", c.Name, k.Method, k.Identity)
