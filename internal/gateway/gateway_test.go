@@ -71,6 +71,18 @@ func credential(name string, g *grant.Grant) *grant.Credential {
 
 func start(t *testing.T, credentials ...*grant.Credential) *world {
 	t.Helper()
+	return startWith(t, plaintext, credentials...)
+}
+
+var plaintext = ListenerConfig{Name: "main", Address: "127.0.0.1:0", Mechanisms: []string{sasl.Plain, sasl.ScramSHA256, sasl.ScramSHA512}}
+
+func startWith(t *testing.T, listener ListenerConfig, credentials ...*grant.Credential) *world {
+	t.Helper()
+	return startLimited(t, DefaultLimits(), listener, credentials...)
+}
+
+func startLimited(t *testing.T, limits Limits, listener ListenerConfig, credentials ...*grant.Credential) *world {
+	t.Helper()
 	fake, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(3, "phys.orders", "phys.vehicles", "phys.feedback", "phys.secret"))
 	if err != nil {
 		t.Fatal(err)
@@ -84,8 +96,8 @@ func start(t *testing.T, credentials ...*grant.Credential) *world {
 		t.Fatal(err)
 	}
 	w.gateway, err = New(Config{
-		Listeners: []ListenerConfig{{Name: "main", Address: "127.0.0.1:0", Mechanisms: []string{sasl.Plain, sasl.ScramSHA256, sasl.ScramSHA512}}},
-		Limits:    DefaultLimits(), DataDir: t.TempDir(),
+		Listeners: []ListenerConfig{listener},
+		Limits:    limits, DataDir: t.TempDir(),
 	}, Deps{Clusters: oneCluster{w.cluster}, Log: log, Registry: prometheus.NewRegistry(), Now: time.Now}, snapshot)
 	if err != nil {
 		t.Fatal(err)

@@ -22,10 +22,12 @@ type memberKey struct{ group, member string }
 
 // member is what a KIP-848 member last said it subscribes to.
 type member struct {
-	names []string
-	regex *string
-	grant *grant.Grant // under which it was last sent upstream
-	sent  []string
+	names   []string
+	regex   *string
+	timeout int32                                     // rebalance timeout, in milliseconds
+	owned   []kmsg.ConsumerGroupHeartbeatRequestTopic // by physical id
+	grant   *grant.Grant                              // under which it was last sent upstream
+	sent    []string
 }
 
 const maxRegexBytes = 4096
@@ -111,6 +113,12 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 		c.mu.Unlock()
 		return nil // nothing said, nothing remembered: the broker knows
 	}
+	if req.RebalanceTimeoutMillis >= 0 {
+		m.timeout = req.RebalanceTimeoutMillis
+	}
+	if req.Topics != nil {
+		m.owned = slices.Clone(req.Topics)
+	}
 	said := req.SubscribedTopicNames != nil || req.SubscribedTopicRegex != nil
 	if req.SubscribedTopicNames != nil {
 		m.names = slices.Clone(req.SubscribedTopicNames)
@@ -122,7 +130,7 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 			m.regex = &expression
 		}
 	}
-	names, regex, last := m.names, m.regex, m.sent
+	names, regex, last, timeout, owned := m.names, m.regex, m.sent, m.timeout, slices.Clone(m.owned)
 	again := said || m.grant != x.Grant || regex != nil || !x.Grant.NextChange(x.Now).IsZero()
 	c.mu.Unlock()
 	if !again {
@@ -151,6 +159,17 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 	req.SubscribedTopicNames = nil
 	if said || !slices.Equal(backing, last) {
 		req.SubscribedTopicNames = backing
+	}
+	if !said && req.SubscribedTopicNames != nil {
+		// Our own addition makes it a full heartbeat, as a client would send:
+		// with its time-out and the partitions it holds.
+		req.RebalanceTimeoutMillis = timeout
+		if req.Topics == nil {
+			req.Topics = owned
+			if owned == nil {
+				req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+			}
+		}
 	}
 	c.mu.Lock()
 	m.grant, m.sent = x.Grant, backing

@@ -1,0 +1,125 @@
+package handler_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/internal/gateway/handler"
+)
+
+var updateProtocolPage = flag.Bool("update", false, "write docs/protocol.md anew")
+
+const protocolPage = "../../../docs/protocol.md"
+
+// TestProtocolPageIsUpToDate makes docs/protocol.md from the table.
+func TestProtocolPageIsUpToDate(t *testing.T) {
+	want := writeProtocolPage(t)
+	if *updateProtocolPage {
+		if err := os.WriteFile(protocolPage, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(protocolPage)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("docs/protocol.md is not up to date (%v): run go test ./internal/gateway/handler -run ProtocolPage -update", err)
+	}
+}
+
+// neutral are the values of the target cluster that clients see as they are.
+var neutral = []struct{ value, where, why string }{
+	{"node ids", "Metadata, Fetch, Produce, FindCoordinator, DescribeCluster", "small numbers; a client connects to the host beside them, which is ours"},
+	{"controller id", "Metadata, DescribeCluster", "a node id"},
+	{"partition counts, replica lists, in-sync replicas", "Metadata", "partitions are part of what a client programs against; replicas are node ids"},
+	{"leader epochs", "Metadata, Fetch, Produce, OffsetForLeaderEpoch", "clients fence themselves by them; changing one would break truncation detection"},
+	{"offsets: of records, high watermark, last stable, log start", "Produce, Fetch, ListOffsets, OffsetFetch", "an offset stored with the application must stay true when it moves behind the gateway or back"},
+	{"timestamps", "Produce, ListOffsets, records", "of the records"},
+	{"producer ids and epochs", "InitProducerId, Produce, Fetch, EndTxn", "numbers that a client gets only for itself; those in records tell writers apart, not who they are"},
+	{"record bytes", "Produce, Fetch", "no policy on records exists yet: keys, values and headers pass unchanged"},
+	{"member ids, generations, member epochs", "group APIs", "opaque; a broker makes a member id from the client id, which begins with the application's own name"},
+	{"throttle times", "all", "the target cluster's own quotas hold for the client"},
+	{"configuration values", "DescribeConfigs", "of the client's topics and groups; sensitive values, throttled replicas, and what brokers are set to are left out"},
+	{"error codes", "all", "texts are replaced by Kafka's description of the code, because a broker's text may name what is there"},
+}
+
+func writeProtocolPage(t *testing.T) []byte {
+	var b bytes.Buffer
+	b.WriteString(`# Kafka's protocol, as the gateway speaks it
+
+<!-- Made by go test ./internal/gateway/handler -run ProtocolPage -update from table.go there. -->
+
+Every Kafka API up to Kafka 4.3. What is not in the first two tables is not advertised and closes the connection, as a
+broker does with an API it does not know. Versions are those advertised when all target clusters offer them; otherwise
+the range is narrowed to theirs. A newer broker or library never widens it.
+
+- **rewritten**: parsed, authorised by the grant, names and ids mapped between virtual and target cluster in both directions.
+- **answered**: by the gateway; the target cluster never sees it.
+- **refused**: not offered. Some are gaps that we mean to close; the others have no place in a virtual cluster.
+`)
+	rows := slices.Clone(handler.Table)
+	slices.SortFunc(rows, func(a, b *handler.API) int { return int(a.Key) - int(b.Key) })
+	section := func(title, intro string, refused bool, pick func(*handler.API) bool) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", title, intro)
+		if refused {
+			b.WriteString("\n| Key | Kafka API | Why |\n|---|---|---|\n")
+		} else {
+			b.WriteString("\n| Key | Kafka API | Versions | What is done |\n|---|---|---|---|\n")
+		}
+		for _, a := range rows {
+			if !pick(a) {
+				continue
+			}
+			if a.Note == "" {
+				t.Errorf("%s has no note", a.Name)
+			}
+			note := strings.TrimPrefix(strings.TrimPrefix(a.Note, "gap: "), "gap")
+			if refused {
+				fmt.Fprintf(&b, "| %d | %s | %s |\n", a.Key, a.Name, note)
+				continue
+			}
+			if a.Coordination {
+				note += "; never throttled"
+			}
+			fmt.Fprintf(&b, "| %d | %s | %s | %s |\n", a.Key, a.Name, versions(a), note)
+		}
+	}
+	posture := func(p handler.Posture) func(*handler.API) bool {
+		return func(a *handler.API) bool { return a.Posture == p }
+	}
+	gap := func(a *handler.API) bool { return strings.HasPrefix(a.Note, "gap") }
+	section("Rewritten", "Each has a file `internal/gateway/handler/NN_name.go`, some share one.", false, posture(handler.Rewritten))
+	section("Answered by the gateway", "The only APIs before the login.", false, posture(handler.Answered))
+	section("Gaps", "Refused for now.", true, func(a *handler.API) bool { return a.Posture == handler.Refused && gap(a) })
+	section("Refused", "Not for clients of a virtual cluster.", true, func(a *handler.API) bool { return a.Posture == handler.Refused && !gap(a) })
+
+	b.WriteString(`
+## What never passes
+
+Backing topic names, physical topic ids, groups and transactional ids of others, host names, ports and racks of brokers,
+the cluster id, principals, hosts of group members, broker configuration. They are replaced by the virtual cluster's
+own, or left out. A topic, group or id in a broker's answer that the application does not have is dropped and counted
+in ` + "`sluice_gateway_foreign_total`" + `.
+
+## Neutral values that do pass
+
+These come from the target cluster unchanged. They neither name nor reach anything on it.
+
+| Value | In | Why |
+|---|---|---|
+`)
+	for _, n := range neutral {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", n.value, n.where, n.why)
+	}
+	return b.Bytes()
+}
+
+func versions(a *handler.API) string {
+	if a.Min == a.Max {
+		return fmt.Sprint(a.Min)
+	}
+	return fmt.Sprintf("%d–%d", a.Min, a.Max)
+}

@@ -1,0 +1,374 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"sluice/internal/grant"
+	"sluice/internal/kafka/sasl"
+)
+
+func open(name string) *grant.Grant {
+	return app(name, topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted))
+}
+
+func scramCredential(t *testing.T, name string, g *grant.Grant) *grant.Credential {
+	c := &grant.Credential{Name: name, Method: grant.Scram, Identity: name, Grant: g}
+	for _, m := range []string{sasl.ScramSHA256, sasl.ScramSHA512} {
+		v, err := sasl.NewVerifier(m, secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Verifiers = append(c.Verifiers, grant.Verifier(v))
+	}
+	return c
+}
+
+func TestScramLogin(t *testing.T) {
+	w := start(t, scramCredential(t, "acme", open("acme")))
+	auth := scram.Auth{User: "acme", Pass: secret}
+	for _, mechanism := range []kgo.Opt{kgo.SASL(auth.AsSha256Mechanism()), kgo.SASL(auth.AsSha512Mechanism())} {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(w.gateway.Bootstrap("main")), mechanism)
+		if err != nil {
+			t.Fatal(err)
+		}
+		produceSome(t, cl, "orders", 1)
+		cl.Close()
+	}
+}
+
+func TestSessionEndsUnlessTheClientLogsInAgain(t *testing.T) {
+	limits := DefaultLimits()
+	limits.SessionLifetime = 2 * time.Second
+	w := startLimited(t, limits, plaintext, credential("acme", open("acme")), credential("other", open("other")))
+	// kgo logs in again by itself, on the same connections.
+	cl := w.client("acme")
+	for begin := time.Now(); time.Since(begin) < 4*time.Second; {
+		produceSome(t, cl, "orders", 1)
+		time.Sleep(50 * time.Millisecond) // the passing of the session's life is the test
+	}
+	// A re-authentication as somebody else is refused.
+	conn := w.rawLogin("acme")
+	handshake := kmsg.NewPtrSASLHandshakeRequest()
+	handshake.Version, handshake.Mechanism = 1, "PLAIN"
+	w.roundTrip(conn, handshake)
+	auth := kmsg.NewPtrSASLAuthenticateRequest()
+	auth.Version, auth.SASLAuthBytes = 1, []byte("\x00other\x00"+secret)
+	if resp := w.roundTrip(conn, auth).(*kmsg.SASLAuthenticateResponse); resp.ErrorCode != 58 || !strings.Contains(*resp.ErrorMessage, "keep the principal") {
+		t.Errorf("re-authentication as another: %d %v", resp.ErrorCode, resp.ErrorMessage)
+	}
+}
+
+func TestUnknownUserAndWrongSecretLookAlike(t *testing.T) {
+	revoked := credential("gone", open("gone"))
+	revoked.Revoked = "this credential was revoked"
+	w := start(t, credential("acme", open("acme")), revoked)
+	attempt := func(user, pass string) (string, time.Duration) {
+		conn, err := net.Dial("tcp", w.gateway.Bootstrap("main"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		handshake := kmsg.NewPtrSASLHandshakeRequest()
+		handshake.Version, handshake.Mechanism = 1, "PLAIN"
+		w.roundTrip(conn, handshake)
+		auth := kmsg.NewPtrSASLAuthenticateRequest()
+		auth.Version, auth.SASLAuthBytes = 1, []byte("\x00"+user+"\x00"+pass)
+		begin := time.Now()
+		resp := w.roundTrip(conn, auth).(*kmsg.SASLAuthenticateResponse)
+		if resp.ErrorCode != 58 {
+			t.Errorf("%s: code %d", user, resp.ErrorCode)
+		}
+		message, _, _ := strings.Cut(*resp.ErrorMessage, " (rejection")
+		return message, time.Since(begin)
+	}
+	wrong, took := attempt("acme", "not the secret")
+	unknown, _ := attempt("nobody", secret)
+	if wrong != unknown {
+		t.Errorf("wrong secret: %q, unknown user: %q", wrong, unknown)
+	}
+	if took < refusalDelay {
+		t.Errorf("refused after %v, want at least %v", took, refusalDelay)
+	}
+	if got, _ := attempt("gone", secret); got != revoked.Revoked {
+		t.Errorf("revoked: %q", got)
+	}
+	if got, _ := attempt("gone", "guess"); got != wrong {
+		t.Errorf("revoked with a wrong secret: %q", got)
+	}
+}
+
+// authority signs certificates for a test.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pool *x509.CertPool
+}
+
+func newAuthority(t *testing.T) *authority {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, _ := x509.ParseCertificate(der)
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return &authority{cert, key, pool}
+}
+
+func (a *authority) issue(t *testing.T, edit func(*x509.Certificate)) tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	edit(template)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func TestHostsBehindOneTLSPortAndCertificates(t *testing.T) {
+	ca := newAuthority(t)
+	const domain = "kafka.example.test"
+	server := ca.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"*." + domain} })
+	listener := ListenerConfig{
+		Name: "main", Address: "127.0.0.1:0", Domain: domain, Mechanisms: []string{sasl.Plain},
+		TLS: &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: ca.pool, ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS12},
+	}
+	partner := open("partner")
+	w := startWith(t, listener,
+		credential("acme", open("acme")),
+		&grant.Credential{Name: "partner-cert", Method: grant.MTLS, Identity: "uri:spiffe://example.test/partner", Grant: partner})
+	_, port, _ := net.SplitHostPort(w.gateway.Bootstrap("main"))
+	dialer := func(certs ...tls.Certificate) kgo.Opt {
+		return kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			host, _, _ := net.SplitHostPort(addr)
+			if !strings.HasSuffix(host, "."+domain) {
+				return nil, errors.New("told to connect to " + addr)
+			}
+			d := tls.Dialer{Config: &tls.Config{RootCAs: ca.pool, ServerName: host, Certificates: certs}}
+			return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		})
+	}
+	client := func(opts ...kgo.Opt) *kgo.Client {
+		cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(w.gateway.Bootstrap("main")), kgo.ConsumeTopics("orders")}, opts...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cl.Close)
+		return cl
+	}
+	bySASL := client(dialer(), kgo.SASL(plain.Auth{User: "acme", Pass: secret}.AsMechanism()))
+	produceSome(t, bySASL, "orders", 6)
+	consume(t, bySASL, 6)
+
+	uri, _ := url.Parse("spiffe://example.test/partner")
+	own := ca.issue(t, func(c *x509.Certificate) { c.URIs = []*url.URL{uri} })
+	byCert := client(dialer(own))
+	consume(t, byCert, 6)
+
+	// A certificate of somebody else, or of another use, is no login.
+	foreign, _ := url.Parse("spiffe://example.test/partner/else")
+	for name, cert := range map[string]tls.Certificate{
+		"another name": ca.issue(t, func(c *x509.Certificate) { c.URIs = []*url.URL{foreign} }),
+		"server only": ca.issue(t, func(c *x509.Certificate) {
+			c.URIs = []*url.URL{uri}
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}),
+		"another authority": newAuthority(t).issue(t, func(c *x509.Certificate) { c.URIs = []*url.URL{uri} }),
+		"expired":           ca.issue(t, func(c *x509.Certificate) { c.URIs = []*url.URL{uri}; c.NotAfter = time.Now().Add(-time.Minute) }),
+	} {
+		cl := client(dialer(cert), kgo.RequestRetries(0))
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		if _, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, cl); err == nil {
+			t.Errorf("certificate with %s is let in", name)
+		}
+		cancel()
+	}
+}
+
+func TestProxyProtocolOnlyFromTrustedNetworks(t *testing.T) {
+	listener := ListenerConfig{Name: "main", Address: "127.0.0.1:0", Mechanisms: []string{sasl.Plain}, ProxyTrusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	w := startWith(t, listener, credential("acme", open("acme")))
+	header := []byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc6\x33\x64\x07\x7f\x00\x00\x01\x12\x34\x4a\x38") // 198.51.100.7
+	ask := func(prefix []byte) error {
+		conn, err := net.Dial("tcp", w.gateway.Bootstrap("main"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.Write(prefix)
+		req := kmsg.NewPtrApiVersionsRequest()
+		req.Version = 0
+		_, err = exchange(conn, req)
+		return err
+	}
+	if err := ask(header); err != nil {
+		t.Errorf("with a header: %v", err)
+	}
+	if err := ask(nil); err == nil {
+		t.Error("a trusted network's connection without a header is served")
+	}
+	if err := ask([]byte("PROXY TCP4 198.51.100.7 127.0.0.1 4660 19000\r\n")); err == nil {
+		t.Error("version 1 is served")
+	}
+	untrusted := start(t, credential("acme", open("acme")))
+	conn, err := net.Dial("tcp", untrusted.gateway.Bootstrap("main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.Write(header)
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a stranger's header: %v, want the connection closed", err)
+	}
+}
+
+// hostileFrames are what strangers send before a login.
+func hostileFrames() map[string][]byte {
+	frame := func(body ...byte) []byte {
+		return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
+	}
+	apiVersions := []byte{0, 18, 0, 3, 0, 0, 0, 1, 0xff, 0xff}
+	many := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
+	return map[string][]byte{
+		"huge header tag count":    frame(append(append([]byte{}, apiVersions...), many...)...),
+		"huge body tag count":      frame(append(append([]byte{}, apiVersions...), append([]byte{0, 2, 'a', 2, '1'}, many...)...)...),
+		"huge string":              frame(append(append([]byte{}, apiVersions...), append([]byte{0}, many...)...)...),
+		"huge mechanism":           frame(0, 17, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff),
+		"negative auth bytes":      frame(0, 36, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe),
+		"metadata before login":    frame(0, 3, 0, 12, 0, 0, 0, 1, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x0f),
+		"produce with many topics": frame(0, 0, 0, 9, 0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f),
+		"unknown key":              frame(0x7f, 0x7f, 0, 0, 0, 0, 0, 1, 0xff, 0xff),
+		"negative size":            {0xff, 0xff, 0xff, 0xff},
+		"zero size":                {0, 0, 0, 0},
+		"size beyond the limit":    {0x7f, 0xff, 0xff, 0xff, 1, 2, 3},
+		"truncated header":         frame(0, 18),
+	}
+}
+
+func TestHostileFramesBeforeLoginCostNothingAndReachNobody(t *testing.T) {
+	w := start(t, credential("acme", open("acme")))
+	var reached []int16
+	w.fake.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.fake.KeepControl()
+		if r.Key() != 3 && r.Key() != 18 && r.Key() != 60 { // the gateway's own
+			reached = append(reached, r.Key())
+		}
+		return nil, nil, false
+	})
+	for name, frame := range hostileFrames() {
+		var before, after runtime.MemStats
+		const rounds = 20
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			conn, err := net.Dial("tcp", w.gateway.Bootstrap("main"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Write(frame)
+			conn.(*net.TCPConn).CloseWrite()
+			conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			answer, err := io.ReadAll(conn)
+			if err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("%s: %v, want the connection closed", name, err)
+			}
+			// Whatever is answered is ApiVersions' "unsupported version".
+			if len(answer) > 0 && !bytes.Contains(answer[:min(len(answer), 12)], []byte{0, 35}) {
+				t.Errorf("%s: answered %x", name, answer)
+			}
+			conn.Close()
+		}
+		runtime.ReadMemStats(&after)
+		if each := (after.TotalAlloc - before.TotalAlloc) / rounds; each > 64<<10 {
+			t.Errorf("%s: %d bytes allocated for each, want at most 64 KiB", name, each)
+		}
+	}
+	if len(reached) > 0 {
+		t.Errorf("requests %v reached the broker", reached)
+	}
+	produceSome(t, w.client("acme"), "orders", 1)
+}
+
+func TestUnknownAPIAfterLoginDoesNotReachTheBroker(t *testing.T) {
+	w := start(t, credential("acme", open("acme")))
+	for _, key := range []int16{4, 27, 29, 55, 61, 80, 92, 93, 94, 1000, -1} {
+		conn := w.rawLogin("acme")
+		frame := binary.BigEndian.AppendUint32(nil, 10)
+		frame = binary.BigEndian.AppendUint16(frame, uint16(key))
+		frame = append(frame, 0, 0, 0, 0, 0, 9, 0xff, 0xff)
+		conn.Write(frame)
+		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+			t.Errorf("key %d was answered", key)
+		}
+	}
+	produceSome(t, w.client("acme"), "orders", 1)
+}
+
+func TestSlowLoginIsCut(t *testing.T) {
+	limits := DefaultLimits()
+	limits.AuthDeadline = 300 * time.Millisecond
+	w := startLimited(t, limits, plaintext, credential("acme", open("acme")))
+	conn, err := net.Dial("tcp", w.gateway.Bootstrap("main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	begin := time.Now()
+	go func() {
+		for range 100 { // a byte at a time keeps it open no longer
+			if _, err := conn.Write([]byte{0}); err != nil {
+				return
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}()
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	conn.Read(make([]byte, 1))
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("cut after %v", took)
+	}
+}
+
+func TestTLSOnAPlaintextPortGetsAnAlert(t *testing.T) {
+	w := start(t, credential("acme", open("acme")))
+	_, err := tls.Dial("tcp", w.gateway.Bootstrap("main"), &tls.Config{InsecureSkipVerify: true})
+	if err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("dial: %v, want an alert that says protocol version", err)
+	}
+}

@@ -1,0 +1,229 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/internal/grant"
+)
+
+func withNamespace(g *grant.Grant, topics, partitions int) *grant.Grant {
+	g.Namespace = grant.Namespace{Topics: topics, Partitions: partitions}
+	return g
+}
+
+func TestTransactionsCommitAndAbort(t *testing.T) {
+	w := start(t, credential("acme", app("acme",
+		topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted),
+		topic("vehicles", "phys.vehicles", grant.Open, grant.Granted, grant.Never))))
+	cl := w.client("acme", kgo.TransactionalID("tx"))
+	for i, commit := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit} {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(bounded(t), &kgo.Record{Topic: "orders", Value: fmt.Appendf(nil, "v%d", i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.EndTransaction(bounded(t), commit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := w.client("acme", kgo.ConsumeTopics("orders"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	got := consume(t, reader, 1)
+	if string(got[0].Value) != "v1" {
+		t.Errorf("read %q, want only the committed v1", got[0].Value)
+	}
+	// A refused topic fails its transaction, the abort succeeds, and the next
+	// one works.
+	if err := cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	err := cl.ProduceSync(bounded(t), &kgo.Record{Topic: "vehicles", Value: []byte("x")}).FirstErr()
+	if !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("produce to a read-only topic in a transaction: %v", err)
+	}
+	if err := cl.EndTransaction(bounded(t), kgo.TryAbort); err != nil {
+		t.Errorf("abort: %v", err)
+	}
+	if err := cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.ProduceSync(bounded(t), &kgo.Record{Topic: "orders", Value: []byte("v2")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.EndTransaction(bounded(t), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	if got := consume(t, reader, 1); string(got[0].Value) != "v2" {
+		t.Errorf("read %q, want v2", got[0].Value)
+	}
+}
+
+// nextGeneration makes kgo use the protocol of KIP-848.
+func nextGeneration() kgo.Opt {
+	return kgo.WithContext(context.WithValue(context.Background(), "opt_in_kafka_next_gen_balancer_beta", true))
+}
+
+func TestConsumerGroupProtocolByNameAndRegex(t *testing.T) {
+	full := app("acme",
+		topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted),
+		topic("vehicles", "phys.vehicles", grant.Open, grant.Granted, grant.Granted))
+	part := app("acme", topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted))
+	w := start(t, credential("acme", part))
+	direct := w.direct()
+	produceSome(t, direct, "phys.orders", 2)
+	produceSome(t, direct, "phys.vehicles", 2)
+	produceSome(t, direct, "phys.secret", 2)
+	byRegex := w.client("acme", kgo.ConsumeRegex(), kgo.ConsumeTopics(".*"), kgo.ConsumerGroup("regex"), nextGeneration(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	for _, r := range consume(t, byRegex, 2) {
+		if r.Topic != "orders" {
+			t.Errorf("regex .* reads %q", r.Topic)
+		}
+	}
+	byName := w.client("acme", kgo.ConsumeTopics("orders", "vehicles"), kgo.ConsumerGroup("names"), nextGeneration(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	var got []*kgo.Record
+	for ctx := bounded(t); len(got) < 2 && ctx.Err() == nil; { // vehicles is an error to metadata, not to the group
+		got = append(got, byName.PollFetches(ctx).Records()...)
+	}
+	for _, r := range got {
+		if r.Topic != "orders" {
+			t.Errorf("read %q", r.Topic)
+		}
+	}
+	// The grant brings the second topic: both members get it without saying
+	// anything new.
+	w.swap(credential("acme", full))
+	for name, cl := range map[string]*kgo.Client{"regex": byRegex, "names": byName} {
+		got = got[:0]
+		for ctx := bounded(t); len(got) < 2; {
+			got = append(got, cl.PollFetches(ctx).Records()...)
+			if ctx.Err() != nil {
+				t.Fatalf("%s: the new topic does not come", name)
+			}
+		}
+		for _, r := range got {
+			if r.Topic != "vehicles" {
+				t.Errorf("%s: read %q, want vehicles", name, r.Topic)
+			}
+		}
+	}
+}
+
+func TestNamespaceIsBoundedAndPrivate(t *testing.T) {
+	w := start(t,
+		credential("acme", withNamespace(app("acme", topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Never)), 3, 5)),
+		credential("other", withNamespace(app("other"), 3, 5)),
+		credential("none", app("none")))
+	cl := w.client("acme")
+	adm := kadm.NewClient(cl)
+	create := func(adm *kadm.Client, topic string, partitions int32) error {
+		resp, err := adm.CreateTopic(bounded(t), partitions, 1, nil, topic)
+		if err != nil {
+			return err
+		}
+		return resp.Err
+	}
+	for _, tc := range []struct {
+		topic      string
+		partitions int32
+		want       error
+	}{
+		{"mine", 2, nil},
+		{"mine", 2, kerr.TopicAlreadyExists},
+		{"orders", 1, kerr.TopicAlreadyExists},
+		{"bad name", 1, kerr.InvalidTopicException},
+		{"__consumer_offsets", 1, kerr.TopicAuthorizationFailed},
+		{"too-big", 4, kerr.PolicyViolation},
+		{"second", 1, nil},
+		{"third", 1, nil},
+		{"fourth", 1, kerr.PolicyViolation},
+	} {
+		if err := create(adm, tc.topic, tc.partitions); !errors.Is(err, tc.want) {
+			t.Errorf("create %q with %d partitions: %v, want %v", tc.topic, tc.partitions, err, tc.want)
+		}
+	}
+	if err := create(kadm.NewClient(w.client("none")), "x", 1); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("create without a namespace: %v", err)
+	}
+	produceSome(t, cl, "mine", 4)
+	consume(t, w.client("acme", kgo.ConsumeTopics("mine")), 4)
+	topics, err := adm.ListTopics(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := topics.Names(); !slices.Equal(got, []string{"mine", "orders", "second", "third"}) {
+		t.Errorf("listed %v", got)
+	}
+	others, err := kadm.NewClient(w.client("other")).ListTopics(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(others) != 0 {
+		t.Errorf("another application sees %v", others.Names())
+	}
+	deleted, err := adm.DeleteTopics(bounded(t), "mine", "orders", "phys.secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topic, want := range map[string]error{"mine": nil, "orders": kerr.TopicAuthorizationFailed, "phys.secret": kerr.UnknownTopicOrPartition} {
+		if got := deleted[topic].Err; !errors.Is(got, want) {
+			t.Errorf("delete %q: %v, want %v", topic, got, want)
+		}
+	}
+	physical, err := kadm.NewClient(w.direct()).ListTopics(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"phys.orders", "phys.secret"} {
+		if !physical.Has(name) {
+			t.Errorf("%s was deleted", name)
+		}
+	}
+	if n := len(slices.DeleteFunc(physical.Names(), func(n string) bool { return !strings.HasPrefix(n, "t") })); n != 2 {
+		t.Errorf("%d topics with a prefix are left, want 2", n)
+	}
+}
+
+func TestEndedTopicIsSilentNotAnError(t *testing.T) {
+	with := func(state grant.State) *grant.Credential {
+		return credential("acme", app("acme",
+			topic("orders", "phys.orders", state, grant.Granted, grant.Granted),
+			topic("vehicles", "phys.vehicles", grant.Open, grant.Granted, grant.Granted)))
+	}
+	w := start(t, with(grant.Open))
+	direct := w.direct()
+	produceSome(t, direct, "phys.orders", 1)
+	produceSome(t, direct, "phys.vehicles", 1)
+	cl := w.client("acme", kgo.ConsumeTopics("orders", "vehicles"), kgo.ConsumerGroup("g"), kgo.FetchMaxWait(200*time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	consume(t, cl, 2)
+	w.swap(with(grant.Ended))
+	topics, err := kadm.NewClient(cl).ListTopics(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := topics.Names(); !slices.Equal(got, []string{"vehicles"}) {
+		t.Errorf("listed %v, want an ended topic to be absent", got)
+	}
+	produceSome(t, direct, "phys.orders", 1)
+	produceSome(t, direct, "phys.vehicles", 1)
+	for _, r := range consume(t, cl, 1) {
+		if r.Topic != "vehicles" {
+			t.Errorf("read %q", r.Topic)
+		}
+	}
+	if err := cl.CommitUncommittedOffsets(bounded(t)); err != nil {
+		t.Errorf("commit: %v", err)
+	}
+	if err := cl.ProduceSync(bounded(t), &kgo.Record{Topic: "orders", Value: []byte("x")}).FirstErr(); !errors.Is(err, kerr.PolicyViolation) {
+		t.Errorf("produce to an ended topic: %v", err)
+	}
+}
