@@ -394,7 +394,7 @@ func (c checker) credential(s *CredentialSpec) {
 	belongs("spec.san", s.SAN != "", "mtls")
 	switch s.Type {
 	case "plain", "scram":
-		if s.Secret.IsZero() {
+		if s.Secret.IsZero() && s.State != "revoked" {
 			c.report("spec.secret", "is missing", "write {env: VARIABLE} or {file: path}")
 		}
 		if s.ClientID != "" && !clientIDText.MatchString(s.ClientID) {

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -26,8 +27,8 @@ const (
 
 // Read reads files and directories (all *.yaml and *.yml below them, in the order
 // of their names, hidden ones left out) and checks each document by itself. It
-// returns what it could read, with every problem, in the order of the paths
-// given, then of lines; a set with a problem that Bad reports is not to be used.
+// returns what it could read, with every problem, by file and line; a set with a
+// problem that Bad reports is not to be used.
 func Read(paths ...string) (*Set, []Problem) {
 	r := newReader()
 	var files []string
@@ -85,6 +86,9 @@ func (r *reader) finish() (*Set, []Problem) {
 		r.set.Files = append(r.set.Files, file)
 	}
 	slices.Sort(r.set.Files)
+	slices.SortStableFunc(r.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	if len(r.problems) == MaxProblems {
 		r.problems = append(r.problems, Problem{Message: fmt.Sprintf("more than %d problems", MaxProblems), Fix: "repair the first ones"})
 	}
@@ -301,7 +305,9 @@ func (r *reader) document(s Source) {
 
 func decode[S any](r *reader, s Source, into *[]*Document[S], scoped bool, check func(checker, *Document[S])) {
 	d := &Document[S]{Source: s}
+	unread := map[string]bool{} // what else is said about such a field would only confuse
 	for _, p := range s.doc.Decode(d) {
+		unread[p.Path] = true
 		out := fromYAML(s.File, p)
 		out.Kind, out.Name = d.Kind, d.Metadata.Name
 		r.add(out)
@@ -310,8 +316,12 @@ func decode[S any](r *reader, s Source, into *[]*Document[S], scoped bool, check
 		r.files[file] = true
 	}
 	c := checker{
-		report: func(path, message, fix string) { r.add(d.Problem(path, message, fix)) },
-		warn:   func(path, message, fix string) { r.add(d.Warning(path, message, fix)) },
+		report: func(path, message, fix string) {
+			if !unread[path] {
+				r.add(d.Problem(path, message, fix))
+			}
+		},
+		warn: func(path, message, fix string) { r.add(d.Warning(path, message, fix)) },
 	}
 	c.metadata(d.Metadata, scoped)
 	check(c, d)
