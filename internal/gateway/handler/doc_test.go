@@ -42,7 +42,7 @@ var neutral = []struct{ value, where, why string }{
 	{"record bytes", "Produce, Fetch", "no policy on records exists yet: keys, values and headers pass unchanged"},
 	{"member ids, generations, member epochs", "group APIs", "opaque; a broker makes a member id from the client id, which begins with the application's own name"},
 	{"throttle times", "all", "the target cluster's own quotas hold for the client"},
-	{"configuration values", "DescribeConfigs", "of the client's topics and groups; sensitive values, throttled replicas, and what brokers are set to are left out"},
+	{"configuration values", "DescribeConfigs", "effective values of the client's topics and groups, whatever they come from; sensitive values, throttled replicas and the brokers' own synonyms are left out"},
 	{"error codes", "all", "texts are replaced by Kafka's description of the code, because a broker's text may name what is there"},
 }
 
@@ -78,6 +78,9 @@ the range is narrowed to theirs. A newer broker or library never widens it.
 			}
 			note := strings.TrimPrefix(strings.TrimPrefix(a.Note, "gap: "), "gap")
 			if refused {
+				if note == "" {
+					note = "not built yet"
+				}
 				fmt.Fprintf(&b, "| %d | %s | %s |\n", a.Key, a.Name, note)
 				continue
 			}
@@ -100,9 +103,9 @@ the range is narrowed to theirs. A newer broker or library never widens it.
 ## What never passes
 
 Backing topic names, physical topic ids, groups and transactional ids of others, host names, ports and racks of brokers,
-the cluster id, principals, hosts of group members, broker configuration. They are replaced by the virtual cluster's
+the cluster id, principals, hosts of group members, the configuration of brokers beyond what a topic inherits. They are replaced by the virtual cluster's
 own, or left out. A topic, group or id in a broker's answer that the application does not have is dropped and counted
-in ` + "`sluice_gateway_foreign_total`" + `.
+in ` + "`sluice_gateway_foreign_names_dropped_total`" + `.
 
 ## Neutral values that do pass
 
