@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,8 @@ import (
 type clientConn struct {
 	g          *Gateway
 	l          *listener
-	net        net.Conn // TLS once shaken hands
+	raw        net.Conn // as accepted: deadlines and a close from any goroutine
+	net        net.Conn // TLS once shaken hands; its own goroutines' only
 	address    netip.Addr
 	port       int
 	serverName string
@@ -59,7 +61,7 @@ type clientConn struct {
 
 func newClientConn(l *listener, conn net.Conn, address netip.Addr, port int) *clientConn {
 	c := &clientConn{
-		g: l.g, l: l, net: conn, address: address, port: port,
+		g: l.g, l: l, raw: conn, net: conn, address: address, port: port,
 		log: l.g.log.With("client", address.String(), "listener", l.config.Name),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -90,6 +92,10 @@ func endedBy(by string, format string, args ...any) error {
 func (c *clientConn) run() {
 	defer c.g.dismiss(c)
 	err := c.serve()
+	if c.ctx.Err() == nil {
+		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
+		c.net.Close() // says goodbye where TLS has a word for it
+	}
 	c.close(err)
 	c.up.Wait()
 	by := "client"
@@ -117,7 +123,7 @@ func (c *clientConn) close(cause error) {
 		if t := c.expiry.Load(); t != nil {
 			t.Stop()
 		}
-		c.net.Close()
+		c.raw.Close()
 	})
 }
 
@@ -126,7 +132,7 @@ func (c *clientConn) close(cause error) {
 func (c *clientConn) finish(after, within time.Duration) {
 	time.AfterFunc(after, func() {
 		c.stopping.Store(true)
-		c.net.SetReadDeadline(time.Unix(1, 0))
+		c.raw.SetReadDeadline(time.Unix(1, 0))
 		c.ring.release()
 	})
 	force := time.AfterFunc(within, func() { c.close(errFinished) })
@@ -135,7 +141,7 @@ func (c *clientConn) finish(after, within time.Duration) {
 
 func (c *clientConn) serve() error {
 	limits := c.g.config.Limits
-	c.net.SetDeadline(c.g.deps.Now().Add(limits.AuthDeadline))
+	c.raw.SetDeadline(c.g.deps.Now().Add(limits.AuthDeadline))
 	if err := c.handshake(); err != nil {
 		return err
 	}
@@ -149,7 +155,7 @@ func (c *clientConn) serve() error {
 	if err := c.authenticate(); err != nil {
 		return err
 	}
-	c.net.SetDeadline(time.Time{})
+	c.raw.SetDeadline(time.Time{}) // await sees to it that a stop in between is not lost
 	for {
 		if err := c.next(); err != nil {
 			if c.stopping.Load() {
@@ -170,7 +176,7 @@ func (c *clientConn) setReadDeadline(t time.Time) error {
 	if c.stopping.Load() {
 		t = time.Unix(1, 0)
 	}
-	return c.net.SetReadDeadline(t)
+	return c.raw.SetReadDeadline(t)
 }
 
 // handshake does TLS where the listener wants it.
@@ -281,7 +287,7 @@ func (c *clientConn) await() error {
 		if c.stopping.Load() {
 			return errFinished
 		}
-		c.net.SetReadDeadline(time.Now().Add(c.g.config.Limits.IdleTimeout))
+		c.raw.SetReadDeadline(time.Now().Add(c.g.config.Limits.IdleTimeout))
 		if c.stopping.Load() { // set in between: the deadline must not hide it
 			return errFinished
 		}
@@ -330,15 +336,15 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if err != nil {
 		return endedBy("client", "%w", err)
 	}
-	if shape.UnknownTags > 0 {
-		return endedBy("client", "%s request with tagged fields that version %d does not have", api.Name, header.APIVersion)
-	}
 	req := requestOf(header.APIKey, header.APIVersion)
 	if req == nil {
 		return endedBy("gateway", "no decoder for %s", api.Name)
 	}
 	if err := req.ReadFrom(body); err != nil {
 		return endedBy("client", "%s request: %w", api.Name, err)
+	}
+	if shape.UnknownTags > 0 {
+		stripUnknownTags(req)
 	}
 	x := &handler.Exchange{
 		Context: c.ctx, Version: header.APIVersion, Grant: c.credential.Load().Grant,
@@ -359,7 +365,7 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 		if action.Silent && action.Mute > 0 {
 			c.mute(action.Mute)
 		}
-		return c.forward(p, action.Upstream, header)
+		return c.forward(p, action.Upstream, header, len(body))
 	case action.Hold > 0:
 		return c.hold(p, action)
 	default:
@@ -427,8 +433,7 @@ func (c *clientConn) frameOf(p *pending, size int, body func([]byte) []byte) *[]
 // writeAnswer writes one complete answer to the client; the ring calls it in
 // the client's order.
 func (c *clientConn) writeAnswer(p *pending) error {
-	c.net.SetWriteDeadline(time.Now().Add(c.g.config.Limits.WriteTimeout))
-	n, err := c.net.Write(*p.frame)
+	n, err := writePaced(c.net, *p.frame, c.g.config.Limits.WriteTimeout)
 	c.g.metrics.sent.Add(float64(n))
 	c.g.buffers.Put(p.frame)
 	p.frame = nil
@@ -445,6 +450,51 @@ func (c *clientConn) writeAnswer(p *pending) error {
 		return errFinished
 	}
 	return nil
+}
+
+// writeChunk is what a slow reader has to take within one write timeout.
+const writeChunk = 256 << 10
+
+// writePaced writes b, with a deadline for each chunk and not for the whole: a
+// slow line is not a dead one.
+func writePaced(conn net.Conn, b []byte, timeout time.Duration) (written int, err error) {
+	for len(b) > 0 && err == nil {
+		n := min(len(b), writeChunk)
+		conn.SetWriteDeadline(time.Now().Add(timeout))
+		n, err = conn.Write(b[:n])
+		written += n
+		b = b[n:]
+	}
+	return written, err
+}
+
+// stripUnknownTags empties the tagged fields that a message's version does not
+// have: nobody here knows what they name, so they do not pass.
+func stripUnknownTags(message any) { strip(reflect.ValueOf(message)) }
+
+var tagsType = reflect.TypeFor[kmsg.Tags]()
+
+func strip(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			strip(v.Elem())
+		}
+	case reflect.Slice:
+		if k := v.Type().Elem().Kind(); k == reflect.Struct || k == reflect.Pointer {
+			for i := range v.Len() {
+				strip(v.Index(i))
+			}
+		}
+	case reflect.Struct:
+		if v.Type() == tagsType {
+			v.SetZero()
+			return
+		}
+		for i := range v.NumField() {
+			strip(v.Field(i))
+		}
+	}
 }
 
 // maxMute is the longest a connection is not read for one answer: beyond it,

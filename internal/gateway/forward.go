@@ -45,7 +45,7 @@ func patienceFor(r kmsg.Request) time.Duration {
 }
 
 // forward sends a request to the broker, dialling it first if need be.
-func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHeader) error {
+func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHeader, size int) error {
 	up, err := c.broker()
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHe
 	if offered, ok := up.Versions()[req.Key()]; !ok || version < offered.Min || version > offered.Max {
 		return endedBy("upstream", "broker %d does not take %s version %d", up.NodeID(), p.name, version)
 	}
-	frame := c.g.buffers.Get(512)
+	frame := c.g.buffers.Get(size + 512)
 	defer c.g.buffers.Put(frame)
 	b := append((*frame)[:0], 0, 0, 0, 0)
 	b = wire.AppendRequestHeader(b, wire.RequestHeader{
@@ -76,8 +76,7 @@ func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHe
 			up.SetReadDeadline(p.sentAt.Add(p.patience))
 		}
 	}
-	up.SetWriteDeadline(time.Now().Add(c.g.config.Limits.WriteTimeout))
-	if _, err := up.NetConn().Write(b); err != nil {
+	if _, err := writePaced(up.NetConn(), b, c.g.config.Limits.WriteTimeout); err != nil {
 		return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
 	}
 	return nil
@@ -171,11 +170,8 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 	if err != nil {
 		return endedBy("upstream", "broker %d: %w", up.NodeID(), err)
 	}
-	if shape.UnknownTags > 0 {
-		return endedBy("upstream", "broker %d: answer to %s has tagged fields that version %d does not have", up.NodeID(), p.name, version)
-	}
 	var out *[]byte
-	if p.respond == nil {
+	if p.respond == nil && shape.UnknownTags == 0 {
 		out = c.frameOf(p, len(b)+16, func(dst []byte) []byte { return append(dst, body...) })
 	} else {
 		req := requestOf(p.key, version)
@@ -184,18 +180,27 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 		if err := resp.ReadFrom(body); err != nil {
 			return endedBy("upstream", "broker %d: answer to %s: %w", up.NodeID(), p.name, err)
 		}
-		resp, err := p.respond(resp)
-		if err != nil {
-			return endedBy("upstream", "answer to %s: %w", p.name, err)
+		if shape.UnknownTags > 0 {
+			stripUnknownTags(resp)
+		}
+		if p.respond != nil {
+			if resp, err = p.respond(resp); err != nil {
+				return endedBy("upstream", "answer to %s: %w", p.name, err)
+			}
 		}
 		resp.SetVersion(p.version)
 		out = c.frameOf(p, len(b)+256, resp.AppendTo)
 	}
 	err = c.ring.complete(p, out)
-	deadline := time.Time{}
-	if next := c.ring.awaited(); next != nil {
-		deadline = time.Now().Add(next.patience)
+	for { // the client's goroutine may have pushed meanwhile
+		next, deadline := c.ring.awaited(), time.Time{}
+		if next != nil {
+			deadline = time.Now().Add(next.patience)
+		}
+		up.SetReadDeadline(deadline)
+		if c.ring.awaited() == next {
+			break
+		}
 	}
-	up.SetReadDeadline(deadline)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func newListener(g *Gateway, config ListenerConfig) (*listener, error) {
 		advertised = port
 	}
 	if config.Domain != "" {
-		l.addressing = &hostAddressing{domain: config.Domain, port: advertised}
+		l.addressing = &hostAddressing{domain: strings.ToLower(config.Domain), port: advertised}
 		return l, nil
 	}
 	ports := &portAddressing{

@@ -71,7 +71,11 @@ func (x *Exchange) exposeAssigned(in []kmsg.AssignmentTopicPartition) []kmsg.Ass
 
 // ClientID is the client id under which a client's connection is known to the
 // target cluster: its quotas and logs tell applications apart by it.
-func ClientID(g *grant.Grant, client string) string { return g.Application + "/" + client }
+func ClientID(g *grant.Grant, client string) string {
+	return g.Application + "/" + client[:min(len(client), maxClientID)]
+}
+
+const maxClientID = 1024
 
 // clientID undoes ClientID.
 func (x *Exchange) clientID(physical string) string {
