@@ -1,3 +1,84 @@
+// Command sluice is API management for Apache Kafka that speaks Kafka's own
+// protocol.
 package main
 
-func main() {}
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"sluice/internal/app"
+	"sluice/internal/broker"
+	"sluice/internal/cli"
+)
+
+// version is set when a release is built.
+var version = ""
+
+func main() {
+	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, programs()))
+}
+
+// programs joins the commands to what they start.
+func programs() cli.Programs {
+	return cli.Programs{
+		Serve:         serve,
+		Check:         check,
+		Doctor:        doctor,
+		Broker:        broker.Main,
+		BrokerCommand: broker.Command,
+		Version:       buildVersion(),
+	}
+}
+
+func options(s cli.Setup) app.Options {
+	return app.Options{Config: s.Config, Resources: s.Resources, Version: buildVersion()}
+}
+
+func serve(ctx context.Context, s cli.Setup) error {
+	opts := options(s)
+	var err error
+	if opts.Log, err = app.NewLogger(s.Config.Log, s.Log); err != nil {
+		return err
+	}
+	a, err := app.New(opts)
+	if err != nil {
+		return err
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				_ = a.Reload(ctx) // the log has it
+			}
+		}
+	}()
+	return a.Run(ctx)
+}
+
+func check(s cli.Setup, withoutSecrets bool) []cli.Problem {
+	return app.Check(options(s), withoutSecrets)
+}
+
+func doctor(ctx context.Context, s cli.Setup, report func(cli.Finding)) {
+	app.Diagnose(ctx, options(s), func(f app.Finding) { report(cli.Finding(f)) })
+}
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

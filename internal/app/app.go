@@ -1,0 +1,500 @@
+// Package app builds, runs and stops everything: the gateway with its target
+// clusters, certificates and resource documents, the operations server, and
+// the demo. Its main type is App; tests start one on free ports. It decides
+// nothing by itself: what is decided is in the packages it joins.
+package app
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/config"
+	"sluice/internal/gateway"
+	"sluice/internal/gateway/handler"
+	"sluice/internal/gateway/upstream"
+	"sluice/internal/kafka/sasl"
+	"sluice/internal/outbound"
+	"sluice/internal/telemetry"
+)
+
+// Options are what an App is made of.
+type Options struct {
+	Config config.Config
+	// Resources replace Config.Resources when there are any.
+	Resources []string
+	// Log may be nil: nothing is logged.
+	Log *slog.Logger
+	// Now may be nil: the system's clock.
+	Now func() time.Time
+	// Version of the software, for brokers' logs and metrics.
+	Version string
+	// PollEvery is how often files are looked at for changes; 100 ms if zero.
+	PollEvery time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.PollEvery == 0 {
+		o.PollEvery = 100 * time.Millisecond
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	if len(o.Resources) == 0 {
+		o.Resources = o.Config.Resources
+	}
+	return o
+}
+
+// App is a gateway with everything around it. Make one with New, start it with
+// Run.
+type App struct {
+	opts         Options
+	log          *slog.Logger
+	state        *state
+	resources    *resources
+	clusters     *clusters
+	certificates []*certificate
+	gateway      *gateway.Gateway
+	operations   *telemetry.Server
+	registry     *prometheus.Registry
+	outbound     *outbound.Client
+	reloads      *prometheus.CounterVec
+	asked        chan chan error // calls of Reload
+	draining     atomic.Bool
+	stopped      chan struct{} // closed when Run has returned
+}
+
+// New reads and checks everything, takes the data directory and binds all
+// addresses, so that what is wrong with the set-up is an error here; it is a
+// *ProblemsError when documents are to blame. Target clusters are not waited
+// for. A new App must be given to Run, which releases what it holds.
+func New(opts Options) (*App, error) {
+	opts = opts.withDefaults()
+	var problems []string
+	for _, p := range opts.Config.Validate() {
+		if !p.Warning {
+			problems = append(problems, p.String())
+		}
+	}
+	if len(problems) > 0 {
+		return nil, &ProblemsError{What: "configuration", Problems: problems}
+	}
+	a := &App{
+		opts: opts, log: opts.Log, registry: telemetry.NewRegistry(opts.Version),
+		asked: make(chan chan error), stopped: make(chan struct{}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_resource_reloads_total", Help: "Times that changed resource documents were read, by result.",
+		}, []string{"result"}),
+	}
+	if err := a.build(); err != nil {
+		a.release()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) build() (err error) {
+	c := a.opts.Config
+	if a.state, err = openState(c.DataDir); err != nil {
+		return err
+	}
+	a.outbound, err = newOutbound(c.Outbound)
+	if err != nil {
+		return err
+	}
+	a.resources = newResources(a.opts, a.state)
+	result, err := a.resources.load()
+	if err != nil {
+		return err
+	}
+	listeners, err := a.listeners()
+	if err != nil {
+		return err
+	}
+	tokens, err := newTokens(c.OAuth, a.outbound, a.opts.Now)
+	if err != nil {
+		return err
+	}
+	a.clusters = newClusters(clusterDeps{
+		log: a.log, version: a.opts.Version, outbound: a.outbound, now: a.opts.Now,
+		learn: func(b []upstream.Broker) { a.gateway.Learn(b) },
+	})
+	a.clusters.update(result.Clusters, result.Snapshot)
+	a.gateway, err = gateway.New(gateway.Config{
+		Listeners: listeners, Limits: limits(c.Limits), DataDir: c.DataDir, PhantomSecret: a.state.derive("phantom"),
+	}, gateway.Deps{
+		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now,
+	}, result.Snapshot)
+	if err != nil {
+		return a.addressError(err)
+	}
+	a.registry.MustRegister(a.reloads, clusterCollector{a.clusters}, certificateCollector{a.certificates})
+	for _, r := range []string{"applied", "refused"} {
+		a.reloads.WithLabelValues(r)
+	}
+	a.operations, err = telemetry.NewServer(telemetry.ServerConfig{
+		Address: c.Operations.Address, Metrics: a.registry, NotReady: a.NotReady, Log: a.log,
+	})
+	if err != nil {
+		return taken(err, "operations.address", "--operations")
+	}
+	return nil
+}
+
+// release gives back what a half-built App holds.
+func (a *App) release() {
+	if a.gateway != nil { // its listeners close when it runs to its end
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		a.gateway.Run(ctx, 0)
+	}
+	if a.operations != nil {
+		a.operations.Close()
+	}
+	if a.outbound != nil {
+		a.outbound.Close()
+	}
+	if a.state != nil {
+		a.state.close()
+	}
+}
+
+// Bootstrap returns the address at which clients find the first listener.
+func (a *App) Bootstrap() string { return a.BootstrapOf(a.opts.Config.Listeners[0].Name) }
+
+// BootstrapOf is Bootstrap for a listener by name; "" when there is none.
+func (a *App) BootstrapOf(listener string) string { return a.gateway.Bootstrap(listener) }
+
+// OperationsAddress returns where /livez, /readyz and /metrics are.
+func (a *App) OperationsAddress() string { return a.operations.Address() }
+
+// Registry returns the metrics.
+func (a *App) Registry() *prometheus.Registry { return a.registry }
+
+// Connections returns how many client connections there are.
+func (a *App) Connections() int { return a.gateway.Connections() }
+
+// NotReady returns why clients should not come here, one sentence each; none
+// means ready.
+func (a *App) NotReady() []string {
+	var reasons []string
+	if a.draining.Load() {
+		reasons = append(reasons, "the gateway is draining")
+	}
+	return append(reasons, a.clusters.notReady()...)
+}
+
+// Ready waits until every target cluster has been reached once.
+func (a *App) Ready(ctx context.Context) error { return a.clusters.wait(ctx) }
+
+// Run serves until the context ends, then drains: requests in flight are
+// answered within the drain time of the configuration. It releases everything
+// and may be called once.
+func (a *App) Run(ctx context.Context) error {
+	defer close(a.stopped)
+	c := a.opts.Config
+	// What answers in flight need outlives the context: clusters, and whoever
+	// asks /readyz meanwhile.
+	rest, stopRest := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRest()
+	var group sync.WaitGroup
+	failed := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.clusters.start(rest)
+	group.Go(func() {
+		if err := a.operations.Run(rest); err != nil {
+			failed <- err
+			cancel()
+		}
+	})
+	group.Go(func() { a.watch(ctx) })
+	stop := context.AfterFunc(ctx, func() { a.draining.Store(true) })
+	defer stop()
+	a.log.Info("sluice serves", "version", a.opts.Version, "bootstrap", a.Bootstrap(), "operations", a.OperationsAddress(), "environment", c.Environment, "snapshot", a.gateway.Snapshot().Number())
+	err := a.gateway.Run(ctx, c.Limits.DrainTimeout)
+	stopRest()
+	group.Wait()
+	a.clusters.wg.Wait()
+	a.outbound.Close()
+	a.state.close()
+	a.log.Info("sluice has stopped")
+	select {
+	case e := <-failed:
+		err = errors.Join(err, e)
+	default:
+	}
+	return err
+}
+
+// Reload reads the resource documents and certificates now, changed or not, and
+// returns once they are in force, or why they are not: then the old ones stay.
+func (a *App) Reload(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case a.asked <- answer:
+	case <-a.stopped:
+		return errors.New("reload: sluice has stopped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-a.stopped:
+		return errors.New("reload: sluice has stopped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// watch looks at the files, and puts what changed in force.
+func (a *App) watch(ctx context.Context) {
+	const daily = 24 * time.Hour
+	poll := time.NewTimer(a.opts.PollEvery)
+	defer poll.Stop()
+	warn := time.NewTicker(daily)
+	defer warn.Stop()
+	phase := time.NewTimer(a.resources.untilChange())
+	defer phase.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-warn.C:
+			for _, c := range a.certificates {
+				c.warn()
+			}
+		case <-phase.C:
+			if a.resources.due() {
+				a.apply(a.resources.again)
+			}
+			phase.Reset(a.resources.untilChange())
+		case answer := <-a.asked:
+			answer <- errors.Join(a.apply(a.resources.load), a.reloadCertificates())
+			phase.Reset(a.resources.untilChange())
+		case <-poll.C:
+			began := time.Now()
+			if a.resources.changed() {
+				a.apply(a.resources.load)
+				phase.Reset(a.resources.untilChange())
+			}
+			a.reloadCertificates()
+			// Large sets are looked at less often, up to three times a second.
+			poll.Reset(max(a.opts.PollEvery, min(10*time.Since(began), 3*a.opts.PollEvery)))
+		}
+	}
+}
+
+// apply puts what a load brings in force.
+func (a *App) apply(load func() (*loaded, error)) error {
+	result, err := load()
+	if err != nil {
+		a.reloads.WithLabelValues("refused").Inc()
+		a.log.Error("resources refused, the old ones stay in force", "err", err)
+		return err
+	}
+	a.reloads.WithLabelValues("applied").Inc()
+	a.clusters.update(result.Clusters, result.Snapshot)
+	if old := a.gateway.Snapshot(); old != result.Snapshot {
+		delta := old.Diff(result.Snapshot)
+		a.gateway.Swap(result.Snapshot)
+		a.log.Info("resources in force", "snapshot", result.Snapshot.Number(), "credentials_changed", len(delta.Put), "credentials_removed", len(delta.Remove))
+	}
+	a.clusters.retire()
+	return nil
+}
+
+func (a *App) reloadCertificates() error {
+	var all []error
+	for _, c := range a.certificates {
+		all = append(all, c.reload())
+	}
+	return errors.Join(all...)
+}
+
+// listeners turns the configuration's listeners into the gateway's.
+func (a *App) listeners() ([]gateway.ListenerConfig, error) {
+	var out []gateway.ListenerConfig
+	for i, l := range a.opts.Config.Listeners {
+		trusted, err := config.Networks(l.ProxyProtocol.TrustedNetworks)
+		if err != nil {
+			return nil, err
+		}
+		lc := gateway.ListenerConfig{
+			Name: l.Name, Address: l.Address, BrokerPorts: [2]int{l.BrokerPorts.First, l.BrokerPorts.Last},
+			AdvertisedHost: l.AdvertisedHost, AdvertisedPort: l.AdvertisedPort, Mechanisms: l.Mechanisms, ProxyTrusted: trusted,
+		}
+		if l.SNI != nil {
+			lc.Domain = l.SNI.Domain
+		}
+		if l.TLS != nil {
+			c, err := newCertificate(l.Name, fmt.Sprintf("listeners[%d].tls", i), *l.TLS, a.opts.Now, a.log)
+			if err != nil {
+				return nil, err
+			}
+			a.certificates = append(a.certificates, c)
+			lc.TLS = c.config()
+		}
+		out = append(out, lc)
+	}
+	return out, nil
+}
+
+func limits(l config.Limits) gateway.Limits {
+	return gateway.Limits{
+		MaxFrameBytes: int(l.MaxFrameBytes), MaxUnauthenticatedFrameBytes: int(l.MaxUnauthenticatedFrameBytes),
+		MaxConnections: l.MaxConnections, MaxUnauthenticated: l.MaxUnauthenticatedConnections, MaxConnectionsPerAddress: l.ConnectionsPerAddress,
+		MaxInFlight: l.MaxInFlight, MaxAnswerBytes: int(l.MaxAnswerBytes), MemoryBytes: int64(l.MemoryBudget),
+		AuthDeadline: l.AuthDeadline, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout, SessionLifetime: l.MaxSessionLifetime,
+		Handler: handler.Limits{
+			FetchPartitionMaxBytes: int32(l.FetchPartitionMaxBytes), FetchMaxBytes: int32(l.FetchMaxBytes),
+			SessionPartitions: handler.DefaultLimits.SessionPartitions, Members: handler.DefaultLimits.Members,
+		},
+	}
+}
+
+func newOutbound(c config.Outbound) (*outbound.Client, error) {
+	networks, err := config.Networks(c.AllowNetworks)
+	if err != nil {
+		return nil, err
+	}
+	return outbound.New(outbound.Config{AllowPrivate: networks, AllowHosts: c.AllowHosts, AllowHTTP: c.AllowHTTP}), nil
+}
+
+// newTokens makes the validator of OAUTHBEARER tokens, nil without an issuer.
+func newTokens(c config.OAuth, client *outbound.Client, now func() time.Time) (*sasl.TokenValidator, error) {
+	if len(c.Issuers) == 0 {
+		return nil, nil
+	}
+	fetch := func(ctx context.Context, url string) ([]byte, error) {
+		body, _, err := client.Get(ctx, url)
+		return body, err
+	}
+	var issuers []sasl.Issuer
+	for _, is := range c.Issuers {
+		keys := sasl.KeySource{File: is.JWKS.File, URL: is.JWKS.URL}
+		if is.JWKS.URL != "" {
+			keys.Fetch = fetch
+		}
+		issuers = append(issuers, sasl.Issuer{
+			Issuer: is.Issuer, Audience: is.Audience, Algorithms: is.Algorithms, PrincipalClaim: is.PrincipalClaim, Keys: keys,
+		})
+	}
+	return sasl.NewTokenValidator(issuers, now)
+}
+
+// ProblemsError is a configuration, or a set of documents, that cannot be used.
+type ProblemsError struct {
+	// What is "configuration" or "resources".
+	What     string
+	Problems []string
+}
+
+func (e *ProblemsError) Error() string {
+	noun := "problems"
+	if len(e.Problems) == 1 {
+		noun = "problem"
+	}
+	return fmt.Sprintf("%s: %d %s:\n  %s", e.What, len(e.Problems), noun, strings.Join(e.Problems, "\n  "))
+}
+
+// addressError says which setting to change when a listener's port is taken.
+func (a *App) addressError(err error) error {
+	for i, l := range a.opts.Config.Listeners {
+		if !strings.Contains(err.Error(), fmt.Sprintf("listener %q", l.Name)) {
+			continue
+		}
+		field, flag := fmt.Sprintf("listeners[%d].address", i), "--listen"
+		var op *net.OpError
+		if errors.As(err, &op) && op.Addr != nil && !sameAddress(op.Addr.String(), l.Address) {
+			field, flag = fmt.Sprintf("listeners[%d].brokerPorts", i), "--broker-ports"
+		}
+		if i > 0 {
+			flag = ""
+		}
+		return taken(err, field, flag)
+	}
+	return err
+}
+
+// sameAddress compares ports, and hosts as far as both are literal.
+func sameAddress(a, b string) bool {
+	_, portA, _ := net.SplitHostPort(a)
+	_, portB, _ := net.SplitHostPort(b)
+	return portA == portB
+}
+
+// taken explains an address that cannot be listened on.
+func taken(err error, field, flag string) error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "listen" {
+		return err
+	}
+	where := field
+	if flag != "" {
+		where += " in the configuration, or " + flag
+	}
+	address := "the address"
+	if op.Addr != nil {
+		address = op.Addr.String()
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use by another program: stop it, or choose another address with %s: %w", address, where, err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("this user may not listen on %s: choose a port above 1023 with %s: %w", address, where, err)
+	}
+	return fmt.Errorf("%s cannot be listened on: change %s: %w", address, where, err)
+}
+
+// derive returns a secret of its own for a purpose, from the seed.
+func (s *state) derive(purpose string) []byte {
+	h := hmac.New(sha256.New, s.seed)
+	h.Write([]byte("sluice " + purpose))
+	return h.Sum(nil)
+}
+
+// backings are the backing topics of each target cluster that a snapshot names.
+func backings(all snapshotTopics) map[string][]string {
+	seen := map[string]map[string]bool{}
+	for cluster, topic := range all {
+		if seen[cluster] == nil {
+			seen[cluster] = map[string]bool{}
+		}
+		seen[cluster][topic] = true
+	}
+	out := make(map[string][]string, len(seen))
+	for cluster, topics := range seen {
+		for t := range topics {
+			out[cluster] = append(out[cluster], t)
+		}
+		slices.Sort(out[cluster])
+	}
+	return out
+}
+
+// NewLogger returns the logger that a configuration asks for.
+func NewLogger(c config.Log, w io.Writer) (*slog.Logger, error) {
+	return telemetry.NewLogger(w, c.Level, c.Format)
+}

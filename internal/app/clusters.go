@@ -1,0 +1,266 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"sluice/internal/control/publish"
+	"sluice/internal/gateway/upstream"
+	"sluice/internal/grant"
+	"sluice/internal/outbound"
+)
+
+// How long a target cluster that was replaced or removed keeps running for the
+// client connections that began on it. Those of a removed one end with their
+// grants; those of a replaced one may go on, and start over only when they need
+// something looked up after it is gone.
+const (
+	removedFor  = 5 * time.Second
+	replacedFor = 15 * time.Minute
+)
+
+type clusterDeps struct {
+	log      *slog.Logger
+	version  string
+	outbound *outbound.Client
+	now      func() time.Time
+	learn    func([]upstream.Broker)
+}
+
+// clusters are the target clusters in use. Reading is safe for concurrent use;
+// update, retire and start are called by one goroutine at a time.
+type clusters struct {
+	deps    clusterDeps
+	current atomic.Pointer[map[string]*cluster]
+	gone    map[*cluster]time.Duration
+	ctx     context.Context // of what runs; nil before start
+	wg      sync.WaitGroup
+}
+
+// cluster is one target cluster at work.
+type cluster struct {
+	*upstream.Cluster
+	spec   publish.Cluster
+	login  *login
+	cancel context.CancelFunc
+}
+
+func newClusters(deps clusterDeps) *clusters {
+	c := &clusters{deps: deps, gone: map[*cluster]time.Duration{}}
+	c.current.Store(&map[string]*cluster{})
+	return c
+}
+
+// Cluster returns a target cluster by name, or nil.
+func (c *clusters) Cluster(name string) *upstream.Cluster {
+	if found := (*c.current.Load())[name]; found != nil {
+		return found.Cluster
+	}
+	return nil
+}
+
+// All returns every target cluster.
+func (c *clusters) All() []*upstream.Cluster {
+	all := make([]*upstream.Cluster, 0, len(*c.current.Load()))
+	for _, name := range slices.Sorted(maps.Keys(*c.current.Load())) {
+		all = append(all, c.Cluster(name))
+	}
+	return all
+}
+
+// update makes the clusters those of the list. One that is reached as before
+// stays, with its new secrets; what is gone runs on until retire.
+func (c *clusters) update(list []publish.Cluster, s *grant.Snapshot) {
+	old := *c.current.Load()
+	next := make(map[string]*cluster, len(list))
+	for _, spec := range list {
+		before := old[spec.Name]
+		switch {
+		case before != nil && before.spec.Fingerprint == spec.Fingerprint:
+			next[spec.Name] = before
+			continue
+		case before != nil && sameReach(before.spec, spec):
+			before.spec = spec
+			before.login.spec.Store(spec.SASL)
+			next[spec.Name] = before
+			c.deps.log.Info("target cluster has new secrets, used from the next connection on", "cluster", spec.Name)
+			continue
+		case before != nil:
+			c.gone[before] = replacedFor
+			c.deps.log.Info("target cluster has changed", "cluster", spec.Name)
+		}
+		next[spec.Name] = c.newCluster(spec)
+	}
+	for name, before := range old {
+		if next[name] == nil {
+			c.gone[before] = removedFor
+			c.deps.log.Info("target cluster is removed", "cluster", name)
+		}
+	}
+	wanted := backings(topicsOf(s))
+	for name, cl := range next {
+		cl.Wanted(wanted[name])
+		if c.ctx != nil && cl.cancel == nil {
+			c.run(cl)
+		}
+	}
+	c.current.Store(&next)
+}
+
+// retire lets the clusters go that update replaced or removed.
+func (c *clusters) retire() {
+	for cl, after := range c.gone {
+		delete(c.gone, cl)
+		if cl.cancel != nil {
+			stop := time.AfterFunc(after, cl.cancel)
+			context.AfterFunc(c.ctx, func() { stop.Stop() })
+		}
+	}
+}
+
+// start runs the clusters until the context ends.
+func (c *clusters) start(ctx context.Context) {
+	c.ctx = ctx
+	for _, cl := range *c.current.Load() {
+		c.run(cl)
+	}
+}
+
+func (c *clusters) run(cl *cluster) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	cl.cancel = cancel
+	c.wg.Go(func() {
+		defer cancel()
+		cl.Run(ctx)
+	})
+}
+
+// notReady says which clusters have never been reached, and why.
+func (c *clusters) notReady() []string {
+	var out []string
+	for _, cl := range c.All() {
+		select {
+		case <-cl.Ready():
+		default:
+			out = append(out, fmt.Sprint(cl.Err()))
+		}
+	}
+	return out
+}
+
+// wait blocks until every cluster has been reached once.
+func (c *clusters) wait(ctx context.Context) error {
+	for _, cl := range c.All() {
+		select {
+		case <-cl.Ready():
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), cl.Err())
+		}
+	}
+	return nil
+}
+
+func (c *clusters) newCluster(spec publish.Cluster) *cluster {
+	l := newLogin(spec, c.deps)
+	u := upstream.NewCluster(upstreamConfig(spec, l, c.deps))
+	u.OnBrokers(c.deps.learn)
+	return &cluster{Cluster: u, spec: spec, login: l}
+}
+
+// upstreamConfig turns a compiled cluster into what dials it.
+func upstreamConfig(spec publish.Cluster, l *login, deps clusterDeps) upstream.Config {
+	u := upstream.Config{Name: spec.Name, Bootstrap: spec.Bootstrap, TLS: spec.TLS, SoftwareVersion: deps.version, Log: deps.log}
+	if spec.SASL != nil {
+		u.SASL = l.mechanism
+	}
+	return u
+}
+
+// sameReach reports whether two states of a cluster differ in nothing but the
+// secrets of the login.
+func sameReach(a, b publish.Cluster) bool {
+	return slices.Equal(a.Bootstrap, b.Bootstrap) && a.System == b.System && sameTLS(a.TLS, b.TLS) && (a.SASL == nil) == (b.SASL == nil)
+}
+
+func sameTLS(a, b *tls.Config) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if a.ServerName != b.ServerName || a.InsecureSkipVerify != b.InsecureSkipVerify || !a.RootCAs.Equal(b.RootCAs) {
+		return false
+	}
+	return slices.EqualFunc(a.Certificates, b.Certificates, func(x, y tls.Certificate) bool {
+		return slices.EqualFunc(x.Certificate, y.Certificate, slices.Equal)
+	})
+}
+
+// login is who the gateway is at a target cluster, with the secrets of now.
+type login struct {
+	cluster string
+	spec    atomic.Pointer[publish.SASL]
+	tokens  tokenSource
+}
+
+func newLogin(spec publish.Cluster, deps clusterDeps) *login {
+	l := &login{cluster: spec.Name, tokens: tokenSource{client: deps.outbound, now: deps.now}}
+	l.spec.Store(spec.SASL)
+	return l
+}
+
+// mechanism is upstream.Config.SASL.
+func (l *login) mechanism(ctx context.Context) (sasl.Mechanism, error) {
+	s := l.spec.Load()
+	if s == nil {
+		return nil, nil
+	}
+	switch s.Mechanism {
+	case "PLAIN":
+		return plain.Auth{User: s.Username, Pass: s.Password.Reveal()}.AsMechanism(), nil
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: s.Username, Pass: s.Password.Reveal()}.AsSha256Mechanism(), nil
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: s.Username, Pass: s.Password.Reveal()}.AsSha512Mechanism(), nil
+	case "OAUTHBEARER":
+		token := s.Token.Reveal()
+		if s.Issuer != nil {
+			var err error
+			if token, err = l.tokens.token(ctx, *s.Issuer); err != nil {
+				return nil, err
+			}
+		}
+		return oauth.Auth{Token: token, Extensions: s.Extensions}.AsMechanism(), nil
+	}
+	return nil, fmt.Errorf("bug: mechanism %q", s.Mechanism)
+}
+
+// clusterCollector shows which target clusters can be used.
+type clusterCollector struct{ clusters *clusters }
+
+var clusterUp = prometheus.NewDesc("sluice_gateway_target_cluster_up", "1 while a target cluster can be used, else 0.", []string{"cluster"}, nil)
+
+// Describe is prometheus.Collector's.
+func (c clusterCollector) Describe(ch chan<- *prometheus.Desc) { ch <- clusterUp }
+
+// Collect is prometheus.Collector's.
+func (c clusterCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, cl := range c.clusters.All() {
+		up := 0.0
+		if cl.Err() == nil {
+			up = 1
+		}
+		ch <- prometheus.MustNewConstMetric(clusterUp, prometheus.GaugeValue, up, cl.Name())
+	}
+}

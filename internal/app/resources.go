@@ -1,0 +1,200 @@
+package app
+
+import (
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"time"
+
+	"sluice/internal/config"
+	"sluice/internal/control/publish"
+	"sluice/internal/grant"
+	"sluice/internal/resource"
+)
+
+// generation of the snapshots that are made here. A control plane that was
+// restored from a backup raises it; files have no such past.
+const generation = 1
+
+// loaded is what resource documents compile to.
+type loaded = publish.Result
+
+// resources reads resource documents and compiles them. It is used by one
+// goroutine at a time.
+type resources struct {
+	opts  Options
+	log   *slog.Logger
+	state *state
+
+	set    *resource.Set // the last good one
+	files  []string      // all that the last read referred to
+	stamp  string        // of what was read last
+	seen   string        // at the last look, to wait until writing has ended
+	change time.Time     // when to compile again by itself
+}
+
+func newResources(opts Options, s *state) *resources {
+	return &resources{opts: opts, log: opts.Log, state: s}
+}
+
+func (r *resources) look() string {
+	return resource.Stamp(slices.Concat(r.opts.Resources, r.files)...)
+}
+
+// changed reports whether files have changed since they were read and have
+// stayed the same for one look, so that nothing is read while it is written.
+func (r *resources) changed() bool {
+	now := r.look()
+	settled := now == r.seen
+	r.seen = now
+	return settled && now != r.stamp
+}
+
+// load reads and compiles the documents, and keeps what came out.
+func (r *resources) load() (*loaded, error) {
+	if len(r.opts.Resources) == 0 {
+		return nil, errors.New("no resource documents are named: give their files or directories with -f, or as resources in the configuration")
+	}
+	set, problems := r.read()
+	if resource.Bad(problems) {
+		return nil, problemsError(problems)
+	}
+	result, more, err := r.compile(set)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range slices.Concat(problems, more) {
+		r.log.Warn("resources", "problem", p.String())
+	}
+	return result, nil
+}
+
+// read reads the documents. The stamp is taken before, so that a change made
+// meanwhile is seen at the next look; files that the stamp did not know yet cost
+// another round.
+func (r *resources) read() (set *resource.Set, problems []resource.Problem) {
+	for range 3 {
+		known := r.files
+		r.stamp = r.look()
+		r.seen = r.stamp
+		set, problems = resource.Read(r.opts.Resources...)
+		r.files = set.Files
+		if slices.Equal(known, r.files) {
+			break
+		}
+	}
+	return set, problems
+}
+
+// again compiles the last good documents once more, since time has passed.
+func (r *resources) again() (*loaded, error) {
+	result, _, err := r.compile(r.set)
+	if err != nil {
+		r.change = r.opts.Now().Add(time.Minute) // a secret may be unreadable: not at once again
+	}
+	return result, err
+}
+
+func (r *resources) compile(set *resource.Set) (*loaded, []resource.Problem, error) {
+	result, problems := publish.Compile(set, publish.Options{
+		Environment: r.opts.Config.Environment, Generation: generation, Now: r.opts.Now(), Seed: r.state.seed,
+		Secret: config.ReadSecret, History: r.state.history, Previous: r.state.snapshot,
+	})
+	if result == nil {
+		return nil, problems, problemsError(problems)
+	}
+	if err := r.state.keep(result.History, result.Snapshot); err != nil {
+		return nil, problems, err
+	}
+	r.set, r.change = set, result.NextChange
+	return result, problems, nil
+}
+
+// due reports whether the time to compile again has come.
+func (r *resources) due() bool { return !r.change.IsZero() && !r.opts.Now().Before(r.change) }
+
+// untilChange returns how long to wait before asking due. Far moments are
+// approached in steps, since clocks are set.
+func (r *resources) untilChange() time.Duration {
+	const step = time.Hour
+	if r.change.IsZero() {
+		return step
+	}
+	return min(max(r.change.Sub(r.opts.Now()), 10*time.Millisecond), step)
+}
+
+// problemsError makes an error of the problems that are more than warnings.
+func problemsError(problems []resource.Problem) error {
+	e := &ProblemsError{What: "resources"}
+	for _, p := range problems {
+		if !p.Warning {
+			e.Problems = append(e.Problems, p.String())
+		}
+	}
+	return e
+}
+
+// snapshotTopics yields target cluster and backing topic of every grant.
+type snapshotTopics = iter.Seq2[string, string]
+
+func topicsOf(s *grant.Snapshot) snapshotTopics {
+	return func(yield func(string, string) bool) {
+		seen := map[*grant.Grant]bool{}
+		for c := range s.All() {
+			if seen[c.Grant] {
+				continue
+			}
+			seen[c.Grant] = true
+			for _, t := range c.Grant.Topics {
+				if !yield(c.Grant.Cluster, t.Backing) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Check reads and compiles resource documents as a start would, without taking
+// the data directory or opening anything. It returns every problem, warnings
+// included. withoutSecrets makes warnings of secrets that cannot be read, for
+// checking where they are not.
+func Check(opts Options, withoutSecrets bool) []resource.Problem {
+	opts = opts.withDefaults()
+	if len(opts.Resources) == 0 {
+		return []resource.Problem{{Message: "no resource documents are named", Fix: "give their files or directories with -f, or as resources in the configuration"}}
+	}
+	set, problems := resource.Read(opts.Resources...)
+	if resource.Bad(problems) {
+		return problems
+	}
+	return append(problems, checkSet(opts, set, withoutSecrets, nil)...)
+}
+
+// checkSet compiles a set and hands the result on.
+func checkSet(opts Options, set *resource.Set, withoutSecrets bool, use func(*loaded)) []resource.Problem {
+	past := &state{dir: opts.Config.DataDir, saved: map[string]string{}}
+	if past.read() != nil { // what a start says about it
+		past = &state{seed: make([]byte, seedBytes)}
+	}
+	unread := map[string]bool{}
+	result, problems := publish.Compile(set, publish.Options{
+		Environment: opts.Config.Environment, Generation: generation, Now: opts.Now(), Seed: past.seed, History: past.history, Previous: past.snapshot,
+		Secret: func(ref resource.SecretRef) (string, error) {
+			secret, err := config.ReadSecret(ref)
+			if err != nil {
+				unread[err.Error()] = true
+			}
+			return secret, err
+		},
+	})
+	for i := range problems {
+		if withoutSecrets && unread[problems[i].Message] {
+			problems[i].Warning = true
+		}
+	}
+	if result != nil && use != nil {
+		use(result)
+	}
+	return problems
+}

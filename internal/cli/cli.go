@@ -1,0 +1,177 @@
+// Package cli is the commands of the sluice binary: what they are called, what
+// they take, and what people read. Its main function is Main. Commands that
+// start something are given it as Programs; the Kafka client of tail and
+// produce is here, since it is a face and no part of what is served. It knows
+// nothing of how a gateway is built.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/config"
+	"sluice/internal/resource"
+)
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Setup is what commands about a gateway are told.
+type Setup struct {
+	Config config.Config
+	// Resources are files and directories of resource documents; none means
+	// those of the configuration.
+	Resources []string
+	// Log is where logs are written.
+	Log io.Writer
+}
+
+// Problem is one thing that is wrong with resource documents.
+type Problem = resource.Problem
+
+// Finding is one thing that doctor looked at.
+type Finding struct {
+	// Area is what it belongs to, as "target cluster main".
+	Area string
+	// OK says that nothing is wrong; with a Fix it is advice.
+	OK           bool
+	Message, Fix string
+}
+
+// Programs are what commands start.
+type Programs struct {
+	// Serve runs a gateway until the context ends.
+	Serve func(context.Context, Setup) error
+	// Check returns what is wrong with resource documents.
+	Check func(s Setup, withoutSecrets bool) []Problem
+	// Doctor looks at everything and reports as it goes.
+	Doctor func(context.Context, Setup, func(Finding))
+	// Demo starts the demo.
+	Demo func(context.Context, DemoSetup) (Demo, error)
+	// Broker is the embedded broker's process.
+	Broker func(ctx context.Context, in io.Reader, out io.Writer, args []string) error
+	// BrokerCommand is the hidden command that runs Broker.
+	BrokerCommand string
+	// Version of this build.
+	Version string
+}
+
+// usageError is a mistake in how a command was typed.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// errTold is an error of which everything has been written already.
+var errTold = errors.New("told")
+
+// What Main returns.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// Main runs a command line and returns the exit code: 0, 1 when something went
+// wrong, 2 when the command line is wrong. The first SIGINT or SIGTERM asks the
+// command to end, the second one ends the process.
+func Main(ctx context.Context, args []string, s Streams, p Programs) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	root := newRoot(s, p)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errTold):
+		return exitError
+	case errors.As(err, &usage):
+		fmt.Fprintf(s.Err, "sluice: %v\nsee: %s --help\n", err, cmd.CommandPath())
+		return exitUsage
+	}
+	fmt.Fprintf(s.Err, "sluice: %v\n", err)
+	return exitError
+}
+
+func newRoot(s Streams, p Programs) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "API management for Apache Kafka that speaks Kafka's own protocol",
+		Example: `  sluice demo                                      a first look, on this machine
+  sluice serve --config sluice.yaml -f resources/  a gateway in front of your own Kafka
+  sluice tail orders.placed --properties client.properties`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := ""
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = ": did you mean " + near[0] + "?"
+			}
+			return usagef("there is no command %q%s", args[0], hint)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(
+		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newVersion(s, p), newBroker(s, p),
+	)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	return root
+}
+
+func newVersion(s Streams, p Programs) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: exactly(0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(s.Out, "sluice", p.Version)
+			return err
+		},
+	}
+}
+
+func newBroker(s Streams, p Programs) *cobra.Command {
+	return &cobra.Command{
+		Use: p.BrokerCommand, Hidden: true, DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.Broker(cmd.Context(), s.In, s.Out, args) != nil {
+				return errTold
+			}
+			return nil
+		},
+	}
+}
+
+// exactly wants n arguments; what names them.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < n:
+			return usagef("%s is missing, as in: %s", what, strings.TrimSpace(strings.SplitN(cmd.Example, "\n", 2)[0]))
+		case len(args) > n:
+			return usagef("unexpected argument %q", args[n])
+		}
+		return nil
+	}
+}
