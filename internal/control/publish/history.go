@@ -2,6 +2,9 @@ package publish
 
 import (
 	"cmp"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,6 +21,27 @@ import (
 type History struct {
 	// apps are the entries of each application, by exposed name.
 	apps map[appKey]map[string]*Entry
+	// proved are the verifiers made last. They are not stored: they only spare a
+	// running process making them again.
+	proved *proofs
+}
+
+// proofs are verifiers with digests of their secrets, under a key that does not
+// outlive the process.
+type proofs struct {
+	key  []byte
+	made map[grant.Key]proof
+}
+
+type proof struct {
+	digest    [sha256.Size]byte
+	verifiers []grant.Verifier
+}
+
+func (p *proofs) digest(secret string) [sha256.Size]byte {
+	m := hmac.New(sha256.New, p.key)
+	m.Write([]byte(secret))
+	return [sha256.Size]byte(m.Sum(nil))
 }
 
 type appKey struct{ environment, application string }
@@ -135,7 +159,13 @@ func (e *Entry) clone() *Entry {
 }
 
 func (h *History) clone() *History {
-	next := &History{apps: map[appKey]map[string]*Entry{}}
+	next := &History{apps: map[appKey]map[string]*Entry{}, proved: &proofs{made: map[grant.Key]proof{}}}
+	if h == nil || h.proved == nil {
+		next.proved.key = make([]byte, sha256.Size)
+		rand.Read(next.proved.key) // never fails (crypto/rand)
+	} else {
+		next.proved.key = h.proved.key
+	}
 	if h == nil {
 		return next
 	}

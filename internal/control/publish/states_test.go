@@ -221,3 +221,24 @@ func TestDerivedNames(t *testing.T) {
 		t.Errorf("got id %v, not a UUID of version 8", id)
 	}
 }
+
+func TestVerifiersMadeInThisProcess(t *testing.T) {
+	w := newWorld(t)
+	opts := w.options()
+	set := w.read(base())
+	first, _ := Compile(set, opts)
+	opts.History, opts.Previous = first.History, first.Snapshot // not through JSON
+	if again, _ := Compile(set, opts); again.Snapshot != first.Snapshot {
+		t.Error("an unchanged secret gets another verifier")
+	}
+	w.secrets["SECRET"] = "quite another secret"
+	changed, _ := Compile(set, opts)
+	if string(changed.Snapshot.Lookup(grant.Plain, "erp-1").Verifiers[0].StoredKey) == string(first.Snapshot.Lookup(grant.Plain, "erp-1").Verifiers[0].StoredKey) {
+		t.Error("a changed secret keeps its verifier")
+	}
+	opts.History = changed.History // and the snapshot was not taken over
+	w.secrets["SECRET"] = "0123456789abcdef"
+	if back, _ := Compile(set, opts); back.Snapshot != first.Snapshot {
+		t.Error("the first secret again is not the first verifier again")
+	}
+}
