@@ -27,6 +27,7 @@ func programs() cli.Programs {
 		Serve:         serve,
 		Check:         check,
 		Doctor:        doctor,
+		Demo:          demo,
 		Broker:        broker.Main,
 		BrokerCommand: broker.Command,
 		Version:       buildVersion(),
@@ -71,6 +72,29 @@ func check(s cli.Setup, withoutSecrets bool) []cli.Problem {
 
 func doctor(ctx context.Context, s cli.Setup, report func(cli.Finding)) {
 	app.Diagnose(ctx, options(s), func(f app.Finding) { report(cli.Finding(f)) })
+}
+
+func demo(ctx context.Context, s cli.DemoSetup) (cli.Demo, error) {
+	opts := app.DemoOptions{DataDir: s.DataDir, Options: app.Options{Config: app.DemoConfig(), Version: buildVersion()}}
+	if err := s.Addresses(&opts.Config); err != nil {
+		return cli.Demo{}, err
+	}
+	opts.Config.Log.Level = s.LogLevel
+	var err error
+	if opts.Log, err = app.NewLogger(opts.Config.Log, s.Log); err != nil {
+		return cli.Demo{}, err
+	}
+	d, err := app.StartDemo(ctx, opts)
+	if err != nil {
+		return cli.Demo{}, err
+	}
+	out := cli.Demo{
+		Bootstrap: d.App().Bootstrap(), Mechanism: d.Mechanism(), Topic: d.Topic(), Group: d.Group(), DataDir: d.DataDir(), Run: d.Run,
+	}
+	for _, u := range d.Users() {
+		out.Users = append(out.Users, cli.DemoUser(u))
+	}
+	return out, nil
 }
 
 func buildVersion() string {

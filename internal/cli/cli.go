@@ -40,6 +40,9 @@ type Setup struct {
 // Problem is one thing that is wrong with resource documents.
 type Problem = resource.Problem
 
+// Config is the settings of a gateway.
+type Config = config.Config
+
 // Finding is one thing that doctor looked at.
 type Finding struct {
 	// Area is what it belongs to, as "target cluster main".
