@@ -106,13 +106,14 @@ audit:
 
 # ---- dist
 
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TARGETS := linux_amd64 linux_arm64 darwin_amd64 darwin_arm64
 
 dist:
 	@rm -rf dist && mkdir -p dist
 	@for t in $(TARGETS); do \
 		echo "dist: sluice_$$t"; \
-		CGO_ENABLED=0 GOOS=$${t%_*} GOARCH=$${t#*_} go build -trimpath -buildvcs=true -ldflags '-s -w' -o dist/sluice_$$t ./cmd/sluice; \
+		CGO_ENABLED=0 GOOS=$${t%_*} GOARCH=$${t#*_} go build -trimpath -buildvcs=true -ldflags '-s -w -X main.version=$(VERSION)' -o dist/sluice_$$t ./cmd/sluice; \
 	done
 	@go run -C tools ./sbom $(foreach t,$(TARGETS),$(CURDIR)/dist/sluice_$(t)) >dist/sluice.cdx.json
 	@cp LICENSE NOTICE deploy/Containerfile dist/
