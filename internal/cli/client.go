@@ -183,13 +183,17 @@ func (c *connection) explain(err error) error {
 
 // refusal says in words what Kafka's error codes mean here.
 func refusal(err error, topic, verb string) error {
-	switch {
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
-		return fmt.Errorf("refused: this application may not %s topic %q, or there is no such topic: check the name and the subscriptions: %w", verb, topic, err)
-	case errors.Is(err, kerr.PolicyViolation):
-		return fmt.Errorf("refused: topic %q takes no records from this application now (subscription suspended, closed, or used up): %w", topic, err)
-	case errors.Is(err, kerr.GroupAuthorizationFailed):
-		return fmt.Errorf("refused: this application may not use that consumer group: %w", err)
+	var code *kerr.Error
+	if !errors.As(err, &code) {
+		return err
+	}
+	switch code {
+	case kerr.TopicAuthorizationFailed, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID:
+		return fmt.Errorf("refused: this application may not %s topic %q, or there is no such topic: check the name and the subscriptions (%s)", verb, topic, code.Message)
+	case kerr.PolicyViolation:
+		return fmt.Errorf("refused: topic %q takes no records from this application now: its subscription is suspended, ended or used up (%s)", topic, code.Message)
+	case kerr.GroupAuthorizationFailed:
+		return fmt.Errorf("refused: this application may not use that consumer group (%s)", code.Message)
 	}
 	return err
 }

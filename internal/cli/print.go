@@ -20,13 +20,16 @@ const (
 	formatRaw  = "raw"
 )
 
+// shortValue is how much of a value a short line shows, in characters.
+const shortValue = 90
+
 // printer writes records for people or programs.
 type printer struct {
 	w      io.Writer
 	style  style
 	format string
 	topic  bool // name the topic of each record
-	short  bool // without time
+	short  bool // without time, and clipped to a line
 }
 
 func (p *printer) print(r *kgo.Record) error {
@@ -52,7 +55,11 @@ func (p *printer) print(r *kgo.Record) error {
 	}
 	b.WriteString("  ")
 	if r.Value != nil {
-		b.WriteString(p.value(r.Value))
+		value := p.value(r.Value)
+		if text := []rune(readable(r.Value)); p.short && len(text) > shortValue {
+			value = string(text[:shortValue]) + p.style.dim("…")
+		}
+		b.WriteString(value)
 	} else {
 		b.WriteString(p.style.dim("null"))
 	}

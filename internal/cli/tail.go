@@ -120,7 +120,7 @@ func (t *tailSettings) describe(ctx context.Context, client *kgo.Client, topic s
 	defer cancel()
 	topics, err := kadm.NewClient(client).ListTopics(ctx, topic)
 	if err != nil {
-		return kadm.TopicDetail{}, t.explain(err)
+		return kadm.TopicDetail{}, refusal(t.explain(err), topic, "read")
 	}
 	detail := topics[topic]
 	if detail.Err != nil {
