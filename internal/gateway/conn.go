@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,7 +92,7 @@ func endedBy(by string, format string, args ...any) error {
 // run serves the connection until it ends.
 func (c *clientConn) run() {
 	defer c.g.dismiss(c)
-	err := c.serve()
+	err := c.contained(c.serve)
 	if c.ctx.Err() == nil {
 		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
 		c.net.Close() // says goodbye where TLS has a word for it
@@ -113,6 +114,19 @@ func (c *clientConn) run() {
 		by = "gateway"
 	}
 	c.g.metrics.closed.WithLabelValues(by).Inc()
+}
+
+// contained turns a panic into an error: a bug that one client's bytes find
+// must not end the connections of all others.
+func (c *clientConn) contained(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.g.metrics.panics.Inc()
+			c.log.Error("bug: panic while serving a connection", "panic", r, "stack", string(debug.Stack()))
+			err = endedBy("gateway", "internal error")
+		}
+	}()
+	return f()
 }
 
 // close ends both sides, once.

@@ -107,7 +107,7 @@ func (c *clientConn) broker() (*upstream.Conn, error) {
 	c.upstream = up
 	c.up.Go(func() {
 		defer up.Close()
-		if err := c.pump(up); err != nil && !errors.Is(err, errRecycled) {
+		if err := c.contained(func() error { return c.pump(up) }); err != nil && !errors.Is(err, errRecycled) {
 			c.close(err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,30 @@ type world struct {
 	cluster *upstream.Cluster
 	gateway *Gateway
 	number  uint64
+	corrupt atomic.Pointer[func([]byte)] // done to what brokers answer
+}
+
+// dial connects to a broker whose answers may be corrupted.
+func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &corruptible{conn, w}, nil
+}
+
+type corruptible struct {
+	net.Conn
+	w *world
+}
+
+func (c *corruptible) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if f := c.w.corrupt.Load(); f != nil && n > 0 {
+		(*f)(p[:n])
+	}
+	return n, err
 }
 
 type oneCluster struct{ c *upstream.Cluster }
@@ -90,7 +115,7 @@ func startLimited(t *testing.T, limits Limits, listener ListenerConfig, credenti
 	t.Cleanup(fake.Close)
 	w := &world{t: t, fake: fake, number: 1}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.cluster = upstream.NewCluster(upstream.Config{Name: "main", Bootstrap: fake.ListenAddrs(), Log: log})
+	w.cluster = upstream.NewCluster(upstream.Config{Name: "main", Bootstrap: fake.ListenAddrs(), Log: log, Dial: w.dial})
 	snapshot, err := grant.New("test", grant.Number{Generation: 1, N: 1}, credentials)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ type metrics struct {
 	closed             *prometheus.CounterVec
 	received, sent     prometheus.Counter
 	snapshots          prometheus.Counter
+	panics             prometheus.Counter
 	upstreamDials      *prometheus.CounterVec
 	latency            *prometheus.HistogramVec
 }
@@ -31,11 +32,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		received:           prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_gateway_received_bytes_total", Help: "Bytes of requests read from clients."}),
 		sent:               prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_gateway_sent_bytes_total", Help: "Bytes of answers written to clients."}),
 		snapshots:          prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_gateway_snapshots_total", Help: "Grant snapshots put in force since the start."}),
+		panics:             prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_gateway_panics_total", Help: "Connections ended by a bug; each one is in the log with its stack."}),
 		upstreamDials:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_gateway_upstream_dials_total", Help: "Connections to target clusters, by result."}, []string{"result"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_gateway_upstream_seconds", Help: "Time from forwarding a request to the broker's answer.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"api"}),
 	}
-	r.MustRegister(m.connections, m.refusedConnections, m.logins, m.requests, m.closed, m.received, m.sent, m.snapshots, m.upstreamDials, m.latency)
+	r.MustRegister(m.connections, m.refusedConnections, m.logins, m.requests, m.closed, m.received, m.sent, m.snapshots, m.panics, m.upstreamDials, m.latency)
 	return m
 }
 
