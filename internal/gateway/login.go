@@ -184,7 +184,7 @@ func (c *clientConn) pause(d time.Duration) {
 
 func (c *clientConn) saslHandshake(p *pending, body []byte) error {
 	if p.version != 1 {
-		return endedBy("client", "SaslHandshake version %d is not offered, only 1", p.version)
+		return endedBy("client", "SaslHandshake version %d: raw tokens are refused, only version 1 is served", p.version)
 	}
 	mechanism, err := wire.ParseSaslHandshake(p.version, body)
 	if err != nil {

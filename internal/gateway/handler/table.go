@@ -54,7 +54,7 @@ var Table = []*API{
 	{Key: 14, Name: "SyncGroup", Min: 0, Max: 5, Posture: Rewritten, Handle: syncGroup, Coordination: true, Note: "group mapped, and topic names in the consumer protocol's bytes"},
 	{Key: 15, Name: "DescribeGroups", Min: 0, Max: 6, Posture: Rewritten, Handle: describeGroups, Note: "groups mapped, members' hosts hidden"},
 	{Key: 16, Name: "ListGroups", Min: 0, Max: 5, Posture: Rewritten, Handle: listGroups, Note: "only the application's groups"},
-	{Key: 17, Name: "SaslHandshake", Min: 1, Max: 1, Posture: Answered, Note: "the raw-token flow of version 0 is refused"},
+	{Key: 17, Name: "SaslHandshake", Min: 0, Max: 1, Posture: Answered, Note: "version 0 is advertised, since librdkafka before 2.1 takes a range without it for a broker without logins; its raw-token flow is refused"},
 	{Key: 18, Name: "ApiVersions", Min: 0, Max: 4, Posture: Answered, Note: "this table, narrowed to what every broker of the target clusters offers"},
 	{Key: 19, Name: "CreateTopics", Min: 2, Max: 7, Posture: Rewritten, Handle: createTopics, Note: "in the application's namespace, within its counts"},
 	{Key: 20, Name: "DeleteTopics", Min: 1, Max: 6, Posture: Rewritten, Handle: deleteTopics, Note: "in the application's namespace; by name and by id"},

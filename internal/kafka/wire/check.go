@@ -16,6 +16,10 @@ type Shape struct {
 	Elements int
 	// UnknownTags counts tagged fields that the message's definition does not have.
 	UnknownTags int
+	// Left counts the bytes of a request after its end, which a decoder leaves
+	// out, as Apache Kafka does: librdkafka's Metadata request for all topics
+	// has three of them. A response may not have any.
+	Left int
 }
 
 // DecodeBudget is the memory that decoding a body of n bytes may take unless
@@ -73,8 +77,8 @@ func check(key, version int16, response bool, body []byte, maxDecodedBytes int) 
 	l := program(key, s, response, version)
 	w := walker{b: body, end: len(body), budget: int64(maxDecodedBytes), mem: l.mem, flexible: l.flexible}
 	if w.fields(l) {
-		if w.off == w.end {
-			return Shape{w.mem, w.elements, w.unknown}, nil
+		if w.off == w.end || !response {
+			return Shape{w.mem, w.elements, w.unknown, w.end - w.off}, nil
 		}
 		w.fail(problemTrailing, int64(w.end-w.off), 0)
 	}
