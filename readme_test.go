@@ -38,24 +38,22 @@ func blocks(t *testing.T, page string) []block {
 	return out
 }
 
-// build makes the binary in a folder of its own and returns the folder.
-func build(t *testing.T) string {
+// build makes the binary in a folder.
+func build(t *testing.T, dir string) {
 	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", dir, "./cmd/sluice").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", dir+"/", "./cmd/sluice").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	return dir
 }
 
-// shell runs a script in a folder, with the binary in the path, and returns what it printed.
-func shell(t *testing.T, bin, dir, script string, env ...string) string {
+// shell runs a script in a folder, with its bin in the path, and returns what it printed.
+func shell(t *testing.T, dir, script string, env ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), append(env, "PATH="+bin+":"+os.Getenv("PATH"))...)
+	cmd.Env = append(os.Environ(), append(env, "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -65,7 +63,8 @@ func shell(t *testing.T, bin, dir, script string, env ...string) string {
 }
 
 func TestReadmeFiles(t *testing.T) {
-	dir, bin, ran := t.TempDir(), build(t), false
+	dir, ran := t.TempDir(), false
+	build(t, filepath.Join(dir, "bin"))
 	for _, b := range blocks(t, "README.md") {
 		switch {
 		case b.lang == "yaml" && b.word != "":
@@ -77,7 +76,7 @@ func TestReadmeFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		case b.lang == "sh" && b.word == "files":
-			out := shell(t, bin, dir, b.text, "KAFKA_PASSWORD=kafka-secret-of-the-gateway", "ACME_SECRET=acme-secret-of-sixteen")
+			out := shell(t, dir, b.text, "KAFKA_PASSWORD=kafka-secret-of-the-gateway", "ACME_SECRET=acme-secret-of-sixteen")
 			if ran = true; !strings.HasSuffix(out, "good\n") {
 				t.Errorf("got %q, want no problem and no warning", out)
 			}
@@ -88,18 +87,13 @@ func TestReadmeFiles(t *testing.T) {
 	}
 }
 
-// demo is the line that "sluice demo --json" prints.
-type demo struct {
-	Bootstrap, Mechanism, Username, Password, Topic, Group string
-	TLS                                                    bool
-}
-
-func startDemo(t *testing.T, bin string) demo {
+// startDemo runs the demo with home as its user's home directory, and returns the line it prints when it is ready.
+func startDemo(t *testing.T, home string) map[string]any {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "sluice"), "demo", "--json", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0")
+	cmd := exec.Command(filepath.Join(home, "bin", "sluice"), "demo", "--json", "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME=")
 	var log bytes.Buffer
 	cmd.Stderr = &log
-	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, 20*time.Second
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -107,8 +101,20 @@ func startDemo(t *testing.T, bin string) demo {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	lines := make(chan string, 1)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+		defer late.Stop()
+		for line := range lines {
+			t.Errorf("the demo printed a second line: %s", line)
+		}
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the demo ended with %v", err)
 		}
@@ -116,40 +122,38 @@ func startDemo(t *testing.T, bin string) demo {
 			t.Logf("the demo's log:\n%s", log.String())
 		}
 	})
-	line := make(chan string, 1)
-	go func() {
-		s := bufio.NewScanner(out)
-		s.Scan()
-		line <- s.Text()
-		for s.Scan() {
-		}
-	}()
-	var d demo
 	select {
-	case text := <-line:
-		if err := json.Unmarshal([]byte(text), &d); err != nil {
-			t.Fatalf("the demo printed %q: %v", text, err)
+	case line := <-lines:
+		var ready map[string]any
+		if err := json.Unmarshal([]byte(line), &ready); err != nil {
+			t.Fatalf("the demo printed %q: %v", line, err)
 		}
+		return ready
 	case <-time.After(time.Minute):
 		t.Fatal("the demo is not ready after a minute")
+		return nil
 	}
-	return d
 }
 
-// TestReadmeDemo runs the commands that README.md shows beside the demo, on its real address and with its real secret.
+// TestReadmeDemo runs the commands that README.md shows beside the demo. The files they use name the demo's free ports.
 func TestReadmeDemo(t *testing.T) {
-	bin := build(t)
-	d := startDemo(t, bin)
-	real := strings.NewReplacer("127.0.0.1:19092", d.Bootstrap, "DEMO_PASSWORD", d.Password)
+	home := t.TempDir()
+	build(t, filepath.Join(home, "bin"))
+	ready := startDemo(t, home)
+	for _, field := range []string{"bootstrap", "tls", "mechanism", "username", "password", "topic", "group"} {
+		if ready[field] == nil {
+			t.Errorf("the demo's line has no %s: %v", field, ready)
+		}
+	}
 	ran := 0
 	for _, b := range blocks(t, "README.md") {
 		if b.lang != "sh" || b.word != "demo" {
 			continue
 		}
-		for line := range strings.Lines(strings.ReplaceAll(b.text, "\\\n", "")) {
+		for line := range strings.Lines(b.text) {
 			ran++
 			t.Run(fmt.Sprint(ran, " ", strings.Fields(line)[0]), func(t *testing.T) {
-				if out := shell(t, bin, t.TempDir(), real.Replace(line)); out == "" {
+				if out := shell(t, home, line, "HOME="+home); out == "" {
 					t.Errorf("%s prints nothing", line)
 				}
 			})

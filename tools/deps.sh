@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the tests need and the machine lacks, once; later runs find everything in place and need no network.
 #   tools/deps.sh check   what "make check" needs: a C compiler for the race detector, Go modules
-#   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, clients in other languages
+#   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, and what clients in other languages are installed with
 # Everything goes to $SLUICE_CACHE (default ~/.cache/sluice), apart from Debian packages where we may install them, and
 # from Go's and Maven's own caches.
 set -euo pipefail
@@ -78,30 +78,8 @@ done
 if ! command -v kcat >/dev/null; then
 	install kcat || unpack kcat kcat || die "no kcat found: install it (Debian: kcat)"
 fi
-kcat -V | sed -n 's/^Version/deps: kcat/p'
 
-# Clients in other languages, where test/ names them.
-fingerprint() { sha256sum "$1" | cut -c1-12; }
-while read -r list; do
-	need python3 "Python 3"
-	mark=$cache/python/.ready-$(fingerprint "$list")
-	[ -f "$mark" ] && continue
-	say "making a Python environment of $list"
-	if ! python3 -m venv --clear "$cache/python" 2>/dev/null; then
-		install python3-venv || die "python3 cannot make environments: install python3-venv"
-		python3 -m venv --clear "$cache/python"
-	fi
-	"$cache/python/bin/pip" install -q --disable-pip-version-check -r "$list"
-	touch "$mark"
-done < <(find test -name requirements.txt -not -path '*/node_modules/*' 2>/dev/null)
-while read -r lock; do
-	need npm "Node 20 with npm"
-	folder=$cache/node/$(basename "$(dirname "$lock")")
-	mark=$folder/.ready-$(fingerprint "$lock")
-	[ -f "$mark" ] && continue
-	say "installing $lock"
-	mkdir -p "$folder"
-	cp "$lock" "$(dirname "$lock")/package.json" "$folder"
-	npm --prefix "$folder" ci --silent --no-audit --no-fund
-	touch "$mark"
-done < <(find test -name package-lock.json -not -path '*/node_modules/*' 2>/dev/null)
+# test/ makes its environments of clients in other languages itself, in the cache folder, from what is here.
+need python3 "Python 3"
+python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv || die "python3 cannot make environments: install python3-venv"
+need npm "Node 20 with npm"
