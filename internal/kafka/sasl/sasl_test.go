@@ -211,6 +211,17 @@ func TestReplayedProof(t *testing.T) {
 	}
 }
 
+// librdkafka before 2.6.1 sends its part of the nonce twice.
+func TestNonceOfOldLibrdkafka(t *testing.T) {
+	s := newScramServer(ScramSHA256, storeOf(t, ScramSHA256, "u", "pw").deps())
+	if _, _, err := s.Next([]byte("n,,n=u,r=abcdefghij")); err != nil {
+		t.Fatal(err)
+	}
+	if _, done, err := s.Next(proofFor(t, s, "pw", "abcdefghij"+"abcdefghij"+s.nonce)); !done || err != nil {
+		t.Errorf("got %t, %v", done, err)
+	}
+}
+
 // proofFor makes the final message a client that knows the secret would make, for
 // a nonce of choice.
 func proofFor(t testing.TB, s *scramServer, secret, nonce string) []byte {

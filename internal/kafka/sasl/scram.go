@@ -81,7 +81,10 @@ func (s *scramServer) finish(msg []byte) ([]byte, bool, error) {
 		return nil, false, malformed("proof of %d bytes, want %d", len(final.proof), s.newHash().Size())
 	}
 	// The whole nonce, both parts: CVE-2024-56128 was about half of it.
-	fresh := subtle.ConstantTimeCompare([]byte(final.nonce), []byte(s.first.nonce+s.nonce)) == 1
+	// librdkafka before 2.6.1 puts its own part in front once more, which Apache
+	// Kafka takes since 3.8.1; the proof covers the nonce as it was sent.
+	whole := s.first.nonce + s.nonce
+	fresh := subtle.ConstantTimeCompare([]byte(final.nonce), []byte(whole))|subtle.ConstantTimeCompare([]byte(final.nonce), []byte(s.first.nonce+whole)) == 1
 
 	authMessage := s.first.bare + "," + s.serverFirst + "," + final.withoutProof
 	clientKey := s.mac(s.verifier.StoredKey, authMessage)
