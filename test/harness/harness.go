@@ -40,7 +40,7 @@ import (
 func Full() bool { return os.Getenv("SLUICE_FULL") == "1" }
 
 // Main runs a package's tests with one Apache Kafka for all of them, whose brokers advertise 127.77.0.N.
-func Main(m *testing.M, options kafkatest.Options, kafka **kafkatest.Cluster) {
+func Main(m interface{ Run() int }, options kafkatest.Options, kafka **kafkatest.Cluster) {
 	options.LoopbackHosts = true
 	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Minute) // the first run fetches the jars
 	cluster, err := kafkatest.Run(ctx, options)

@@ -1,0 +1,314 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/internal/kafkatest"
+	"sluice/test/harness"
+)
+
+var apache *kafkatest.Cluster
+
+func TestMain(m *testing.M) {
+	harness.Main(afterwards{m, writeTable}, kafkatest.Options{Heap: "512m"}, &apache)
+}
+
+// afterwards runs the tests and then a function.
+type afterwards struct {
+	m    *testing.M
+	then func() error
+}
+
+func (a afterwards) Run() int {
+	code := a.m.Run()
+	if err := a.then(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// eachClient runs f for every client that has the ops, or for those named in SLUICE_CLIENTS.
+func eachClient(t *testing.T, op string, f func(t *testing.T, c Client)) {
+	tools = apache
+	only := os.Getenv("SLUICE_CLIENTS")
+	for _, c := range Clients() {
+		if !c.Has(op) || only != "" && !slices.Contains(strings.Split(only, ","), c.Name) {
+			continue
+		}
+		t.Run(strings.ReplaceAll(c.Name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			f(t, c)
+		})
+	}
+}
+
+// did runs a command to its end and returns its events by kind, except logs.
+func did(t *testing.T, within time.Duration, c Client, cmd Command) (map[string][]Event, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	cmd.dir = t.TempDir()
+	events := map[string][]Event{}
+	var mu sync.Mutex
+	err := c.Run(ctx, cmd, func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		events[e.Kind] = append(events[e.Kind], e)
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("%s did not end within %v (%d records, %d sent, errors %v, logs %v)", cmd.Op, within, len(events["record"]), len(events["sent"]), texts(events["error"]), texts(events["log"]))
+	}
+	return events, err
+}
+
+func texts(events []Event) []string {
+	var out []string
+	for _, e := range events[:min(len(events), 5)] {
+		out = append(out, e.Topic+": "+e.Text)
+	}
+	return out
+}
+
+func valuesOf(events []Event) []string {
+	var out []string
+	for _, e := range events {
+		out = append(out, e.Value)
+	}
+	slices.Sort(out)
+	return out
+}
+
+const patience = 60 * time.Second // for one program, on a busy machine
+
+// TestClients: produce, consume in a group with commit and resume, transactions, listing, refusals, logins; with every
+// topic renamed, and every answer looked at for names of the target cluster.
+func TestClients(t *testing.T) {
+	eachClient(t, "consume", func(t *testing.T, c Client) {
+		mine := func(t harness.Topic) harness.Topic {
+			t.Subscriptions = map[string]string{"acme": ""}
+			return t
+		}
+		w := harness.Start(t, apache, harness.Spec{
+			Topics: []harness.Topic{
+				mine(harness.Topic{Exposed: "orders", Partitions: 3}), mine(harness.Topic{Exposed: "readable", Contract: "read"}), mine(harness.Topic{Exposed: "writable", Contract: "write"}),
+				mine(harness.Topic{Exposed: "txn", Partitions: 2}), mine(harness.Topic{Exposed: "txn-in"}),
+				{Exposed: "hidden", Subscriptions: map[string]string{"other": ""}},
+			},
+			Apps:    []harness.App{{Name: "acme"}, {Name: "other"}},
+			Trusted: "acme",
+		})
+		feature := func(name, op string, f func(t *testing.T)) {
+			if !c.Has(op) {
+				note(c, name, "–")
+				return
+			}
+			ok := t.Run(name, f)
+			note(c, name, map[bool]string{true: "yes", false: "**no**"}[ok])
+		}
+		plain := w.Login("acme", "PLAIN")
+
+		feature("produce and consume", "consume", func(t *testing.T) {
+			for round, n := range []int{100, 30} { // the second round must see what is new, and nothing twice
+				var want []string
+				if c.Has("produce") {
+					got, err := did(t, patience, c, Command{Op: "produce", Topics: []string{"orders"}, N: n, Prefix: fmt.Sprintf("round%d", round)}.As(plain))
+					if want = valuesOf(got["sent"]); err != nil || len(want) != n {
+						t.Fatalf("round %d: %d of %d records were acknowledged: %v, %v", round, len(want), n, err, texts(got["error"]))
+					}
+				} else {
+					if err := w.Feed("orders", fmt.Sprint("round", round), 0, n); err != nil {
+						t.Fatal(err)
+					}
+					for i := range n {
+						want = append(want, fmt.Sprintf("round%d-%d", round, i))
+					}
+					slices.Sort(want)
+				}
+				got, err := did(t, patience, c, Command{Op: "consume", Topics: []string{"orders"}, Group: "workers", N: n}.As(plain))
+				if err != nil {
+					t.Fatalf("round %d: %v", round, err)
+				}
+				if values := valuesOf(got["record"]); !slices.Equal(values, want) {
+					t.Errorf("round %d: got %d records, want %d: %.200q, want %.200q", round, len(values), len(want), values, want)
+				}
+			}
+			if sum, err := w.CommittedOffsets(t.Context(), "acme", "workers", "orders"); err != nil || sum != 130 {
+				t.Errorf("on the target cluster %d records of the group are committed, want 130: %v", sum, err)
+			}
+		})
+
+		feature("transactions", "transact", func(t *testing.T) {
+			const n = 20
+			var want []string
+			cmd := Command{Op: "transact", Topics: []string{"txn", "txn-in"}, TxnID: "ledger", N: n, Prefix: "t", Group: "copier"}.As(plain)
+			cmd.trusted = w.Trusted.Addr()
+			if c.Name == "Java" { // its program copies, and aborts at random
+				if err := w.Feed("txn-in", "in", 0, n); err != nil {
+					t.Fatal(err)
+				}
+				for i := range n {
+					want = append(want, fmt.Sprint("in-", i))
+				}
+				slices.Sort(want)
+			}
+			got, err := did(t, patience, c, cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Name != "Java" {
+				want = valuesOf(got["sent"])
+				if len(want) != 2*n {
+					t.Fatalf("%d records were committed, want %d: %v", len(want), 2*n, texts(got["error"]))
+				}
+			}
+			// One record behind the transactions tells a reader that it has seen all.
+			read := func(group string, committed bool, n int) []string {
+				t.Helper()
+				got, err := did(t, patience, c, Command{Op: "consume", Topics: []string{"txn"}, Group: group, N: n, Committed: committed}.As(plain))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return valuesOf(got["record"])
+			}
+			if got := read("committed", true, len(want)); !slices.Equal(got, want) {
+				t.Errorf("read_committed: got %q, want %q", got, want)
+			}
+			if c.Name != "Java" {
+				got := read("uncommitted", false, 3*n)
+				if aborted := slices.ContainsFunc(got, func(v string) bool { return strings.HasSuffix(v, "-abort") }); !aborted {
+					t.Error("read_uncommitted: the aborted records are missing")
+				}
+			}
+		})
+
+		feature("lists its own topics only", "list", func(t *testing.T) {
+			got, err := did(t, patience, c, Command{Op: "list"}.As(plain))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var topics []string
+			for _, e := range got["topics"] {
+				topics = append(topics, e.Topics...)
+			}
+			slices.Sort(topics)
+			if want := []string{"orders", "readable", "txn", "txn-in", "writable"}; !slices.Equal(topics, want) {
+				t.Errorf("got %q, want %q", topics, want)
+			}
+		})
+
+		feature("refusals", "produce", func(t *testing.T) {
+			said := map[string]string{}
+			for _, topic := range []string{"readable", "hidden", "absent"} {
+				got, err := did(t, patience, c, Command{Op: "produce", Topics: []string{topic}, N: 1, Prefix: "no"}.As(plain))
+				if len(got["sent"]) > 0 {
+					t.Errorf("%s: a record was acknowledged", topic)
+				}
+				text := fmt.Sprint(err)
+				if len(got["error"]) > 0 {
+					text = got["error"][0].Text
+				} else if err == nil {
+					t.Errorf("%s: no error", topic)
+				}
+				// kafka-go looks a topic up in a listing of all, where those of others are missing.
+				unlisted := c.Name == "kafka-go" && topic != "readable" && strings.Contains(text, "does not exist")
+				if c.Name != "kcat" && !unlisted && !strings.Contains(strings.ToLower(text), "author") {
+					t.Errorf("%s: the error does not speak of authorization: %s", topic, text)
+				}
+				said[topic] = strings.ReplaceAll(text, topic, "TOPIC")
+			}
+			if c.Name != "kcat" && said["hidden"] != said["absent"] { // kcat's end has times in it
+				t.Errorf("a topic of others and one that does not exist can be told apart:\n%s\n%s", said["hidden"], said["absent"])
+			}
+		})
+
+		feature("SCRAM and TLS", "list", func(t *testing.T) {
+			for _, how := range []struct {
+				mechanism string
+				tls       bool
+			}{{"SCRAM-SHA-256", false}, {"SCRAM-SHA-512", false}, {"SCRAM-SHA-512", true}, {"PLAIN", true}} {
+				cmd := Command{Op: "list"}.As(w.Login("acme", how.mechanism))
+				if how.tls {
+					cmd.Bootstrap, cmd.CA = w.TLS, w.Certs.CA
+				}
+				got, err := did(t, patience, c, cmd)
+				if err != nil || len(got["topics"]) == 0 || !slices.Contains(got["topics"][0].Topics, "orders") {
+					t.Errorf("%s, TLS %t: got %v: %v", how.mechanism, how.tls, got["topics"], err)
+				}
+			}
+		})
+		if w.Clients.Answers() == 0 {
+			t.Error("the leak scan saw no answer")
+		}
+	})
+}
+
+// table collects what docs/compatibility.md says.
+var table = struct {
+	sync.Mutex
+	features []string
+	outcome  map[string]map[string]string
+}{outcome: map[string]map[string]string{}}
+
+func note(c Client, feature, outcome string) {
+	table.Lock()
+	defer table.Unlock()
+	if !slices.Contains(table.features, feature) {
+		table.features = append(table.features, feature)
+	}
+	if table.outcome[c.Name] == nil {
+		table.outcome[c.Name] = map[string]string{}
+	}
+	table.outcome[c.Name][feature] = outcome
+}
+
+// writeTable writes docs/compatibility.md after a full run of all clients and tests.
+func writeTable() error {
+	if !harness.Full() || os.Getenv("SLUICE_CLIENTS") != "" {
+		return nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Client libraries\n\nMade by the full run of `test/conformance` (do not edit): each library through the gateway, with topics, groups and ids renamed, on Apache Kafka %s.\n\n", apache.Version)
+	features := slices.DeleteFunc(slices.Clone(order), func(f string) bool { return !slices.Contains(table.features, f) })
+	fmt.Fprintf(&b, "| | %s |\n|---|%s\n", strings.Join(features, " | "), strings.Repeat("---|", len(features)))
+	for _, c := range Clients() {
+		row := table.outcome[c.Name]
+		if row == nil {
+			continue
+		}
+		fmt.Fprintf(&b, "| **%s** %s |", c.Name, c.Version)
+		for _, f := range features {
+			cell := row[f]
+			if cell == "" {
+				cell = "–"
+			}
+			fmt.Fprintf(&b, " %s |", cell)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString(legend)
+	return os.WriteFile(filepath.Join("..", "..", "docs", "compatibility.md"), []byte(b.String()), 0o644)
+}
+
+// order is that of the columns.
+var order = []string{"produce and consume", "transactions", "lists its own topics only", "refusals", "SCRAM and TLS",
+	"one topic withheld", "one topic ended", "all topics withheld", "login refused for a while", "writes suspended for a while"}
+
+const legend = `
+"–": the library, or the program we drive it with, does not have it. Behaviour tests run with a metadata age of 3 s.
+
+- *One topic withheld*: a topic is suspended while it and another one are consumed on one connection: the other one flows on without a gap, no more requests than before, and the topic is back, without a record lost, within seconds of healing.
+- *One topic ended*: the same with a closed subscription, over several metadata refreshes.
+- *All topics withheld*: at most 3 fetches a second.
+- *Login refused for a while*: the credential is revoked for some seconds. "stops": the library takes a refused login as final and needs a restart; it does so with Apache Kafka too.
+- *Writes suspended for a while*: writes to one topic are answered POLICY_VIOLATION (44), those to another go on, and the topic works again after healing. "new producer": an idempotent producer of this library does not get over a refused batch, with Apache Kafka neither; make a new one.
+`
