@@ -35,11 +35,7 @@ demo:
 # ---- check
 
 check: check-deps
-	@$(MAKE) format
-	@$(MAKE) vet
-	@$(MAKE) lint
-	@$(MAKE) generated
-	@$(MAKE) unit
+	@$(MAKE) -k format vet lint generated unit
 	@echo "check: good"
 
 check-deps:
