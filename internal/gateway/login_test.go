@@ -10,19 +10,25 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"io"
 	"math/big"
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
@@ -371,5 +377,61 @@ func TestTLSOnAPlaintextPortGetsAnAlert(t *testing.T) {
 	_, err := tls.Dial("tcp", w.gateway.Bootstrap("main"), &tls.Config{InsecureSkipVerify: true})
 	if err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Errorf("dial: %v, want an alert that says protocol version", err)
+	}
+}
+
+func TestTokensAreSomebodysOfOneIssuer(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, keys, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const issuer = "https://id.example.test"
+	tokens, err := sasl.NewTokenValidator([]sasl.Issuer{{Issuer: issuer, Audience: []string{"kafka"}, Algorithms: []string{"ES256"}, Keys: sasl.KeySource{File: file}}}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k1"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(subject, audience string, expires time.Time) string {
+		s, err := jwt.Signed(signer).Claims(jwt.Claims{Issuer: issuer, Subject: subject, Audience: jwt.Audience{audience}, Expiry: jwt.NewNumericDate(expires)}).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	listener := plaintext
+	listener.Mechanisms = []string{sasl.OAuthBearer}
+	w := startWith(t, listener, &grant.Credential{Name: "acme-oauth", Method: grant.OAuth, Identity: issuer + "|acme", Grant: open("acme")})
+	w.gateway.deps.Tokens = tokens // nobody has connected yet
+	client := func(token string) *kgo.Client {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(w.gateway.Bootstrap("main")), kgo.SASL(oauth.Auth{Token: token}.AsMechanism()), kgo.RequestRetries(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cl.Close)
+		return cl
+	}
+	soon := time.Now().Add(time.Minute)
+	produceSome(t, client(token("acme", "kafka", soon)), "orders", 1)
+	for name, bad := range map[string]string{
+		"another subject":  token("somebody", "kafka", soon),
+		"another audience": token("acme", "elsewhere", soon),
+		"expired":          token("acme", "kafka", time.Now().Add(-time.Hour)),
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		if _, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client(bad)); err == nil {
+			t.Errorf("token with %s is let in", name)
+		}
+		cancel()
 	}
 }

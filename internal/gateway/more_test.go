@@ -227,3 +227,34 @@ func TestEndedTopicIsSilentNotAnError(t *testing.T) {
 		t.Errorf("produce to an ended topic: %v", err)
 	}
 }
+
+func TestASuspendedApplicationsOwnTopicsAreWithheld(t *testing.T) {
+	with := func(rule string) *grant.Credential {
+		g := withNamespace(app("acme"), 3, 5)
+		g.Namespace.Suspended = rule
+		return credential("acme", g)
+	}
+	w := start(t, with(""))
+	cl := w.client("acme", kgo.ConsumeTopics("mine"), kgo.FetchMaxWait(100*time.Millisecond))
+	adm := kadm.NewClient(cl)
+	if resp, err := adm.CreateTopic(bounded(t), 1, 1, nil, "mine"); err != nil || resp.Err != nil {
+		t.Fatal(err, resp.Err)
+	}
+	produceSome(t, cl, "mine", 2)
+	consume(t, cl, 2)
+	w.swap(with("application acme: suspended"))
+	if err := cl.ProduceSync(bounded(t), &kgo.Record{Topic: "mine", Value: []byte("x")}).FirstErr(); !errors.Is(err, kerr.PolicyViolation) {
+		t.Errorf("produce: %v", err)
+	}
+	if resp, _ := adm.CreateTopic(bounded(t), 1, 1, nil, "more"); !errors.Is(resp.Err, kerr.PolicyViolation) {
+		t.Errorf("create: %v", resp.Err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if got := cl.PollFetches(ctx); len(got.Records()) > 0 || got.Err() != nil && !errors.Is(got.Err(), context.DeadlineExceeded) {
+		t.Errorf("fetch while suspended: %v", got.Err())
+	}
+	w.swap(with(""))
+	produceSome(t, cl, "mine", 1)
+	consume(t, cl, 1)
+}

@@ -69,6 +69,9 @@ func (c *Credential) Usable(now time.Time) string {
 type Namespace struct {
 	Topics     int `json:"topics,omitempty"`
 	Partitions int `json:"partitions,omitempty"`
+	// Suspended names the rule that suspends the application's own topics, ""
+	// while there is none.
+	Suspended string `json:"suspended,omitempty"`
 }
 
 // Grant is what one credential may do: a view of the application's virtual
@@ -182,6 +185,19 @@ func (g *Grant) OwnTopic(exposed string) (backing string, ok bool) {
 		return "", false
 	}
 	return g.Prefix + exposed, true
+}
+
+// DecideOwn is Topic.Decide for a topic of the application's namespace, on which
+// it has every right as long as it is not suspended.
+func (g *Grant) DecideOwn(op Operation) Decision {
+	if g.Namespace.Suspended == "" || op == Describe || op == List {
+		return Decision{Verdict: Allow}
+	}
+	d := Decision{Verdict: RefusePolicy, Rule: g.Namespace.Suspended, Message: "the application is suspended"}
+	if op == Read {
+		d.Verdict = Withhold
+	}
+	return d
 }
 
 // OwnTopicExposed undoes OwnTopic.

@@ -234,7 +234,7 @@ func TestAmbiguousGrantsAreRefused(t *testing.T) {
 }
 
 func credentialOf(name string, edit func(*Grant)) *Credential {
-	g := &Grant{Application: "erp", Environment: "prod", Cluster: "main", VirtualClusterID: "v", Prefix: prefix, IDKey: TopicID{9}, Groups: []string{"legacy"}, Namespace: Namespace{2, 4},
+	g := &Grant{Application: "erp", Environment: "prod", Cluster: "main", VirtualClusterID: "v", Prefix: prefix, IDKey: TopicID{9}, Groups: []string{"legacy"}, Namespace: Namespace{Topics: 2, Partitions: 4, Suspended: "r"},
 		Topics: []*Topic{{Exposed: "a", Backing: "x", ID: id(1), Subscription: "s", Read: Right{Access: Granted}, Write: Right{Access: Withdrawn, Until: now, Rule: "r"},
 			Phases: []Phase{{State: Open, Rule: "active"}, {From: now, State: Ended, Rule: "over", Message: "m"}}}}}
 	if edit != nil {

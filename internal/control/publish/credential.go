@@ -281,8 +281,16 @@ func (c *compiler) grant(v *view, topics []*grant.Topic) *grant.Grant {
 		Prefix:           c.prefix(v.environment, app.Name()),
 		IDKey:            c.idKey(v.environment, app.Name()),
 		Topics:           topics,
-		Namespace:        grant.Namespace{Topics: app.Spec.Namespace.Topics, Partitions: app.Spec.Namespace.Partitions},
+		Namespace:        grant.Namespace{Topics: app.Spec.Namespace.Topics, Partitions: app.Spec.Namespace.Partitions, Suspended: suspendedBy(app)},
 		Groups:           app.Spec.Adopt.Groups,
 		TransactionalIDs: app.Spec.Adopt.TransactionalIDs,
 	}
+}
+
+// suspendedBy names the rule that suspends an application, or "".
+func suspendedBy(app *resource.Document[resource.ApplicationSpec]) string {
+	if !app.Spec.Suspended {
+		return ""
+	}
+	return "application " + app.Name() + ": suspended"
 }

@@ -226,7 +226,7 @@ func rulesOf(app *resource.Application, sub *resource.Subscription, version *res
 		rules = append(rules, gone, first)
 	}
 	if app.Spec.Suspended {
-		rules = append(rules, rule{phase: grant.Phase{State: grant.Suspended, Rule: "application " + app.Name() + ": suspended", Message: "the application is suspended"}})
+		rules = append(rules, rule{phase: grant.Phase{State: grant.Suspended, Rule: suspendedBy(app), Message: "the application is suspended"}})
 	}
 	if s.State == "suspended" {
 		rules = append(rules, rule{phase: grant.Phase{State: grant.Suspended, Rule: subscription + ": suspended", Message: "the subscription is suspended"}})

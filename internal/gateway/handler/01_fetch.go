@@ -183,7 +183,7 @@ func (c *Conn) stillReadable(x *Exchange, exposed string) bool {
 		return t.Decide(grant.Read, x.Now).Verdict == grant.Allow
 	}
 	_, own := g.OwnTopic(exposed)
-	return own
+	return own && g.DecideOwn(grant.Read).Verdict == grant.Allow
 }
 
 func (f *fetching) finish(resp *kmsg.FetchResponse, topics []kmsg.FetchResponseTopic) {

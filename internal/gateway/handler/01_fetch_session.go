@@ -145,13 +145,13 @@ func (f *fetching) inSession() (Action, error) {
 	c.remembered += s.partitions - before
 	open = open && c.remembered <= c.Limits.SessionPartitions
 	for key, st := range s.topics {
-		now, err := st.target, error(nil)
+		now := st.target
 		if t := x.Grant.Topic(now.exposed); t != nil {
 			now.decision = t.Decide(grant.Read, x.Now)
 			open = open && now.allowed() && t.ID == st.target.virtual && (f.byID || t.Backing == key.name)
 		} else {
 			_, own := x.Grant.OwnTopic(now.exposed)
-			open = open && own && err == nil
+			open = open && own && x.Grant.DecideOwn(grant.Read).Verdict == grant.Allow
 		}
 	}
 	kept := make([]kmsg.FetchRequestForgottenTopic, 0, len(req.ForgottenTopics))
@@ -173,6 +173,7 @@ func (f *fetching) inSession() (Action, error) {
 			resp.SessionID = 0
 		}
 		topics := resp.Topics[:0]
+		names := make(map[[16]byte]string, len(resp.Topics)) // exposed, by virtual id
 		c.mu.Lock()
 		for i := range resp.Topics {
 			t := resp.Topics[i]
@@ -189,6 +190,7 @@ func (f *fetching) inSession() (Action, error) {
 			t.Partitions = partitions
 			to := st.target
 			t.Topic, t.TopicID = nameOrID(f.byID, &to)
+			names[t.TopicID] = to.exposed
 			topics = append(topics, t)
 		}
 		c.mu.Unlock()
@@ -198,13 +200,7 @@ func (f *fetching) inSession() (Action, error) {
 		for _, t := range topics {
 			exposed := t.Topic
 			if f.byID {
-				exposed = ""
-				if g := x.Grant.TopicByID(t.TopicID); g != nil {
-					exposed = g.Exposed
-				} else {
-					readable = append(readable, t) // own namespace
-					continue
-				}
+				exposed = names[t.TopicID]
 			}
 			if c.stillReadable(x, exposed) {
 				readable = append(readable, t)

@@ -43,6 +43,8 @@ func createTopics(x *Exchange, r kmsg.Request) (Action, error) {
 		case !grant.LegalTopicName(rt.Topic) || len(rt.Topic) > grant.MaxTopicName-grant.PrefixLength:
 			s := fmt.Sprintf("topic names have 1 to %d characters of a-z A-Z 0-9 . _ -", grant.MaxTopicName-grant.PrefixLength)
 			code, message = kerr.InvalidTopicException.Code, &s
+		case t.decision.Verdict == grant.RefusePolicy:
+			code, message = kerr.PolicyViolation.Code, text(t.decision, x.reject(&t, grant.Write))
 		case t.topic != nil || t.decision.Verdict != grant.Allow:
 			t.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "no namespace to create topics in"}
 			code, message = kerr.TopicAuthorizationFailed.Code, text(t.decision, x.reject(&t, grant.Write))
@@ -165,6 +167,8 @@ func createPartitions(x *Exchange, r kmsg.Request) (Action, error) {
 		t := x.named(rt.Topic, grant.Write)
 		code, message := int16(0), (*string)(nil)
 		switch {
+		case t.topic == nil && t.decision.Verdict == grant.RefusePolicy:
+			code, message = kerr.PolicyViolation.Code, text(t.decision, x.reject(&t, grant.Write))
 		case t.topic != nil || t.decision.Verdict != grant.Allow:
 			t.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "not a topic of the application's namespace"}
 			code, message = kerr.TopicAuthorizationFailed.Code, text(t.decision, x.reject(&t, grant.Write))
@@ -235,8 +239,11 @@ func deleteTopics(x *Exchange, r kmsg.Request) (Action, error) {
 			out := kmsg.NewDeleteTopicsResponseTopic()
 			out.TopicID = rt.TopicID
 			out.ErrorCode, out.ErrorMessage = kerr.TopicAuthorizationFailed.Code, text(grant.Decision{}, x.reject(&t, grant.Write))
-			if byID && t.decision.Verdict == grant.Unknown {
+			switch {
+			case byID && t.decision.Verdict == grant.Unknown:
 				out.ErrorCode = kerr.UnknownTopicID.Code
+			case t.decision.Verdict == grant.RefusePolicy:
+				out.ErrorCode = kerr.PolicyViolation.Code
 			}
 			if !byID {
 				out.Topic = rt.Topic

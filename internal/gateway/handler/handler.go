@@ -118,7 +118,7 @@ func (x *Exchange) named(exposed string, op grant.Operation) target {
 	}
 	if backing, ok := x.Grant.OwnTopic(exposed); ok {
 		t.backing = backing
-		t.decision.Verdict = grant.Allow
+		t.decision = x.Grant.DecideOwn(op)
 		return t
 	}
 	t.decision = grant.Decision{Verdict: grant.Unknown, Rule: "no subscription brings this topic"}
@@ -160,7 +160,7 @@ func (x *Exchange) identified(id grant.TopicID, op grant.Operation) (target, err
 		return t, nil
 	}
 	t.exposed, t.backing, t.physical = exposed, backing, physical
-	t.decision = grant.Decision{Verdict: grant.Allow}
+	t.decision = x.Grant.DecideOwn(op)
 	return t, nil
 }
 
