@@ -67,6 +67,7 @@ generated:
 unit:
 	@echo "check: unit tests with the race detector"
 	@go test -race -timeout 10m $$(go list ./... | grep -vxF "$$($(REAL))")
+	@go -C tools test ./sbom
 
 # ---- test
 
@@ -90,11 +91,12 @@ test-clients:
 conformance: deps
 	SLUICE_FULL=1 go -C test test -count=1 -timeout 3h -v ./...
 
+# A failing input lands in testdata/fuzz beside the test: fix it and keep the file.
 fuzz:
-	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' internal cmd | sed 's/:func / /' | while read -r file name; do \
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' internal cmd | sed 's/:func / /' | { failed=0; while read -r file name; do \
 		echo "fuzz: $$(dirname $$file) $$name, $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)"; \
-	done
+		go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)" || failed=1; \
+	done; exit $$failed; }
 
 audit:
 	$(TOOL) govulncheck ./...
