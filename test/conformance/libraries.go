@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -291,19 +292,9 @@ func saramaRun(ctx context.Context, c Command, emit func(Event)) error {
 		}()
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		h := &saramaHandler{emit: emit, taken: make(chan struct{}, 1<<16)}
+		h := &saramaHandler{emit: emit, finished: cancel}
 		if c.Op == "consume" {
-			h.commit = true
-			go func() {
-				for range c.N {
-					select {
-					case <-h.taken:
-					case <-ctx.Done():
-						return
-					}
-				}
-				cancel()
-			}()
+			h.left.Store(int64(c.N))
 		}
 		for ctx.Err() == nil {
 			if err := g.Consume(ctx, c.Topics, h); err != nil && ctx.Err() == nil {
@@ -317,9 +308,9 @@ func saramaRun(ctx context.Context, c Command, emit func(Event)) error {
 }
 
 type saramaHandler struct {
-	emit   func(Event)
-	commit bool
-	taken  chan struct{}
+	emit     func(Event)
+	left     atomic.Int64 // until the commit, if there is to be one
+	finished func()
 }
 
 func (*saramaHandler) Setup(sarama.ConsumerGroupSession) error   { return nil }
@@ -333,10 +324,10 @@ func (h *saramaHandler) ConsumeClaim(s sarama.ConsumerGroupSession, claim sarama
 			}
 			h.emit(Event{Kind: "record", Topic: m.Topic, Value: string(m.Value)})
 			s.MarkMessage(m, "")
-			if h.commit {
+			if h.left.Add(-1) == 0 {
 				s.Commit()
+				h.finished()
 			}
-			h.taken <- struct{}{}
 		case <-s.Context().Done():
 			return nil
 		}
