@@ -310,6 +310,7 @@ func (l *logs) String() string {
 }
 
 func TestAnApplicationReadsWhatItIsSubscribedTo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.serve()
 	if code, body := r.readyz(t); code != 200 {
@@ -338,6 +339,7 @@ func TestAnApplicationReadsWhatItIsSubscribedTo(t *testing.T) {
 }
 
 func TestReloadGivesAndTakesATopicWithinASecond(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.serve()
 	lost := &counter{}
@@ -358,6 +360,7 @@ func TestReloadGivesAndTakesATopicWithinASecond(t *testing.T) {
 }
 
 func TestRevokedCredentialIsClosedWithinASecond(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("resources/other.yaml", consumerYAML("other", "orders"))
 	r := w.serve()
@@ -386,6 +389,7 @@ type counter struct{ n atomic.Int64 }
 func (c *counter) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { c.n.Add(1) }
 
 func TestBadSetIsRefusedAndTheOldOneStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.serve()
 	client := w.as(r, "reader", kgo.ConsumeTopics("orders.placed"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -410,9 +414,10 @@ func TestBadSetIsRefusedAndTheOldOneStays(t *testing.T) {
 }
 
 func TestStopDrains(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.serve()
-	client := w.as(r, "reader", kgo.ConsumeTopics("orders.placed"), kgo.FetchMaxWait(5*time.Second), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client := w.as(r, "reader", kgo.ConsumeTopics("orders.placed"), kgo.FetchMaxWait(time.Second), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	w.produce(w.direct(), "backing.orders", "one")
 	w.next(client, "one")
 	writer := w.as(r, "reader", kgo.ProducerLinger(0))
@@ -453,6 +458,7 @@ func TestStopDrains(t *testing.T) {
 }
 
 func TestRestartKeepsTopicIDsAndOffsets(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	opts := w.options()
 	ids := func() (string, string) {
@@ -479,6 +485,7 @@ func TestRestartKeepsTopicIDsAndOffsets(t *testing.T) {
 }
 
 func TestUnreachableClusterIsNoReasonNotToStart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	address := w.broker.Addresses()[0]
 	if err := w.broker.Close(t.Context()); err != nil {
@@ -510,6 +517,7 @@ func TestUnreachableClusterIsNoReasonNotToStart(t *testing.T) {
 }
 
 func TestChangedClusterIsUsedByNewConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.serve()
 	lost := &counter{}
