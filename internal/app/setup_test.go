@@ -391,7 +391,7 @@ func TestMetricsPage(t *testing.T) {
 	}
 }
 
-var descText = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*)", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+var descText = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*?)", (?:unit: "[^"]*", )?constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 
 func metricsPage(t *testing.T, r *prometheus.Registry) string {
 	ch := make(chan *prometheus.Desc)
