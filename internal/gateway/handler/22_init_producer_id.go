@@ -86,8 +86,8 @@ func addedTopic(topic string, partitions []int32, code int16) kmsg.AddPartitions
 	return out
 }
 
-// denyTransaction remembers that nothing of a transaction reached the broker,
-// so that its abort is answered here.
+// denyTransaction remembers that perhaps nothing of a transaction reached the
+// broker, so that its abort succeeds.
 func (c *Conn) denyTransaction(id string, denied bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,15 +116,20 @@ func endTxn(x *Exchange, r kmsg.Request) (Action, error) {
 	denied := c.denied[req.TransactionalID]
 	delete(c.denied, req.TransactionalID)
 	c.mu.Unlock()
-	if denied && !req.Commit {
-		// The broker knows no transaction: aborting nothing succeeds.
-		resp := kmsg.NewPtrEndTxnResponse()
-		resp.Version = req.Version
-		resp.ProducerID, resp.ProducerEpoch = req.ProducerID, req.ProducerEpoch
-		return answer(resp), nil
-	}
 	req.TransactionalID = x.Grant.TransactionalID(req.TransactionalID)
-	return Action{Upstream: req}, nil
+	if !denied || req.Commit {
+		return Action{Upstream: req}, nil
+	}
+	// The broker may know no transaction: aborting nothing succeeds. It is
+	// asked all the same, since an earlier topic may have begun one.
+	id, epoch := req.ProducerID, req.ProducerEpoch
+	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+		resp := kr.(*kmsg.EndTxnResponse)
+		if resp.ErrorCode == kerr.InvalidTxnState.Code {
+			resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = 0, id, epoch
+		}
+		return resp, nil
+	}}, nil
 }
 
 func txnOffsetCommit(x *Exchange, r kmsg.Request) (Action, error) {

@@ -29,7 +29,7 @@ type Conn struct {
 	sessions   map[int32]*fetchSession
 	remembered int // partitions in sessions
 	members    map[memberKey]*member
-	denied     map[string]bool // transactional ids whose transaction holds no partition upstream
+	denied     map[string]bool // transactional ids whose transaction may hold no partition upstream
 	rejections map[rejectionKey]*rejection
 }
 

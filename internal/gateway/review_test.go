@@ -1,0 +1,57 @@
+package gateway
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/grant"
+)
+
+// The refusal of a later topic must not leave the transaction open upstream:
+// the next commit would commit what was aborted.
+func TestAbortAfterALaterTopicWasRefusedEndsTheTransaction(t *testing.T) {
+	for name, topics := range map[string][]string{"allowed, then refused": {"orders", "vehicles"}, "refused only": {"vehicles"}} {
+		t.Run(name, func(t *testing.T) {
+			acme := app("acme",
+				topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted),
+				topic("vehicles", "phys.vehicles", grant.Open, grant.Granted, grant.Never))
+			w := start(t, credential("acme", acme))
+			cl, txn := w.client("acme"), "tx"
+			init := kmsg.NewPtrInitProducerIDRequest()
+			init.TransactionalID, init.TransactionTimeoutMillis = &txn, 60_000
+			producer, err := init.RequestWith(bounded(t), cl)
+			if err != nil || producer.ErrorCode != 0 {
+				t.Fatal(err, producer)
+			}
+			for _, topic := range topics {
+				add := kmsg.NewPtrAddPartitionsToTxnRequest()
+				add.TransactionalID, add.ProducerID, add.ProducerEpoch = txn, producer.ProducerID, producer.ProducerEpoch
+				at := kmsg.NewAddPartitionsToTxnRequestTopic()
+				at.Topic, at.Partitions = topic, []int32{0}
+				add.Topics = append(add.Topics, at)
+				resp, err := add.RequestWith(bounded(t), cl)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if refused := resp.Topics[0].Partitions[0].ErrorCode != 0; refused != (topic == "vehicles") {
+					t.Fatalf("add %s: %+v", topic, resp.Topics[0])
+				}
+			}
+			end := kmsg.NewPtrEndTxnRequest()
+			end.TransactionalID, end.ProducerID, end.ProducerEpoch = txn, producer.ProducerID, producer.ProducerEpoch
+			resp, err := end.RequestWith(bounded(t), cl)
+			if err != nil || resp.ErrorCode != 0 {
+				t.Errorf("abort: %v %+v", err, resp)
+			}
+			described, err := kadm.NewClient(w.direct()).DescribeTransactions(bounded(t), acme.TransactionalID(txn))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if state := described[acme.TransactionalID(txn)].State; state == "Ongoing" {
+				t.Error("the transaction is still open on the target cluster")
+			}
+		})
+	}
+}
