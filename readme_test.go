@@ -87,6 +87,20 @@ func TestReadmeFiles(t *testing.T) {
 	}
 }
 
+// TestExamples checks examples/ as its readers would, without its secrets.
+func TestExamples(t *testing.T) {
+	dir := t.TempDir()
+	build(t, filepath.Join(dir, "bin"))
+	examples, err := filepath.Abs("examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := shell(t, dir, "sluice config check --without-secrets --config '"+examples+"/sluice.yaml'")
+	if !strings.Contains(out, "\ngood") && !strings.HasPrefix(out, "good") {
+		t.Errorf("got %q, want good", out)
+	}
+}
+
 // startDemo runs the demo with home as its user's home directory, and returns the line it prints when it is ready.
 func startDemo(t *testing.T, home string) map[string]any {
 	t.Helper()
