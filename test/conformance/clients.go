@@ -59,7 +59,7 @@ type Client struct {
 	Name    string
 	Version string
 	Can     string // the ops it has, separated by blanks
-	// Explicit is false for a program that can only subscribe to several topics by a regular expression.
+	// Regex is set for a program that can subscribe to several topics by a regular expression only.
 	Regex bool
 	// Run carries a command out. emit may be called from several goroutines.
 	Run func(ctx context.Context, c Command, emit func(Event)) error

@@ -400,7 +400,7 @@ func kafkaGo(ctx context.Context, c Command, emit func(Event)) error {
 		return nil
 	case "consume", "loop":
 		rc := kafka.ReaderConfig{Brokers: []string{c.Bootstrap}, GroupID: c.Group, GroupTopics: c.Topics, Dialer: dialer, StartOffset: kafka.FirstOffset,
-			MaxWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second, HeartbeatInterval: time.Second, RebalanceTimeout: 5 * time.Second, JoinGroupBackoff: 500 * time.Millisecond}
+			SessionTimeout: 10 * time.Second, HeartbeatInterval: time.Second, RebalanceTimeout: 5 * time.Second, JoinGroupBackoff: 500 * time.Millisecond}
 		if c.Op == "loop" {
 			rc.CommitInterval = time.Second
 		}

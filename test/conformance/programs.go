@@ -302,9 +302,9 @@ func java(protocol string) func(context.Context, Command, func(Event)) error {
 				"--transactional-id", c.TxnID, "--consumer-group", c.Group, "--transaction-size", "10", "--max-messages", fmt.Sprint(c.N), "--enable-random-aborts", "--group-mode", "--use-group-metadata"), func(string) {})
 		case "loop":
 			return run(ctx, tool("console-consumer", "--bootstrap-server", c.Bootstrap, "--consumer.config", config, "--group", c.Group, "--include", strings.Join(c.Topics, "|"),
-				"--property", "print.topic=true"), func(line string) {
+				"--property", "print.headers=true"), func(line string) {
 				if topic, value, ok := strings.Cut(line, "\t"); ok {
-					emit(Event{Kind: "record", Topic: strings.TrimPrefix(topic, "Topic:"), Value: value})
+					emit(Event{Kind: "record", Topic: strings.TrimPrefix(topic, "topic:"), Value: value})
 				}
 			})
 		case "send": // a producer for each topic

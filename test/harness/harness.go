@@ -329,7 +329,7 @@ func (w *World) Prefix(app string) string {
 }
 
 // Feed writes records to a topic on the target cluster, behind the gateway's back: value "prefix-i" for i in [from,to),
-// spread over the partitions.
+// spread over the partitions, and the exposed name in the header "topic", for consumers that print no topic.
 func (w *World) Feed(exposed, prefix string, from, to int) error {
 	partitions := int32(1)
 	for _, t := range w.spec.Topics {
@@ -339,7 +339,7 @@ func (w *World) Feed(exposed, prefix string, from, to int) error {
 	}
 	var records []*kgo.Record
 	for i := from; i < to; i++ {
-		records = append(records, &kgo.Record{Topic: w.backing[exposed], Partition: int32(i) % partitions, Value: []byte(prefix + "-" + strconv.Itoa(i))})
+		records = append(records, &kgo.Record{Topic: w.backing[exposed], Partition: int32(i) % partitions, Headers: []kgo.RecordHeader{{Key: "topic", Value: []byte(exposed)}}, Value: []byte(prefix + "-" + strconv.Itoa(i))})
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
