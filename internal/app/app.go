@@ -26,6 +26,7 @@ import (
 	"sluice/internal/gateway"
 	"sluice/internal/gateway/handler"
 	"sluice/internal/gateway/upstream"
+	"sluice/internal/grant"
 	"sluice/internal/kafka/sasl"
 	"sluice/internal/outbound"
 	"sluice/internal/telemetry"
@@ -317,12 +318,28 @@ func (a *App) apply(load func() (*loaded, error)) error {
 	a.reloads.WithLabelValues("applied").Inc()
 	a.clusters.update(result.Clusters, result.Snapshot)
 	if old := a.gateway.Snapshot(); old != result.Snapshot {
-		delta := old.Diff(result.Snapshot)
 		a.gateway.Swap(result.Snapshot)
-		a.log.Info("resources in force", "snapshot", result.Snapshot.Number(), "credentials_changed", len(delta.Put), "credentials_removed", len(delta.Remove))
+		changed, removed := differences(old, result.Snapshot)
+		a.log.Info("resources in force", "snapshot", result.Snapshot.Number(), "credentials_changed", changed, "credentials_removed", removed)
 	}
 	a.clusters.retire()
 	return nil
+}
+
+// differences counts credentials that a snapshot does not share with the one
+// before.
+func differences(old, next *grant.Snapshot) (changed, removed int) {
+	kept := 0
+	for c := range next.All() {
+		before := old.Lookup(c.Method, c.Identity)
+		if before != nil {
+			kept++
+		}
+		if before != c {
+			changed++
+		}
+	}
+	return changed, old.Len() - kept
 }
 
 func (a *App) reloadCertificates() error {

@@ -120,6 +120,7 @@ func newServe(s Streams, p Programs) *cobra.Command {
 Resource documents say which topics are offered as API products, and which
 applications are subscribed to them. Changed files are put in force within a
 second, and on SIGHUP; a set with a problem is refused and the old one stays.
+Changed certificates are used without a restart; sluice.yaml itself is not.
 SIGTERM and SIGINT let requests in flight end; a second one does not wait.`,
 		Example: "  sluice serve --config sluice.yaml -f resources/",
 		Args:    exactly(0, ""),
