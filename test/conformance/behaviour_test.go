@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,13 +179,19 @@ func quiet(t *testing.T, what string, got map[string]float64, fetches float64) {
 	}
 }
 
+// sampled are the clients whose behaviour `make test` looks at; the full run does so for all.
+var sampled = []string{"franz-go", "Java", "librdkafka", "kafkajs", "Sarama", "kafka-go"}
+
 // TestConsumersKeepGoing is what one withheld or ended topic does to the others of the same consumer.
 func TestConsumersKeepGoing(t *testing.T) {
-	window := 4 * time.Second
+	window := 3 * time.Second
 	if harness.Full() {
 		window = 8 * time.Second
 	}
 	eachClient(t, "loop", func(t *testing.T, c Client) {
+		if !harness.Full() && !slices.Contains(sampled, c.Name) && os.Getenv("SLUICE_CLIENTS") == "" {
+			t.Skip("in the full run")
+		}
 		both := map[string]string{"acme": ""}
 		w := harness.Start(t, apache, harness.Spec{
 			Topics: []harness.Topic{{Exposed: "a", Contract: "read", Partitions: 2, Subscriptions: both}, {Exposed: "b", Contract: "read", Partitions: 2, Subscriptions: map[string]string{"acme": ""}}},
@@ -210,7 +217,7 @@ func TestConsumersKeepGoing(t *testing.T) {
 			t.Helper()
 			time.Sleep(500 * time.Millisecond) // what was under way
 			settled := time.Now()
-			before := joins()
+			before, connections := joins(), w.Clients.Connections()
 			asked := rates(w, window)
 			until := time.Now()
 			if got := consumer.since(consumer.records, "b", settled); len(got) > 0 {
@@ -224,6 +231,9 @@ func TestConsumersKeepGoing(t *testing.T) {
 			quiet(t, "one topic gives nothing", asked, max(healthy["Fetch"], 20)*1.5+10)
 			if n := joins() - before; n > 0 && !regex {
 				t.Errorf("%d rebalances", n)
+			}
+			if n := w.Clients.Connections() - connections; n > 0 && !regex {
+				t.Errorf("%d new connections", n)
 			}
 		}
 		// complete checks that a topic has been read from its begin without a gap in its numbers.
@@ -290,6 +300,9 @@ func TestConsumersKeepGoing(t *testing.T) {
 		if !harness.Full() {
 			return
 		}
+		if c.Regex {
+			note(c, "one topic ended, regex", "yes") // it was by a regex
+		}
 		const name = "login refused for a while"
 		note(c, name, "stops")
 		t.Run(name, func(t *testing.T) {
@@ -313,6 +326,47 @@ func TestConsumersKeepGoing(t *testing.T) {
 			complete(t, "a")
 			note(c, name, "comes back")
 		})
+	})
+}
+
+// TestRegexConsumersKeepGoing: for a subscription by a regular expression a topic that has ended goes from the listing,
+// and comes back, while the other one flows on.
+func TestRegexConsumersKeepGoing(t *testing.T) {
+	if !harness.Full() && os.Getenv("SLUICE_CLIENTS") == "" {
+		t.Skip("in the full run")
+	}
+	eachClient(t, "loop", func(t *testing.T, c Client) {
+		if !c.Patterns || c.Regex { // the others have done it
+			t.Skip("has no regular expressions, or nothing else")
+		}
+		w := harness.Start(t, apache, harness.Spec{
+			Topics: []harness.Topic{{Exposed: "a", Contract: "read", Partitions: 2, Subscriptions: map[string]string{"acme": ""}}, {Exposed: "b", Contract: "read", Partitions: 2, Subscriptions: map[string]string{"acme": ""}}},
+			Apps:   []harness.App{{Name: "acme"}},
+		})
+		const name = "one topic ended, regex"
+		note(c, name, "**no**")
+		set := func(state string) time.Time {
+			w.Change(func(s *harness.Spec) { s.Topic("b").Subscriptions = map[string]string{"acme": "state: " + state} })
+			return time.Now()
+		}
+		feedBoth(t, w, "a", "b")
+		began := time.Now()
+		consumer := begin(t, c, Command{Op: "loop", Topics: []string{"a", "b"}, Regex: true, Group: "both"}.As(w.Login("acme", "PLAIN")))
+		consumer.await(t, "start", consumer.records, "a", began, patience)
+		consumer.await(t, "start", consumer.records, "b", began, patience)
+		from := set("closed")
+		time.Sleep(8 * time.Second) // more than two refreshes of metadata
+		if gap := longestGap(from, time.Now(), consumer.since(consumer.records, "a", from)); gap > 6*time.Second {
+			t.Errorf("a was silent for %v", gap)
+		}
+		if got := consumer.since(consumer.records, "b", from.Add(time.Second)); len(got) > 0 {
+			t.Errorf("%d records of b came though it has ended", len(got))
+		}
+		quiet(t, "one topic ended", rates(w, 2*time.Second), 60)
+		t.Logf("b is back after %v", consumer.await(t, "after healing", consumer.records, "b", set("active"), 20*time.Second))
+		if !t.Failed() {
+			note(c, name, "yes")
+		}
 	})
 }
 

@@ -34,6 +34,7 @@ type Command struct {
 	Prefix    string   `json:"prefix,omitempty"`
 	N         int      `json:"n,omitempty"`
 	Committed bool     `json:"committed,omitempty"` // read committed records only
+	Regex     bool     `json:"regex,omitempty"`     // subscribe to Topics by a regular expression
 
 	trusted string // a bootstrap without login, for programs that cannot
 	dir     string // for temporary files
@@ -61,6 +62,8 @@ type Client struct {
 	Can     string // the ops it has, separated by blanks
 	// Regex is set for a program that can subscribe to several topics by a regular expression only.
 	Regex bool
+	// Patterns is set for a library that can subscribe by a regular expression.
+	Patterns bool
 	// Run carries a command out. emit may be called from several goroutines.
 	Run func(ctx context.Context, c Command, emit func(Event)) error
 }
@@ -72,16 +75,16 @@ func (c Client) Has(op string) bool { return strings.Contains(" "+c.Can+" ", " "
 func Clients() []Client {
 	const all = "produce consume transact list loop send"
 	return []Client{
-		{Name: "franz-go", Version: moduleVersion("github.com/twmb/franz-go"), Can: all, Run: franzGo},
-		{Name: "Java", Version: "kafka-clients 4.1.2, its console tools", Can: all, Regex: true, Run: java("classic")},
-		{Name: "Java KIP-848", Version: "kafka-clients 4.1.2, its console tools", Can: "consume loop", Regex: true, Run: java("consumer")},
-		{Name: "librdkafka", Version: "confluent-kafka 2.16.1", Can: all, Run: python("librdkafka")},
-		{Name: "kafkajs", Version: "2.2.4", Can: all, Run: node},
+		{Name: "franz-go", Patterns: true, Version: moduleVersion("github.com/twmb/franz-go"), Can: all, Run: franzGo},
+		{Name: "Java", Version: "kafka-clients 4.1.2, its console tools", Can: all, Regex: true, Patterns: true, Run: java("classic")},
+		{Name: "Java KIP-848", Version: "kafka-clients 4.1.2, its console tools", Can: "consume loop", Regex: true, Patterns: true, Run: java("consumer")},
+		{Name: "librdkafka", Patterns: true, Version: "confluent-kafka 2.16.1", Can: all, Run: python("librdkafka")},
+		{Name: "kafkajs", Patterns: true, Version: "2.2.4", Can: all, Run: node},
 		{Name: "Sarama", Version: moduleVersion("github.com/IBM/sarama"), Can: all, Run: saramaRun},
 		{Name: "kafka-go", Version: moduleVersion("github.com/segmentio/kafka-go"), Can: "produce consume list loop send", Run: kafkaGo},
-		{Name: "kcat", Version: "Debian's, with librdkafka", Can: "produce consume list loop", Run: kcat},
-		{Name: "kafka-python", Version: "3.0.12", Can: all, Run: python("kafka-python")},
-		{Name: "aiokafka", Version: "0.14.0", Can: all, Run: python("aiokafka")},
+		{Name: "kcat", Patterns: true, Version: "Debian's, with librdkafka", Can: "produce consume list loop", Run: kcat},
+		{Name: "kafka-python", Patterns: true, Version: "3.0.12", Can: all, Run: python("kafka-python")},
+		{Name: "aiokafka", Patterns: true, Version: "0.14.0", Can: all, Run: python("aiokafka")},
 	}
 }
 

@@ -77,6 +77,9 @@ func franzGo(ctx context.Context, c Command, emit func(Event)) error {
 	}
 	if c.Group != "" && c.Op != "transact" {
 		opts = append(opts, kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(c.Topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(10*time.Second))
+		if c.Regex {
+			opts = append(opts, kgo.ConsumeRegex())
+		}
 		if c.Committed {
 			opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 		}

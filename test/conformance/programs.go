@@ -223,6 +223,9 @@ func kcat(ctx context.Context, c Command, emit func(Event)) error {
 		args = append(args, "-X", "auto.offset.reset=earliest", "-X", isolation, "-q", "-u", "-f", "%t\t%s\n", "-c", fmt.Sprint(c.N), "-G", c.Group)
 		return run(ctx, exec.CommandContext(ctx, path, append(args, c.Topics...)...), records)
 	case "loop":
+		if c.Regex {
+			c.Topics = []string{"^(" + strings.Join(c.Topics, "|") + ")$"}
+		}
 		args = append(args, "-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=1000", "-q", "-u", "-f", "%t\t%s\n", "-G", c.Group)
 		return run(ctx, exec.CommandContext(ctx, path, append(args, c.Topics...)...), records)
 	}

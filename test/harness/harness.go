@@ -39,9 +39,13 @@ import (
 // Full reports whether this is the full run (SLUICE_FULL=1) and not the sample.
 func Full() bool { return os.Getenv("SLUICE_FULL") == "1" }
 
-// Main runs a package's tests with one Apache Kafka for all of them, whose brokers advertise 127.77.0.N.
+// Main runs a package's tests with one Apache Kafka for all of them, whose brokers advertise 127.77.0.N; SLUICE_KAFKA
+// names a release other than the default.
 func Main(m interface{ Run() int }, options kafkatest.Options, kafka **kafkatest.Cluster) {
 	options.LoopbackHosts = true
+	if v := os.Getenv("SLUICE_KAFKA"); v != "" {
+		options.Version = v
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Minute) // the first run fetches the jars
 	cluster, err := kafkatest.Run(ctx, options)
 	cancel()
@@ -204,7 +208,9 @@ func (w *World) compile() error {
 	}
 	result, problems := publish.Compile(set, publish.Options{
 		Environment: environment, Generation: 1, Now: time.Now(), Seed: w.seed,
-		Secret:  func(ref resource.SecretRef) (string, error) { return Secret(strings.ReplaceAll(ref.Env, "_", "-")), nil },
+		Secret: func(ref resource.SecretRef) (string, error) {
+			return Secret(strings.ReplaceAll(ref.Env, "_", "-")), nil
+		},
 		History: w.history, Previous: w.snapshot,
 	})
 	if result == nil {

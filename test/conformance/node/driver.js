@@ -56,7 +56,7 @@ const ops = {
     const c = kafka.consumer({ groupId: group, sessionTimeout: 10000, metadataMaxAge })
     c.on(c.events.CRASH, (e) => emit('error', { topic: '', text: `CRASH restart=${e.payload.restart} ${e.payload.error.message}` }))
     await c.connect()
-    await c.subscribe({ topics, fromBeginning: true })
+    await c.subscribe({ topics: cmd.regex ? [new RegExp(`^(${topics.join('|')})$`)] : topics, fromBeginning: true })
     await c.run({ autoCommitInterval: 1000, eachMessage: async ({ topic, message }) => emit('record', { topic, value: message.value.toString() }) })
     await new Promise(() => setInterval(() => {}, 1000))
   },

@@ -5,6 +5,7 @@ import asyncio, json, sys, time, traceback
 LIB, CMD = sys.argv[1], json.loads(sys.argv[2])
 OP, TOPICS, GROUP, N, PREFIX = CMD["op"], CMD.get("topics") or [], CMD.get("group", ""), CMD.get("n", 0), CMD.get("prefix", "")
 VALUES = [f"{PREFIX}-{i}" for i in range(N)]
+PATTERN = "^(" + "|".join(TOPICS) + ")$" if CMD.get("regex") else ""
 METADATA_MS, PAUSE = 3000, 0.1
 
 
@@ -45,7 +46,7 @@ class Librdkafka:
         from confluent_kafka import Consumer
         c = Consumer(self.conf(group_id=GROUP, auto_offset_reset="earliest", isolation_level="read_committed" if CMD.get("committed") else "read_uncommitted",
                                session_timeout_ms=10000, auto_commit_interval_ms=1000, **more))
-        c.subscribe(TOPICS)
+        c.subscribe([PATTERN] if PATTERN else TOPICS)
         return c
 
     def consume(self):
@@ -87,6 +88,20 @@ class Librdkafka:
                 p.commit_transaction(20)
                 for v in VALUES:
                     emit("sent", topic=TOPICS[0], value=f"{v}-{end}")
+
+    def refused(self):
+        """A transaction that meets a refused topic must be abortable, and the producer usable after it."""
+        p = self.producer(transactional_id=CMD["txn"])
+        p.init_transactions(20)
+        p.begin_transaction()
+        for t in TOPICS:
+            p.produce(t, f"{PREFIX}-abort", on_delivery=lambda err, m: emit("error", topic=m.topic(), text=str(err)) if err else None)
+        p.flush(20)
+        p.abort_transaction(20)
+        p.begin_transaction()
+        p.produce(TOPICS[0], f"{PREFIX}-commit")
+        p.commit_transaction(20)
+        emit("sent", topic=TOPICS[0], value=f"{PREFIX}-commit")
 
     def list(self):
         from confluent_kafka.admin import AdminClient
@@ -139,8 +154,10 @@ class KafkaPython:
 
     def consumer(self, **more):
         from kafka import KafkaConsumer
-        return KafkaConsumer(*TOPICS, **self.conf(group_id=GROUP, auto_offset_reset="earliest", metadata_max_age_ms=METADATA_MS, session_timeout_ms=10000, auto_commit_interval_ms=1000,
+        c = KafkaConsumer(**self.conf(group_id=GROUP, auto_offset_reset="earliest", metadata_max_age_ms=METADATA_MS, session_timeout_ms=10000, auto_commit_interval_ms=1000,
                              isolation_level="read_committed" if CMD.get("committed") else "read_uncommitted", **more))
+        c.subscribe(**({"pattern": PATTERN} if PATTERN else {"topics": TOPICS}))
+        return c
 
     def records(self, c):
         for p, rs in c.poll(timeout_ms=1000).items():
@@ -214,8 +231,10 @@ class AIOKafka:
 
     def consumer(self, **more):
         from aiokafka import AIOKafkaConsumer
-        return AIOKafkaConsumer(*TOPICS, **self.conf(group_id=GROUP, auto_offset_reset="earliest", metadata_max_age_ms=METADATA_MS, session_timeout_ms=10000, auto_commit_interval_ms=1000,
+        c = AIOKafkaConsumer(**self.conf(group_id=GROUP, auto_offset_reset="earliest", metadata_max_age_ms=METADATA_MS, session_timeout_ms=10000, auto_commit_interval_ms=1000,
                                 isolation_level="read_committed" if CMD.get("committed") else "read_uncommitted", **more))
+        c.subscribe(**({"pattern": PATTERN} if PATTERN else {"topics": TOPICS}))
+        return c
 
     async def deliver(self, p, topic, value):
         try:
