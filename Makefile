@@ -4,6 +4,7 @@
 #   make check         formatting, vet, linters, architecture, unit tests with the race detector; offline once fetched
 #   make test          every test that decides whether a change is good, those against real Apache Kafka included
 #   make conformance   test's clients in full: every release of Kafka, every client, every case
+#   make chaos         gateways and brokers broken under load; writes docs/chaos.md
 #   make bench         direct, a forwarder and the gateway in one run, as ratios; ARGS=-quick to see it work
 #   make fuzz          every fuzz test for FUZZTIME (30s)
 #   make audit         known vulnerabilities; needs the network
@@ -24,7 +25,7 @@ REAL = go list -f '{{$$p := .ImportPath}}{{if eq $$p "sluice/internal/kafkatest"
 # Runs a command with its name before each line, so that two may run side by side.
 label = 2>&1 | sed -u 's/^/$(1) | /'
 
-.PHONY: help demo check check-deps format vet lint generated unit test deps test-product test-clients conformance bench fuzz audit dist clean
+.PHONY: help demo check check-deps format vet lint generated unit test deps test-product test-clients conformance chaos bench fuzz audit dist clean
 
 help:
 	@sed -n '3,/^SHELL/s/^#   //p' Makefile
@@ -90,7 +91,10 @@ test-clients:
 	else echo "clients | test/ has no tests yet"; fi
 
 conformance: deps
-	SLUICE_FULL=1 go -C test test -count=1 -timeout 3h -v ./...
+	SLUICE_FULL=1 go -C test test -count=1 -timeout 3h -v $$(go -C test list ./... | grep -v /chaos$$)
+
+chaos: deps
+	SLUICE_FULL=1 go -C test test -count=1 -timeout 40m -v ./chaos
 
 bench: deps
 	@go -C test run ./bench $(ARGS)

@@ -18,12 +18,12 @@ import (
 // Load works through a gateway until it is stopped, and remembers what it was
 // told.
 type Load struct {
-	tb     testing.TB
-	addr   string
-	end    context.CancelFunc // of the producers
-	leave  context.CancelFunc // of the consumer, once they are done
-	done   sync.WaitGroup
-	reads  sync.WaitGroup
+	tb    testing.TB
+	addr  string
+	end   context.CancelFunc // of the producers
+	leave context.CancelFunc // of the consumer, once they are done
+	done  sync.WaitGroup
+	reads sync.WaitGroup
 
 	mu        sync.Mutex               // guards what follows
 	acked     map[string]acknowledged  // by value
