@@ -33,24 +33,36 @@ func (t Target) options() []kgo.Opt {
 type Measured struct {
 	Records   int64         `json:"records"`
 	Payload   int64         `json:"payload_bytes"` // of acknowledged or received values
+	Batches   int64         `json:"batches"`       // written or read on the wire, for the size they really have
 	Elapsed   time.Duration `json:"elapsed_ns"`
 	ClientCPU time.Duration `json:"client_cpu_ns"`
 	MiddleCPU time.Duration `json:"middle_cpu_ns"`
 }
 
 func (m Measured) minus(o Measured) Measured {
-	return Measured{m.Records - o.Records, m.Payload - o.Payload, m.Elapsed - o.Elapsed, m.ClientCPU - o.ClientCPU, m.MiddleCPU - o.MiddleCPU}
+	return Measured{m.Records - o.Records, m.Payload - o.Payload, m.Batches - o.Batches, m.Elapsed - o.Elapsed, m.ClientCPU - o.ClientCPU, m.MiddleCPU - o.MiddleCPU}
 }
 
 func (m Measured) plus(o Measured) Measured {
-	return Measured{m.Records + o.Records, m.Payload + o.Payload, m.Elapsed + o.Elapsed, m.ClientCPU + o.ClientCPU, m.MiddleCPU + o.MiddleCPU}
+	return Measured{m.Records + o.Records, m.Payload + o.Payload, m.Batches + o.Batches, m.Elapsed + o.Elapsed, m.ClientCPU + o.ClientCPU, m.MiddleCPU + o.MiddleCPU}
 }
 
 var processStart = time.Now()
 
-// reading reads the clocks; records are those so far.
-func (j Job) reading(records int64) (Measured, error) {
-	m := Measured{Records: records, Payload: records * int64(j.Workload.RecordBytes), Elapsed: time.Since(processStart)}
+// batchCounter counts batches as the client writes and reads them.
+type batchCounter struct{ n atomic.Int64 }
+
+func (c *batchCounter) OnProduceBatchWritten(kgo.BrokerMetadata, string, int32, kgo.ProduceBatchMetrics) {
+	c.n.Add(1)
+}
+
+func (c *batchCounter) OnFetchBatchRead(kgo.BrokerMetadata, string, int32, kgo.FetchBatchMetrics) {
+	c.n.Add(1)
+}
+
+// reading reads the clocks; records and batches are those so far.
+func (j Job) reading(records int64, batches *batchCounter) (Measured, error) {
+	m := Measured{Records: records, Payload: records * int64(j.Workload.RecordBytes), Batches: batches.n.Load(), Elapsed: time.Since(processStart)}
 	var own syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
 		return m, err
@@ -104,7 +116,9 @@ func values(size int) func() []byte {
 
 // produceLoad writes as fast as it goes, for the warm-up and the window.
 func produceLoad(ctx context.Context, job Job) (Measured, error) {
-	client, err := kgo.NewClient(append(job.Target.options(), produceOptions(job.Topic, job.Workload)...)...)
+	batches := &batchCounter{}
+	opts := append(job.Target.options(), produceOptions(job.Topic, job.Workload)...)
+	client, err := kgo.NewClient(append(opts, kgo.WithHooks(batches))...)
 	if err != nil {
 		return Measured{}, err
 	}
@@ -142,14 +156,14 @@ func produceLoad(ctx context.Context, job Job) (Measured, error) {
 	if err := wait(ctx, job.Warmup); err != nil {
 		return Measured{}, err
 	}
-	begin, err := job.reading(acked.Load())
+	begin, err := job.reading(acked.Load(), batches)
 	if err != nil {
 		return Measured{}, err
 	}
 	if err := wait(ctx, job.Window); err != nil {
 		return Measured{}, err
 	}
-	end, err := job.reading(acked.Load())
+	end, err := job.reading(acked.Load(), batches)
 	return end.minus(begin), err
 }
 
@@ -179,7 +193,8 @@ func consumeLoad(ctx context.Context, job Job) (Measured, error) {
 }
 
 func consumePass(ctx context.Context, job Job, limit time.Duration) (Measured, error) {
-	client, err := kgo.NewClient(append(job.Target.options(), kgo.ConsumeTopics(job.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	batches := &batchCounter{}
+	client, err := kgo.NewClient(append(job.Target.options(), kgo.ConsumeTopics(job.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.WithHooks(batches))...)
 	if err != nil {
 		return Measured{}, err
 	}
@@ -201,7 +216,7 @@ func consumePass(ctx context.Context, job Job, limit time.Duration) (Measured, e
 		}
 		if !begun && got > 0 {
 			begun = true
-			if begin, err = job.reading(got); err != nil {
+			if begin, err = job.reading(got, batches); err != nil {
 				return begin, err
 			}
 		}
@@ -209,7 +224,7 @@ func consumePass(ctx context.Context, job Job, limit time.Duration) (Measured, e
 			break
 		}
 	}
-	end, err := job.reading(got)
+	end, err := job.reading(got, batches)
 	if m := end.minus(begin); err != nil || m.Records > 0 {
 		return m, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -131,6 +130,7 @@ type Row struct {
 	CPUPerGiB    *Spread `json:"middle_cpu_seconds_per_gib,omitempty"` // of the process in the middle, per 2^30 bytes of payload
 	CPURatio     *Spread `json:"middle_cpu_times_reference,omitempty"`
 	ClientPerGiB *Spread `json:"client_cpu_seconds_per_gib,omitempty"`
+	BatchKiB     *Spread `json:"kib_per_batch,omitempty"` // of values; less than the workload says where the linger ended first
 
 	AckP50          *Spread `json:"ack_p50_us,omitempty"`
 	AckP99          *Spread `json:"ack_p99_us,omitempty"`
@@ -226,6 +226,9 @@ func (r *Report) row(workload, way string) Row {
 	default:
 		row.MBPerSecond = over(way, func(m, _ *Sample) float64 { return m.Measured.mbPerSecond() })
 		row.ClientPerGiB = over(way, func(m, _ *Sample) float64 { return m.Measured.perGiB(m.Measured.ClientCPU) })
+		row.BatchKiB = over(way, func(m, _ *Sample) float64 {
+			return float64(m.Measured.Payload) / 1024 / float64(max(1, m.Measured.Batches))
+		})
 		if added {
 			percent := func(m, o *Sample) float64 { return 100 * m.Measured.mbPerSecond() / o.Measured.mbPerSecond() }
 			row.OfDirect = over(direct, percent)
@@ -254,19 +257,27 @@ type table struct {
 	rows        [][]string
 }
 
+// without returns the table without a column.
+func (t table) without(column int) table {
+	t.header = slices.Delete(slices.Clone(t.header), column, column+1)
+	for i, row := range t.rows {
+		t.rows[i] = slices.Delete(row, column, column+1)
+	}
+	return t
+}
+
 func (r *Report) tables() []table {
-	reference := cmp.Or(r.Reference, "reference")
 	throughput := table{
 		title: "Throughput and CPU",
-		note: fmt.Sprintf("MB/s are 10^6 bytes of values; CPU is that of the process in the middle, in seconds per GiB of values. "+
+		note: fmt.Sprintf("MB/s are 10^6 bytes of values; CPU is that of the process in the middle, and the client's, in seconds per GiB of values. "+
 			"Workloads: produce/record/partitions/acks/batch, consume/record/partitions/batch; linger %s, no compression. "+
 			"The gateway is the binary that is sold, as a process of its own, with SASL PLAIN and renamed topics.", linger),
-		header: []string{"workload", "way", "MB/s", "of direct", "of " + reference, "CPU s/GiB", "× " + reference, "client's CPU s/GiB"},
+		header: []string{"workload", "way", "MB/s", "of direct", "of " + r.Reference, "CPU s/GiB", "× " + r.Reference, "client s/GiB", "KiB/batch"},
 	}
 	latency := table{
 		title: "Latency",
 		note: fmt.Sprintf("%d records/s of 1 KiB, acks=all, one record in a batch, from the moment a record was due: to its acknowledgement, "+
-			"and to its arrival at a consumer that came the same way.", r.options.Rate),
+			"and to its arrival at a consumer that came the same way. Added is the difference to direct in the same round.", r.options.Rate),
 		header: []string{"way", "ack p50", "ack p99", "added p50", "added p99", "arrival added p50", "arrival added p99"},
 	}
 	idle := table{
@@ -290,14 +301,17 @@ func (r *Report) tables() []table {
 			}
 			last = row.Workload
 			throughput.rows = append(throughput.rows, []string{name, row.Way, row.MBPerSecond.text(""), row.OfDirect.text("%"), row.OfReference.text("%"),
-				row.CPUPerGiB.text(""), row.CPURatio.text(""), row.ClientPerGiB.text("")})
+				row.CPUPerGiB.text(""), row.CPURatio.text(""), row.ClientPerGiB.text(""), fmt.Sprintf("%.0f", row.BatchKiB.Median)})
 		}
+	}
+	if r.Reference == "" {
+		throughput = throughput.without(6).without(4)
 	}
 	return slices.DeleteFunc([]table{throughput, latency, idle}, func(t table) bool { return len(t.rows) == 0 })
 }
 
 func (r *Report) summary() string {
-	return fmt.Sprintf("%d interleaved rounds of %s per measurement; each figure is the median of the rounds with the least and the greatest, "+
+	return fmt.Sprintf("rounds: %d, interleaved, %s for each measurement; each figure is the median of the rounds with the least and the greatest, "+
 		"ratios are made within a round.", r.Rounds, r.Window)
 }
 
