@@ -292,7 +292,7 @@ func (a *App) watch(ctx context.Context) {
 			}
 			phase.Reset(a.resources.untilChange())
 		case answer := <-a.asked:
-			answer <- errors.Join(a.apply(a.resources.load), a.reloadCertificates())
+			answer <- errors.Join(a.apply(a.resources.load), a.reloadCertificates(true))
 			phase.Reset(a.resources.untilChange())
 		case <-poll.C:
 			began := time.Now()
@@ -300,7 +300,7 @@ func (a *App) watch(ctx context.Context) {
 				a.apply(a.resources.load)
 				phase.Reset(a.resources.untilChange())
 			}
-			a.reloadCertificates()
+			a.reloadCertificates(false)
 			// Large sets are looked at less often, up to three times a second.
 			poll.Reset(max(a.opts.PollEvery, min(10*time.Since(began), 3*a.opts.PollEvery)))
 		}
@@ -342,10 +342,10 @@ func differences(old, next *grant.Snapshot) (changed, removed int) {
 	return changed, old.Len() - kept
 }
 
-func (a *App) reloadCertificates() error {
+func (a *App) reloadCertificates(atOnce bool) error {
 	var all []error
 	for _, c := range a.certificates {
-		all = append(all, c.reload())
+		all = append(all, c.reload(atOnce))
 	}
 	return errors.Join(all...)
 }

@@ -25,7 +25,8 @@ type certificate struct {
 	now             func() time.Time
 	log             *slog.Logger
 	current         atomic.Pointer[tls.Config]
-	seen            [32]byte // of the files at the last look
+	seen, looked    [32]byte // of the files: those decided on, those at the last look
+	refused         error    // why what was seen is not in use
 	end             atomic.Pointer[time.Time]
 }
 
@@ -52,23 +53,27 @@ func (c *certificate) config() *tls.Config {
 	return base
 }
 
-// reload uses changed files from the next connection on. Files that cannot be
-// used are told once, and the old ones stay.
-func (c *certificate) reload() error {
+// reload uses changed files from the next connection on: at once, or once they
+// have stayed the same for a look, since certificate and key are two files.
+// Files that cannot be used are told once in the log, and the old ones stay.
+func (c *certificate) reload(atOnce bool) error {
 	files, err := c.read()
-	if err == nil {
-		sum := files.sum()
-		if sum == c.seen {
-			return nil
-		}
-		c.seen = sum
-		err = c.use(files)
-	} else if sum := sha256.Sum256([]byte(err.Error())); sum == c.seen {
-		return err
-	} else {
-		c.seen = sum
-	}
+	sum := files.sum()
 	if err != nil {
+		sum = sha256.Sum256([]byte(err.Error()))
+	}
+	if sum == c.seen {
+		return c.refused
+	}
+	if settled := sum == c.looked; !settled && !atOnce {
+		c.looked = sum
+		return nil
+	}
+	c.seen = sum
+	if err == nil {
+		err = c.use(files)
+	}
+	if c.refused = err; err != nil {
 		c.log.Error("certificate refused, the old one stays in use", "listener", c.listener, "err", err)
 		return err
 	}
