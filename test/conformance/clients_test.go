@@ -333,6 +333,6 @@ const legend = `
 - *One topic withheld*: a topic is suspended while it and another one are consumed on one connection: the other one flows on without a gap, no more requests than before, and the topic is back, without a record lost, within seconds of healing.
 - *One topic ended*: the same with a closed subscription, over several metadata refreshes. *Regex*: for a subscription by a regular expression the topic goes, and comes back, with a rebalance.
 - *All topics withheld*: at most 3 fetches a second.
-- *Login refused for a while*: the credential is revoked for some seconds. "stops": the library takes a refused login as final and needs a restart; it does so with Apache Kafka too.
-- *Writes suspended for a while*: writes to one topic are answered POLICY_VIOLATION (44), those to another go on, and the topic works again after healing. "new producer": an idempotent producer of this library does not get over a refused batch, with Apache Kafka neither; make a new one.
+- *Login refused for a while*: the credential is revoked, and its logins refused, for ten seconds. "stops": the library takes a refused login as final and must be started anew. "ends": so does the program we drive it with; an application may catch the exception and go on.
+- *Writes suspended for a while*: writes to one topic are answered POLICY_VIOLATION (44), those to another go on, and the topic works again after healing. "new producer": an idempotent producer of this library does not get over a refused batch; make a new one.
 `

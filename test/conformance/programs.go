@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -20,16 +19,15 @@ import (
 	"sluice/internal/kafkatest"
 )
 
-// moduleVersion returns the version of a Go library that is built in.
+// moduleVersion returns the version of a Go library that is tested: a test binary does not know it, go.mod does.
 func moduleVersion(path string) string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == path {
-				return m.Version
-			}
-		}
+	text, err := os.ReadFile(filepath.Join("..", "go.mod"))
+	if err != nil {
+		return ""
 	}
-	return ""
+	_, rest, _ := strings.Cut(string(text), path+" ")
+	version, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimPrefix(strings.TrimSuffix(version, " // indirect"), "v")
 }
 
 // installed makes sure that a folder of the cache holds what install puts there for these files, and returns it. A
