@@ -2,6 +2,7 @@ package handler
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -30,7 +31,36 @@ type member struct {
 	sent    []string
 }
 
-const maxRegexBytes = 4096
+// A regular expression is matched against every exposed topic, in time
+// proportional to its size with all repetitions written out.
+const (
+	maxRegexBytes = 4096
+	maxRegexCost  = 2000
+)
+
+// regexCost estimates the size of an expression once compiled, without doing
+// so; 0 for one that is malformed.
+func regexCost(expression string) int {
+	re, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	var cost func(*syntax.Regexp) int
+	cost = func(re *syntax.Regexp) int {
+		n := 1
+		if re.Op == syntax.OpLiteral {
+			n = len(re.Rune)
+		}
+		for _, sub := range re.Sub {
+			n += cost(sub)
+		}
+		if re.Op == syntax.OpRepeat {
+			n *= max(re.Min, re.Max, 1)
+		}
+		return min(n, 1<<20)
+	}
+	return cost(re)
+}
 
 func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.ConsumerGroupHeartbeatRequest)
@@ -44,6 +74,9 @@ func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 	if req.SubscribedTopicRegex != nil {
 		if len(*req.SubscribedTopicRegex) > maxRegexBytes {
 			return refuse(kerr.InvalidRegularExpression.Code, "the regular expression is longer than 4096 bytes")
+		}
+		if regexCost(*req.SubscribedTopicRegex) > maxRegexCost {
+			return refuse(kerr.InvalidRegularExpression.Code, "the regular expression is too large once its repetitions are written out")
 		}
 		if _, err := regexp.Compile(*req.SubscribedTopicRegex); err != nil {
 			return refuse(kerr.InvalidRegularExpression.Code, err.Error())
@@ -131,7 +164,7 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 		}
 	}
 	names, regex, last, timeout, owned := m.names, m.regex, m.sent, m.timeout, slices.Clone(m.owned)
-	again := said || m.grant != x.Grant || regex != nil || !x.Grant.NextChange(x.Now).IsZero()
+	again := said || m.grant != x.Grant || regex != nil && x.Grant.HasNamespace() || !x.Grant.NextChange(x.Now).IsZero()
 	c.mu.Unlock()
 	if !again {
 		return nil
