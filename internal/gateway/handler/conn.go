@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,18 @@ func (x *Exchange) rejectNamed(what, name, op string, d grant.Decision) string {
 		r.count.Add(1)
 		return r.id
 	}
-	if c.rejections == nil || len(c.rejections) >= maxRejections {
+	if len(c.rejections) >= maxRejections {
+		rest := rejectionKey{} // one entry stands for all the others in its window
+		if r := c.rejections[rest]; r != nil && x.Now.Before(r.until) {
+			r.count.Add(1)
+			return r.id
+		}
+		maps.DeleteFunc(c.rejections, func(_ rejectionKey, r *rejection) bool { return !x.Now.Before(r.until) })
+		if len(c.rejections) >= maxRejections {
+			key, d.Rule = rest, "too many different rejections, of which this is the last one logged for a while; "+d.Rule
+		}
+	}
+	if c.rejections == nil {
 		c.rejections = make(map[rejectionKey]*rejection)
 	}
 	r := &rejection{id: RejectionID(), until: x.Now.Add(rejectionWindow)}
