@@ -62,7 +62,19 @@ func (f *fetching) full() (Action, error) {
 		m.forward(t, f.byID)
 		forward = append(forward, f.rename(rt, &t))
 	}
+	if len(req.Topics) == 0 && req.SessionID != 0 { // ends a session of ours
+		req.SessionEpoch, req.ForgottenTopics = -1, nil
+		return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
+			resp := kr.(*kmsg.FetchResponse)
+			resp.SessionID = 0
+			f.finish(resp, nil)
+			return resp, nil
+		}}, nil
+	}
 	wait := time.Duration(max(req.MaxWaitMillis, 0)) * time.Millisecond
+	if len(req.Topics) == 0 {
+		wait = 0 // nothing to wait for
+	}
 	if !m.any {
 		resp := kmsg.NewPtrFetchResponse()
 		resp.Version, resp.Topics = req.Version, m.merge(x, nil, nil, nil)

@@ -115,12 +115,14 @@ func (f *fetching) inSession() (Action, error) {
 	// Work out the session as it will be, and look at every topic in it.
 	c.mu.Lock()
 	before := s.partitions
-	for i := range req.ForgottenTopics {
-		ft := &req.ForgottenTopics[i]
+	forgotten := req.ForgottenTopics
+	req.ForgottenTopics = nil // what is not in the session is nothing to the broker
+	for _, ft := range forgotten {
 		for key, st := range s.topics {
 			if f.byID && st.target.virtual == ft.TopicID || !f.byID && st.target.exposed == ft.Topic {
 				ft.Topic, ft.TopicID = key.name, key.id
 				s.forget(key, ft.Partitions)
+				req.ForgottenTopics = append(req.ForgottenTopics, ft)
 				break
 			}
 		}
@@ -144,23 +146,16 @@ func (f *fetching) inSession() (Action, error) {
 	c.mu.Lock()
 	c.remembered += s.partitions - before
 	open = open && c.remembered <= c.Limits.SessionPartitions
-	for key, st := range s.topics {
+	for _, st := range s.topics {
 		now := st.target
 		if t := x.Grant.Topic(now.exposed); t != nil {
 			now.decision = t.Decide(grant.Read, x.Now)
-			open = open && now.allowed() && t.ID == st.target.virtual && (f.byID || t.Backing == key.name)
+			open = open && now.allowed() && t.ID == st.target.virtual && t.Backing == st.target.backing
 		} else {
 			_, own := x.Grant.OwnTopic(now.exposed)
 			open = open && own && x.Grant.DecideOwn(grant.Read).Verdict == grant.Allow
 		}
 	}
-	kept := make([]kmsg.FetchRequestForgottenTopic, 0, len(req.ForgottenTopics))
-	for _, ft := range req.ForgottenTopics {
-		if f.byID && ft.TopicID != ([16]byte{}) || !f.byID && ft.Topic != "" {
-			kept = append(kept, ft)
-		}
-	}
-	req.ForgottenTopics = kept
 	c.mu.Unlock()
 	if !open {
 		c.dropSession(req.SessionID)
@@ -174,6 +169,7 @@ func (f *fetching) inSession() (Action, error) {
 		}
 		topics := resp.Topics[:0]
 		names := make(map[[16]byte]string, len(resp.Topics)) // exposed, by virtual id
+		remade := false
 		c.mu.Lock()
 		for i := range resp.Topics {
 			t := resp.Topics[i]
@@ -186,6 +182,7 @@ func (f *fetching) inSession() (Action, error) {
 				if st.partitions[p.Partition] {
 					partitions = append(partitions, p)
 				}
+				remade = remade || p.ErrorCode == kerr.UnknownTopicID.Code || p.ErrorCode == kerr.InconsistentTopicID.Code
 			}
 			t.Partitions = partitions
 			to := st.target
@@ -194,6 +191,9 @@ func (f *fetching) inSession() (Action, error) {
 			topics = append(topics, t)
 		}
 		c.mu.Unlock()
+		if remade { // the virtual id stays: only a full fetch asks for the new one
+			c.dropSession(req.SessionID)
+		}
 		// A topic that has closed since is left out: to an incremental fetch
 		// that says "nothing new", and the next request starts over.
 		readable := topics[:0]

@@ -111,3 +111,113 @@ func TestCostlyRegularExpressionsAreRefused(t *testing.T) {
 		})
 	}
 }
+
+func fetchOf(version int16, sessionID, epoch int32, topics ...kmsg.FetchRequestTopic) *kmsg.FetchRequest {
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.SessionID, req.SessionEpoch, req.MaxWaitMillis, req.Topics = version, sessionID, epoch, 500, topics
+	return req
+}
+
+func fetchTopic(name string, id [16]byte) kmsg.FetchRequestTopic {
+	rt, p := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+	rt.Topic, rt.TopicID, rt.Partitions = name, id, []kmsg.FetchRequestTopicPartition{p}
+	return rt
+}
+
+// opened answers a full fetch with a new session.
+func opened(t *testing.T, action Action, id int32) {
+	t.Helper()
+	resp := kmsg.NewPtrFetchResponse()
+	resp.SessionID = id
+	got, err := action.Response(resp)
+	if err != nil || got.(*kmsg.FetchResponse).SessionID != id {
+		t.Fatalf("session is not opened: %v %+v", err, got)
+	}
+}
+
+func fetchCode(a Action) int16 {
+	if a.Upstream != nil {
+		return 0
+	}
+	return a.Answer.(*kmsg.FetchResponse).ErrorCode
+}
+
+func TestSessionDoesNotOutliveTheBackingTopic(t *testing.T) {
+	before := granted(t, nil)
+	after := granted(t, func(g *grant.Grant) { g.Topics[0].Backing = "phys.masked" }) // another revision
+	cluster := still{"phys.a": {1}, "phys.masked": {2}}
+	for _, version := range []int16{12, 18} {
+		var current *grant.Grant = before
+		c := &Conn{Cluster: cluster, Addresses: cluster, Limits: DefaultLimits, Log: slog.New(slog.DiscardHandler), Current: func() *grant.Grant { return current }}
+		serve := func(r kmsg.Request) Action {
+			action, err := Lookup(1).Serve(&Exchange{Context: context.Background(), Version: version, Grant: current, Now: time.Now(), Conn: c}, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return action
+		}
+		rt := fetchTopic("", before.Topics[0].ID)
+		if version < 13 {
+			rt = fetchTopic("a", [16]byte{})
+		}
+		opened(t, serve(fetchOf(version, 0, 0, rt)), 7)
+		if code := fetchCode(serve(fetchOf(version, 7, 1))); code != 0 {
+			t.Fatalf("v%d: error %d", version, code)
+		}
+		current = after
+		if code := fetchCode(serve(fetchOf(version, 7, 2))); code != kerr.FetchSessionIDNotFound.Code {
+			t.Errorf("v%d: the session goes on reading the former backing topic (error %d)", version, code)
+		}
+	}
+}
+
+func TestSessionStartsOverWhenATopicWasMadeAnew(t *testing.T) {
+	g, cluster := granted(t, nil), still{"phys.a": {1}}
+	serve := exchanger(g, cluster, new(bytes.Buffer))
+	opened(t, serve(fetchOf(18, 0, 0, fetchTopic("", g.Topics[0].ID))), 7)
+	action := serve(fetchOf(18, 7, 1))
+	cluster["phys.a"] = [16]byte{2}
+	resp := kmsg.NewPtrFetchResponse()
+	resp.SessionID = 7
+	rt, rp := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+	rt.TopicID, rp.ErrorCode = [16]byte{1}, kerr.UnknownTopicID.Code
+	rt.Partitions = append(rt.Partitions, rp)
+	resp.Topics = append(resp.Topics, rt)
+	if _, err := action.Response(resp); err != nil {
+		t.Fatal(err)
+	}
+	if code := fetchCode(serve(fetchOf(18, 7, 2))); code != kerr.FetchSessionIDNotFound.Code {
+		t.Errorf("the session stays with the id of the deleted topic (error %d)", code)
+	}
+}
+
+func TestForgottenTopicsOfNoSessionStayHere(t *testing.T) {
+	g, cluster := granted(t, nil), still{"phys.a": {1}, "phys.b": {2}}
+	serve := exchanger(g, cluster, new(bytes.Buffer))
+	opened(t, serve(fetchOf(12, 0, 0, fetchTopic("a", [16]byte{}))), 7)
+	req := fetchOf(12, 7, 1)
+	for _, name := range []string{"phys.secret", "b", "a"} {
+		ft := kmsg.NewFetchRequestForgottenTopic()
+		ft.Topic, ft.Partitions = name, []int32{0}
+		req.ForgottenTopics = append(req.ForgottenTopics, ft)
+	}
+	sent := serve(req).Upstream.(*kmsg.FetchRequest).ForgottenTopics
+	if len(sent) != 1 || sent[0].Topic != "phys.a" {
+		t.Errorf("sent upstream: %+v, want only phys.a", sent)
+	}
+}
+
+// Clients close a session with a fetch of nothing; like a broker, nobody waits
+// for it, and the broker gets to know.
+func TestFetchOfNothingIsNotHeld(t *testing.T) {
+	g, cluster := granted(t, nil), still{"phys.a": {1}}
+	serve := exchanger(g, cluster, new(bytes.Buffer))
+	opened(t, serve(fetchOf(18, 0, 0, fetchTopic("", g.Topics[0].ID))), 7)
+	action := serve(fetchOf(18, 7, -1))
+	if up, ok := action.Upstream.(*kmsg.FetchRequest); !ok || up.SessionID != 7 || up.SessionEpoch != -1 {
+		t.Errorf("closing a session: %+v", action)
+	}
+	if action := serve(fetchOf(18, 0, -1)); action.Hold != 0 {
+		t.Errorf("held for %v", action.Hold)
+	}
+}
