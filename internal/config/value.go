@@ -33,8 +33,6 @@ func (r PortRange) MarshalText() ([]byte, error) { return []byte(r.String()), ni
 
 func (r PortRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
-func (r PortRange) contains(port int) bool { return port != 0 && r.First <= port && port <= r.Last }
-
 // TLSVersion is a version of TLS, as crypto/tls counts them.
 type TLSVersion uint16
 

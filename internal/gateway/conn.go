@@ -57,7 +57,6 @@ type clientConn struct {
 	up       sync.WaitGroup // the goroutine that reads the broker's answers
 
 	closeOnce sync.Once
-	cause     string // what ended the connection, for the metric
 }
 
 func newClientConn(l *listener, conn net.Conn, address netip.Addr, port int) *clientConn {
@@ -350,6 +349,21 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if err != nil {
 		return endedBy("client", "%w", err)
 	}
+	x := &handler.Exchange{
+		Context: c.ctx, Version: header.APIVersion, Grant: c.credential.Load().Grant,
+		Now: c.g.deps.Now(), Conn: c.state,
+	}
+	if shape.UnknownTags == 0 && shape.Left == 0 {
+		action, ok, err := api.ServeFast(x, body)
+		if err != nil {
+			return endedBy("upstream", "%s: %w", api.Name, err)
+		}
+		if ok {
+			p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name,
+				respond: action.Response, upstream: true, patience: min(max(answerPatience, action.Patience), maxPatience) + answerSlack}
+			return c.forwardRaw(p, body, action.Patches, header)
+		}
+	}
 	req := requestOf(header.APIKey, header.APIVersion)
 	if req == nil {
 		return endedBy("gateway", "no decoder for %s", api.Name)
@@ -360,17 +374,13 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if shape.UnknownTags > 0 {
 		stripUnknownTags(req)
 	}
-	x := &handler.Exchange{
-		Context: c.ctx, Version: header.APIVersion, Grant: c.credential.Load().Grant,
-		Now: c.g.deps.Now(), Conn: c.state,
-	}
 	patience := patienceFor(req)
 	action, err := api.Serve(x, req)
 	if err != nil {
 		return endedBy("upstream", "%s: %w", api.Name, err)
 	}
 	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name,
-		respond: action.Response, mute: action.Mute, patience: patience}
+		respond: action.Response, patch: action.RawResponse, mute: action.Mute, patience: patience}
 	switch {
 	case action.Close != "":
 		return endedBy("client", "%s", action.Close)
@@ -447,10 +457,11 @@ func (c *clientConn) frameOf(p *pending, size int, body func([]byte) []byte) *[]
 // writeAnswer writes one complete answer to the client; the ring calls it in
 // the client's order.
 func (c *clientConn) writeAnswer(p *pending) error {
-	n, err := writePaced(c.net, *p.frame, c.g.config.Limits.WriteTimeout)
+	n, err := c.g.write(c.net, *p.frame, p.rest)
 	c.g.metrics.sent.Add(float64(n))
 	c.g.buffers.Put(p.frame)
-	p.frame = nil
+	p.behind.Release()
+	p.frame, p.rest, p.behind = nil, nil, nil
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return endedBy("client", "does not read: an answer waited for write_timeout=%v", c.g.config.Limits.WriteTimeout)
@@ -469,15 +480,45 @@ func (c *clientConn) writeAnswer(p *pending) error {
 // writeChunk is what a slow reader has to take within one write timeout.
 const writeChunk = 256 << 10
 
-// writePaced writes b, with a deadline for each chunk and not for the whole: a
-// slow line is not a dead one.
-func writePaced(conn net.Conn, b []byte, timeout time.Duration) (written int, err error) {
-	for len(b) > 0 && err == nil {
-		n := min(len(b), writeChunk)
-		conn.SetWriteDeadline(time.Now().Add(timeout))
-		n, err = conn.Write(b[:n])
-		written += n
-		b = b[n:]
+// write writes a frame that may lie in several pieces, with a deadline for each
+// chunk and not for the whole: a slow line is not a dead one. Pieces go out in
+// one call where the system can gather them; TLS gets them in one piece, since
+// each write would become a record of its own.
+func (g *Gateway) write(conn net.Conn, head []byte, rest net.Buffers) (written int, err error) {
+	timeout := g.config.Limits.WriteTimeout
+	if len(rest) > 0 {
+		size := len(head)
+		for _, b := range rest {
+			size += len(b)
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok && size <= writeChunk {
+			conn.SetWriteDeadline(time.Now().Add(timeout))
+			all := append(net.Buffers{head}, rest...)
+			n, err := all.WriteTo(tcp)
+			return int(n), err
+		}
+		if _, ok := conn.(*net.TCPConn); !ok && size <= writeChunk {
+			whole := g.buffers.Get(size)
+			defer g.buffers.Put(whole)
+			*whole = append((*whole)[:0], head...)
+			for _, b := range rest {
+				*whole = append(*whole, b...)
+			}
+			head, rest = *whole, nil
+		}
+	}
+	for i := -1; i < len(rest) && err == nil; i++ {
+		b := head
+		if i >= 0 {
+			b = rest[i]
+		}
+		for len(b) > 0 && err == nil {
+			n := min(len(b), writeChunk)
+			conn.SetWriteDeadline(time.Now().Add(timeout))
+			n, err = conn.Write(b[:n])
+			written += n
+			b = b[n:]
+		}
 	}
 	return written, err
 }
@@ -544,7 +585,7 @@ func (c *clientConn) regrant(s *grant.Snapshot) {
 }
 
 // closeWithin is how soon the connection of an ended credential is closed.
-const closeWithin = 900 * time.Millisecond
+const closeWithin = 700 * time.Millisecond
 
 // watchExpiry ends the connection with its credential.
 func (c *clientConn) watchExpiry(cred *grant.Credential) {

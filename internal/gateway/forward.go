@@ -46,23 +46,34 @@ func patienceFor(r kmsg.Request) time.Duration {
 
 // forward sends a request to the broker, dialling it first if need be.
 func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHeader, size int) error {
+	return c.send(p, req.GetVersion(), header, size, nil, func(b []byte) ([]byte, int) { return req.AppendTo(b), 0 })
+}
+
+// forwardRaw sends the client's own body with patches.
+func (c *clientConn) forwardRaw(p *pending, body []byte, patches []wire.Patch, header wire.RequestHeader) error {
+	rest, size := wire.Gather(make(net.Buffers, 0, 2*len(patches)+1), body, patches)
+	return c.send(p, header.APIVersion, header, 0, rest, func(b []byte) ([]byte, int) { return b, size })
+}
+
+// send writes one request: a header of our own, what body appends, and rest,
+// whose size body returns.
+func (c *clientConn) send(p *pending, version int16, header wire.RequestHeader, size int, rest net.Buffers, body func([]byte) ([]byte, int)) error {
 	up, err := c.broker()
 	if err != nil {
 		return err
 	}
-	version := req.GetVersion()
-	if offered, ok := up.Versions()[req.Key()]; !ok || version < offered.Min || version > offered.Max {
+	if offered, ok := up.Versions()[p.key]; !ok || version < offered.Min || version > offered.Max {
 		return endedBy("upstream", "broker %d does not take %s version %d", up.NodeID(), p.name, version)
 	}
 	frame := c.g.buffers.Get(size + 512)
 	defer c.g.buffers.Put(frame)
 	b := append((*frame)[:0], 0, 0, 0, 0)
 	b = wire.AppendRequestHeader(b, wire.RequestHeader{
-		APIKey: req.Key(), APIVersion: version, CorrelationID: header.CorrelationID,
+		APIKey: p.key, APIVersion: version, CorrelationID: header.CorrelationID,
 		ClientID: handler.ClientID(c.credential.Load().Grant, header.ClientID), HasClientID: true,
 	})
-	b = req.AppendTo(b)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	b, more := body(b)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4+more))
 	*frame = b
 
 	p.sent = version
@@ -76,7 +87,7 @@ func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHe
 			up.SetReadDeadline(p.sentAt.Add(p.patience))
 		}
 	}
-	if _, err := writePaced(up.NetConn(), b, c.g.config.Limits.WriteTimeout); err != nil {
+	if _, err := c.g.write(up.NetConn(), b, rest); err != nil {
 		return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
 	}
 	return nil
@@ -127,9 +138,7 @@ func (c *clientConn) pump(up *upstream.Conn) error {
 		if err != nil {
 			return c.upstreamError(up, err)
 		}
-		err = c.pass(up, frame)
-		frame.Release()
-		if err != nil {
+		if err := c.pass(up, frame); err != nil {
 			return err
 		}
 	}
@@ -152,6 +161,7 @@ func (c *clientConn) upstreamError(up *upstream.Conn, err error) error {
 
 // pass gives one answer of the broker to the request it belongs to.
 func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
+	defer func() { frame.Release() }()
 	p := c.ring.awaited()
 	if p == nil {
 		return endedBy("upstream", "broker %d sent an answer that nobody waits for", up.NodeID())
@@ -171,7 +181,18 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 		return endedBy("upstream", "broker %d: %w", up.NodeID(), err)
 	}
 	var out *[]byte
-	if p.respond == nil && shape.UnknownTags == 0 {
+	var patches []wire.Patch
+	patched := false
+	if p.patch != nil && shape.UnknownTags == 0 {
+		patches, patched = p.patch(body)
+	}
+	if patched {
+		var size int
+		p.rest, size = wire.Gather(make(net.Buffers, 0, 2*len(patches)+1), body, patches)
+		out = c.frameOf(p, 64, func(dst []byte) []byte { return dst })
+		binary.BigEndian.PutUint32(*out, uint32(len(*out)-4+size))
+		p.behind, frame = frame, nil // until it is written
+	} else if p.respond == nil && shape.UnknownTags == 0 {
 		out = c.frameOf(p, len(b)+16, func(dst []byte) []byte { return append(dst, body...) })
 	} else {
 		req := requestOf(p.key, version)

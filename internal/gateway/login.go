@@ -119,7 +119,7 @@ func (c *clientConn) administer(header wire.RequestHeader, body []byte) error {
 	}
 }
 
-func (c *clientConn) send(p *pending, body func([]byte) []byte) error {
+func (c *clientConn) reply(p *pending, body func([]byte) []byte) error {
 	return c.answerFrame(p, c.frameOf(p, 1024, body))
 }
 
@@ -136,11 +136,11 @@ func (c *clientConn) apiVersions(p *pending, body []byte) error {
 		// Kafka answers a version it does not know in version 0.
 		p.version = 0
 		own := []wire.APIVersionRange{{APIKey: 18, Min: 0, Max: 4}}
-		return c.send(p, func(b []byte) []byte {
+		return c.reply(p, func(b []byte) []byte {
 			return wire.AppendApiVersionsResponse(b, 0, wire.APIVersionsResponse{ErrorCode: kerr.UnsupportedVersion.Code, Keys: own})
 		})
 	case errors.Is(err, wire.ErrSoftwareName):
-		return c.send(p, func(b []byte) []byte {
+		return c.reply(p, func(b []byte) []byte {
 			return wire.AppendApiVersionsResponse(b, p.version, wire.APIVersionsResponse{ErrorCode: kerr.InvalidRequest.Code, FinalizedEpoch: -1})
 		})
 	case err != nil:
@@ -150,7 +150,7 @@ func (c *clientConn) apiVersions(p *pending, body []byte) error {
 		c.login.software = r.SoftwareName + " " + r.SoftwareVersion
 	}
 	resp := c.g.offered()
-	return c.send(p, func(b []byte) []byte { return wire.AppendApiVersionsResponse(b, p.version, resp) })
+	return c.reply(p, func(b []byte) []byte { return wire.AppendApiVersionsResponse(b, p.version, resp) })
 }
 
 // refuse answers a login with an error code and text, late, and ends the
@@ -161,7 +161,7 @@ func (c *clientConn) refuse(p *pending, mechanism, result string, message string
 	c.log.Info("login refused", append([]any{"rejection", id, "mechanism", mechanism, "result", result, "software", c.login.software}, args...)...)
 	c.pause(refusalDelay)
 	text := message + " (rejection " + id + ")"
-	err := c.send(p, func(b []byte) []byte {
+	err := c.reply(p, func(b []byte) []byte {
 		return wire.AppendSaslAuthenticateResponse(b, p.version, kerr.SaslAuthenticationFailed.Code, &text, nil, 0)
 	})
 	if err != nil {
@@ -194,7 +194,7 @@ func (c *clientConn) saslHandshake(p *pending, body []byte) error {
 	if !slices.Contains(offered, mechanism) {
 		c.g.metrics.logins.WithLabelValues("other", "mechanism").Inc()
 		p.last = true
-		return c.send(p, func(b []byte) []byte {
+		return c.reply(p, func(b []byte) []byte {
 			return wire.AppendSaslHandshakeResponse(b, kerr.UnsupportedSaslMechanism.Code, offered)
 		})
 	}
@@ -203,7 +203,7 @@ func (c *clientConn) saslHandshake(p *pending, body []byte) error {
 		return endedBy("gateway", "mechanism %s: %w", mechanism, err)
 	}
 	c.login.mechanism, c.login.server = mechanism, server
-	return c.send(p, func(b []byte) []byte { return wire.AppendSaslHandshakeResponse(b, 0, offered) })
+	return c.reply(p, func(b []byte) []byte { return wire.AppendSaslHandshakeResponse(b, 0, offered) })
 }
 
 func methodOf(mechanism string) grant.Method {
@@ -251,7 +251,7 @@ func (c *clientConn) saslAuthenticate(p *pending, body []byte) error {
 		// the log's.
 		return c.refuse(p, l.mechanism, "failed", "authentication failed: unknown client or wrong secret", "err", err)
 	case !done:
-		return c.send(p, func(b []byte) []byte {
+		return c.reply(p, func(b []byte) []byte {
 			return wire.AppendSaslAuthenticateResponse(b, p.version, 0, nil, challenge, 0)
 		})
 	}
@@ -279,7 +279,7 @@ func (c *clientConn) saslAuthenticate(p *pending, body []byte) error {
 	if !l.until.IsZero() {
 		lifetime = max(l.until.Sub(now).Milliseconds(), 1)
 	}
-	return c.send(p, func(b []byte) []byte {
+	return c.reply(p, func(b []byte) []byte {
 		return wire.AppendSaslAuthenticateResponse(b, p.version, 0, nil, challenge, lifetime)
 	})
 }

@@ -70,6 +70,7 @@ func TestTransactionsCommitAndAbort(t *testing.T) {
 
 // nextGeneration makes kgo use the protocol of KIP-848.
 func nextGeneration() kgo.Opt {
+	//lint:ignore SA1029 the key is kgo's
 	return kgo.WithContext(context.WithValue(context.Background(), "opt_in_kafka_next_gen_balancer_beta", true))
 }
 

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -53,5 +55,32 @@ func TestAbortAfterALaterTopicWasRefusedEndsTheTransaction(t *testing.T) {
 				t.Error("the transaction is still open on the target cluster")
 			}
 		})
+	}
+}
+
+// A grant may change after a request was decided and before its answer is held.
+func TestHoldEndsWhenTheGrantChangedJustBefore(t *testing.T) {
+	with := func(state grant.State) *grant.Credential {
+		return credential("acme", app("acme", topic("orders", "phys.orders", state, grant.Granted, grant.Granted)))
+	}
+	w := start(t, with(grant.Suspended))
+	var armed atomic.Bool
+	w.gateway.deps.Now = func() time.Time { // nobody has connected yet
+		if armed.CompareAndSwap(true, false) {
+			w.swap(with(grant.Open))
+		}
+		return time.Now()
+	}
+	conn := w.rawLogin("acme")
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version, fetch.MaxWaitMillis, fetch.MaxBytes, fetch.SessionEpoch = 12, 15_000, 1<<20, -1
+	ft, fp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+	ft.Topic, ft.Partitions = "orders", append(ft.Partitions, fp)
+	fetch.Topics = append(fetch.Topics, ft)
+	armed.Store(true)
+	begin := time.Now()
+	w.roundTrip(conn, fetch)
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("held for %v although the topic is open", took)
 	}
 }

@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"net"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/kafka/wire"
 )
 
 // pending is one request that waits for its answer. The fields above the line
@@ -16,14 +19,17 @@ type pending struct {
 	name          string
 	upstream      bool
 	respond       func(kmsg.Response) (kmsg.Response, error) // nil passes the answer undecoded
+	patch         func([]byte) ([]wire.Patch, bool)          // tried before respond, on the bytes
 	mute          time.Duration
 	last          bool // the connection ends after this answer
 	patience      time.Duration
 	sentAt        time.Time
 	// ----
-	frame *[]byte // the answer as it goes out; nil until done
-	done  bool
-	hold  *time.Timer
+	frame  *[]byte     // the answer as it goes out, or its beginning; nil until done
+	rest   net.Buffers // what follows frame, as views of behind
+	behind *wire.Frame // released once rest is written
+	done   bool
+	hold   *time.Timer
 }
 
 // ring keeps the requests of one connection in the client's order: whatever
@@ -62,19 +68,6 @@ func (r *ring) push(p *pending) bool {
 	return true
 }
 
-// remove takes back a request that could not be sent.
-func (r *ring) remove(p *pending) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, e := range r.entries {
-		if e == p {
-			r.entries = append(r.entries[:i], r.entries[i+1:]...)
-			break
-		}
-	}
-	r.changed.Broadcast()
-}
-
 // awaited returns the oldest request that waits for the broker, or nil.
 func (r *ring) awaited() *pending {
 	r.mu.Lock()
@@ -96,6 +89,10 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 		return r.err
 	}
 	p.frame, p.done = frame, true
+	if r.closed { // nobody will write it
+		p.behind.Release()
+		return r.err
+	}
 	if r.writing {
 		return r.err
 	}
@@ -113,10 +110,23 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 	}
 	r.writing = false
 	if r.err != nil {
-		r.closed = true
-		r.changed.Broadcast()
+		r.end()
 	}
 	return r.err
+}
+
+// end closes the ring; r.mu is held. What waits in it gives its memory back.
+func (r *ring) end() {
+	r.closed = true
+	for _, e := range r.entries {
+		if e.hold != nil {
+			e.hold.Stop()
+		}
+		if e.done {
+			e.behind.Release()
+		}
+	}
+	r.changed.Broadcast()
 }
 
 // release ends the holds of answers that are ready but kept back.
@@ -154,11 +164,5 @@ func (r *ring) idle() bool {
 func (r *ring) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
-	for _, e := range r.entries {
-		if e.hold != nil {
-			e.hold.Stop()
-		}
-	}
-	r.changed.Broadcast()
+	r.end()
 }

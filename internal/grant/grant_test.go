@@ -94,7 +94,7 @@ func TestPhasesAndNextChange(t *testing.T) {
 		state State
 		next  int // 0 means none
 	}{
-		{-1, Refused, 0 - 0}, {0, Open, 2}, {1, Open, 2}, {2, BrownOut, 4}, {4, Ended, 5}, {5, Ended, 8}, {8, Refused, 0}, {99, Refused, 0},
+		{-1, Refused, 0}, {0, Open, 2}, {1, Open, 2}, {2, BrownOut, 4}, {4, Ended, 5}, {5, Ended, 8}, {8, Refused, 0}, {99, Refused, 0},
 	} {
 		if got := topic.At(at(tc.at)).State; got != tc.state {
 			t.Errorf("hour %d: got %v, want %v", tc.at, got, tc.state)

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/grant"
+	"sluice/internal/kafka/wire"
 )
 
 // Produce, versions 3 to 13; by topic id from 13 on (KIP-516). Topics are
@@ -59,41 +61,97 @@ func produce(x *Exchange, r kmsg.Request) (Action, error) {
 		req.Topics = forward
 		return Action{Upstream: req, Silent: true, Mute: muteFor(slow)}, nil
 	}
-	finish := func(resp *kmsg.ProduceResponse, topics []kmsg.ProduceResponseTopic) kmsg.Response {
-		resp.Version, resp.Topics = req.Version, topics
-		if slow {
-			resp.ThrottleMillis = max(resp.ThrottleMillis, int32(brownOutThrottle.Milliseconds()))
-		}
-		return resp
-	}
+	answer := produced{x: x, version: req.Version, m: &m, slow: slow}
 	if !m.any {
 		resp := kmsg.NewPtrProduceResponse()
-		return Action{Answer: finish(resp, m.merge(x, nil, nil, nil)), Mute: muteFor(slow)}, nil
+		return Action{Answer: answer.finish(resp, m.merge(x, nil, nil, nil)), Mute: muteFor(slow)}, nil
 	}
 	req.Topics = forward
-	return Action{Upstream: req, Mute: muteFor(slow), Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		resp := kr.(*kmsg.ProduceResponse)
-		topics := m.merge(x, resp.Topics,
-			func(t *kmsg.ProduceResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
-			func(t *kmsg.ProduceResponseTopic, to *target) {
-				t.Topic, t.TopicID = nameOrID(byID, to)
-				for i := range t.Partitions {
-					brokerTexts(t.Partitions[i].ErrorCode, &t.Partitions[i].ErrorMessage)
-					for j := range t.Partitions[i].ErrorRecords {
-						brokerTexts(t.Partitions[i].ErrorCode, &t.Partitions[i].ErrorRecords[j].ErrorMessage)
-					}
-				}
-			})
-		kept := resp.Brokers[:0]
-		for _, b := range resp.Brokers {
-			if host, port, ok := x.Conn.Addresses.Advertise(b.NodeID); ok {
-				b.Host, b.Port, b.Rack = host, port, nil
-				kept = append(kept, b)
+	return Action{Upstream: req, Mute: muteFor(slow), Response: answer.expose}, nil
+}
+
+// produceFast passes a request in which every topic is open, record batches
+// where they lie: only the transactional id and the topics' names or ids are
+// exchanged.
+func produceFast(x *Exchange, body []byte) (Action, bool, error) {
+	var buffer [8]wire.HotTopic
+	head, topics, ok := wire.WalkProduceRequest(buffer[:0], x.Version, body)
+	if !ok || head.Acks == 0 || len(topics) == 0 {
+		return Action{}, false, nil
+	}
+	byID, flexible := x.Version >= 13, x.Version >= 9
+	inTransaction := head.TransactionalID != nil
+	patches := make([]wire.Patch, 0, len(topics)+1)
+	if inTransaction {
+		id := x.Grant.TransactionalID(string(head.TransactionalID))
+		patches = append(patches, wire.Patch{At: 0, Len: head.TransactionalIDLen, With: wire.AppendName(nil, id, flexible)})
+	}
+	answer := produced{x: x, version: x.Version, m: &merger[kmsg.ProduceResponseTopic]{}}
+	for i := range topics {
+		rt := &topics[i]
+		t, err := x.resolve(byID, string(rt.Name), rt.ID, grant.Write)
+		if err != nil {
+			return Action{}, false, err
+		}
+		if t.decision.Verdict != grant.Allow {
+			return Action{}, false, nil
+		}
+		for j := range rt.Partitions {
+			if batchFault(rt.Partitions[j].Records, inTransaction) != nil {
+				return Action{}, false, nil
 			}
 		}
-		resp.Brokers = kept
-		return finish(resp, topics), nil
-	}}, nil
+		answer.m.forward(t, byID)
+		patch := wire.Patch{At: rt.At, Len: rt.Len, With: t.physical[:]}
+		if !byID {
+			patch.With = wire.AppendName(nil, t.backing, flexible)
+		} else {
+			patch.With = bytes.Clone(patch.With)
+		}
+		patches = append(patches, patch)
+	}
+	return Action{Raw: true, Patches: patches, Response: answer.expose, Patience: time.Duration(head.TimeoutMillis) * time.Millisecond}, true, nil
+}
+
+// produced is the answer to a request that went upstream.
+type produced struct {
+	x       *Exchange
+	version int16
+	m       *merger[kmsg.ProduceResponseTopic]
+	slow    bool
+}
+
+func (p produced) finish(resp *kmsg.ProduceResponse, topics []kmsg.ProduceResponseTopic) kmsg.Response {
+	resp.Version, resp.Topics = p.version, topics
+	if p.slow {
+		resp.ThrottleMillis = max(resp.ThrottleMillis, int32(brownOutThrottle.Milliseconds()))
+	}
+	return resp
+}
+
+func (p produced) expose(kr kmsg.Response) (kmsg.Response, error) {
+	resp := kr.(*kmsg.ProduceResponse)
+	byID := p.version >= 13
+	topics := p.m.merge(p.x, resp.Topics,
+		func(t *kmsg.ProduceResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
+		func(t *kmsg.ProduceResponseTopic, to *target) {
+			t.Topic, t.TopicID = nameOrID(byID, to)
+			for i := range t.Partitions {
+				brokerTexts(t.Partitions[i].ErrorCode, &t.Partitions[i].ErrorMessage)
+				for j := range t.Partitions[i].ErrorRecords {
+					brokerTexts(t.Partitions[i].ErrorCode, &t.Partitions[i].ErrorRecords[j].ErrorMessage)
+				}
+			}
+		})
+	kept := resp.Brokers[:0]
+	for _, b := range resp.Brokers {
+		if host, port, ok := p.x.Conn.Addresses.Advertise(b.NodeID); ok {
+			b.Host, b.Port, b.Rack = host, port, nil
+			kept = append(kept, b)
+		}
+	}
+	resp.Brokers = kept
+	return p.finish(resp, topics), nil
 }
 
 func muteFor(slow bool) time.Duration {
@@ -143,28 +201,45 @@ const (
 	batchControl          = 1 << 5
 )
 
-// checkBatches looks at the header of every partition's batch: control batches
+// batchRefusal is a batch that a client may not write.
+type batchRefusal struct {
+	code          int16
+	rule, message string
+}
+
+var (
+	controlBatch = batchRefusal{kerr.InvalidRecord.Code, "control batch from a client", "clients do not write control batches"}
+	strayBatch   = batchRefusal{kerr.TransactionalIDAuthorizationFailed.Code, "transactional batch without a transactional id", "a transactional batch needs a transactional id"}
+)
+
+// batchFault looks at the header of every batch of a partition: control batches
 // are the brokers' own, and a transactional batch outside a transaction would
 // write under an id that nobody checked (compare CVE-2018-17196). A malformed
 // batch is left to the broker.
+func batchFault(records []byte, inTransaction bool) *batchRefusal {
+	for b := records; len(b) >= batchHeaderBytes && b[batchMagicOffset] == 2; {
+		attributes := binary.BigEndian.Uint16(b[batchAttributesOffset:])
+		if attributes&batchControl != 0 {
+			return &controlBatch
+		}
+		if attributes&batchTransactional != 0 && !inTransaction {
+			return &strayBatch
+		}
+		length := int64(int32(binary.BigEndian.Uint32(b[8:]))) + 12
+		if length < batchHeaderBytes || length >= int64(len(b)) {
+			break
+		}
+		b = b[length:]
+	}
+	return nil
+}
+
+// checkBatches refuses a topic for one batch that may not be written.
 func checkBatches(x *Exchange, t *target, partitions []kmsg.ProduceRequestTopicPartition, inTransaction bool) (int16, *string) {
 	for i := range partitions {
-		b := partitions[i].Records
-		for len(b) >= batchHeaderBytes && b[batchMagicOffset] == 2 {
-			attributes := binary.BigEndian.Uint16(b[batchAttributesOffset:])
-			if attributes&batchControl != 0 {
-				t.decision = grant.Decision{Verdict: grant.RefusePolicy, Rule: "control batch from a client", Message: "clients do not write control batches"}
-				return kerr.InvalidRecord.Code, text(t.decision, x.reject(t, grant.Write))
-			}
-			if attributes&batchTransactional != 0 && !inTransaction {
-				t.decision = grant.Decision{Verdict: grant.RefusePolicy, Rule: "transactional batch without a transactional id", Message: "a transactional batch needs a transactional id"}
-				return kerr.TransactionalIDAuthorizationFailed.Code, text(t.decision, x.reject(t, grant.Write))
-			}
-			length := int64(int32(binary.BigEndian.Uint32(b[8:]))) + 12
-			if length < batchHeaderBytes || length >= int64(len(b)) {
-				break
-			}
-			b = b[length:]
+		if f := batchFault(partitions[i].Records, inTransaction); f != nil {
+			t.decision = grant.Decision{Verdict: grant.RefusePolicy, Rule: f.rule, Message: f.message}
+			return f.code, text(t.decision, x.reject(t, grant.Write))
 		}
 	}
 	return 0, nil

@@ -1,12 +1,14 @@
 package handler
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/grant"
+	"sluice/internal/kafka/wire"
 )
 
 // Fetch, versions 4 to 18; by topic id from 13 on (KIP-516), fetch sessions
@@ -102,7 +104,49 @@ func (f *fetching) full() (Action, error) {
 		}
 		f.finish(resp, topics)
 		return resp, nil
+	}, RawResponse: func(body []byte) ([]wire.Patch, bool) {
+		if partial || x.Conn.Current() != x.Grant {
+			return nil, false
+		}
+		return f.patch(body, func(i int, key topicKey, _ []wire.HotPartition) *target {
+			if i >= len(m.entries) || m.entries[i].key != key {
+				return nil
+			}
+			return &m.entries[i].target
+		}, func(head wire.FetchHead, topics int) bool {
+			return topics == len(m.entries) && (head.SessionID == 0 || wanted != nil && x.Conn.keepSession(head.SessionID, wanted))
+		})
 	}}, nil
+}
+
+// patch exchanges the names or ids of an answer's topics and leaves the rest
+// where it lies. It says no to whatever needs a closer look: an error, node
+// endpoints, or a topic that is not the next one asked for.
+func (f *fetching) patch(body []byte, next func(int, topicKey, []wire.HotPartition) *target, whole func(wire.FetchHead, int) bool) ([]wire.Patch, bool) {
+	var buffer [8]wire.HotTopic
+	head, topics, ok := wire.WalkFetchResponse(buffer[:0], f.req.Version, body)
+	if !ok || head.ErrorCode != 0 || head.Tags != 0 {
+		return nil, false
+	}
+	patches := make([]wire.Patch, 0, len(topics))
+	for i := range topics {
+		t := &topics[i]
+		to := next(i, topicKey{string(t.Name), t.ID}, t.Partitions)
+		if to == nil {
+			return nil, false
+		}
+		patch := wire.Patch{At: t.At, Len: t.Len}
+		if f.byID {
+			patch.With = bytes.Clone(to.virtual[:])
+		} else {
+			patch.With = wire.AppendName(nil, to.exposed, f.req.Version >= 12)
+		}
+		patches = append(patches, patch)
+	}
+	if !whole(head, len(topics)) {
+		return nil, false
+	}
+	return patches, true
 }
 
 // maxHold bounds how long a fetch with nothing to ask upstream is held,

@@ -1,10 +1,13 @@
 package handler
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/grant"
+	"sluice/internal/kafka/wire"
 )
 
 // Fetch sessions (KIP-227) live in the broker and are not bound to whoever
@@ -208,6 +211,21 @@ func (f *fetching) inSession() (Action, error) {
 		}
 		f.finish(resp, readable)
 		return resp, nil
+	}, RawResponse: func(body []byte) ([]wire.Patch, bool) {
+		if c.Current() != x.Grant {
+			return nil, false
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return f.patch(body, func(_ int, key topicKey, partitions []wire.HotPartition) *target {
+			st := s.topics[key]
+			if st == nil || slices.ContainsFunc(partitions, func(p wire.HotPartition) bool {
+				return !st.partitions[p.Index] || p.ErrorCode == kerr.UnknownTopicID.Code || p.ErrorCode == kerr.InconsistentTopicID.Code
+			}) {
+				return nil
+			}
+			return &st.target
+		}, func(head wire.FetchHead, _ int) bool { return head.SessionID == req.SessionID })
 	}}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
+	"sluice/internal/kafka/wire"
 )
 
 // Cluster is what handlers ask of a target cluster. Its methods are safe for
@@ -66,10 +67,21 @@ type Action struct {
 	// Response turns the broker's answer into the client's. It runs after
 	// later requests may have been handled. Nil passes the answer unchanged.
 	Response func(kmsg.Response) (kmsg.Response, error)
+	// Raw sends the client's own body upstream, with Patches, instead of a
+	// decoded request.
+	Raw     bool
+	Patches []wire.Patch
+	// RawResponse is tried before Response: it turns the broker's body into the
+	// client's by patches, which may point into the body. It says no where the
+	// answer has to be decoded after all, and has then changed nothing.
+	RawResponse func(body []byte) ([]wire.Patch, bool)
 	// Answer is the client's answer where Upstream is nil.
 	Answer kmsg.Response
 	// Hold delays Answer; a change of the grant ends it early.
 	Hold time.Duration
+	// Patience is how long the client itself waits for the answer to a raw
+	// request.
+	Patience time.Duration
 	// Mute is how long the connection is not read after the answer (KIP-219).
 	Mute time.Duration
 	// Silent requests get no answer at all (Produce with acks=0).

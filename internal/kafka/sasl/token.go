@@ -148,7 +148,7 @@ func (v *TokenValidator) validate(ctx context.Context, token string) (Identity, 
 	}
 
 	// What is read here decides only which issuer's keys must verify the same bytes.
-	claims, named, err := parseClaims(sig.UnsafePayloadWithoutVerification(), "sub")
+	claims, _, err := parseClaims(sig.UnsafePayloadWithoutVerification(), "sub")
 	if err != nil {
 		return Identity{}, err
 	}

@@ -1,0 +1,270 @@
+package wire
+
+import (
+	"encoding/binary"
+	"net"
+)
+
+// Walks over the two bodies that carry records, Produce requests and Fetch
+// responses, so that they can be passed on with other names and without being
+// decoded or copied. They are for bodies that passed the structural check in
+// the same version; on anything else they say no, and never read outside.
+
+// Patch replaces b[At:At+Len] of a body.
+type Patch struct {
+	At, Len int
+	With    []byte
+}
+
+// Gather returns what b is with its patches, as views of b and of the patches.
+// The patches are in ascending order and do not overlap. The size is the sum of
+// the lengths.
+func Gather(dst net.Buffers, b []byte, patches []Patch) (_ net.Buffers, size int) {
+	at := 0
+	for _, p := range patches {
+		if p.At > at {
+			dst = append(dst, b[at:p.At])
+			size += p.At - at
+		}
+		if len(p.With) > 0 {
+			dst = append(dst, p.With)
+			size += len(p.With)
+		}
+		at = p.At + p.Len
+	}
+	if at < len(b) {
+		dst = append(dst, b[at:])
+		size += len(b) - at
+	}
+	return dst, size
+}
+
+// AppendName appends a string as the versions of a body write it.
+func AppendName(dst []byte, name string, flexible bool) []byte {
+	if flexible {
+		return appendCompact(dst, name)
+	}
+	return appendString(dst, name)
+}
+
+// walk reads a body from front to back. Past a failure it returns zeros.
+type walk struct {
+	b        []byte
+	at       int
+	flexible bool
+	bad      bool
+}
+
+func (w *walk) take(n int) []byte {
+	if w.bad || n < 0 || n > len(w.b)-w.at {
+		w.bad = true
+		return nil
+	}
+	b := w.b[w.at : w.at+n]
+	w.at += n
+	return b
+}
+
+func (w *walk) int16() int16 {
+	if b := w.take(2); b != nil {
+		return int16(binary.BigEndian.Uint16(b))
+	}
+	return 0
+}
+
+func (w *walk) int32() int32 {
+	if b := w.take(4); b != nil {
+		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+func (w *walk) uvarint() int {
+	if w.bad {
+		return 0
+	}
+	v, n := binary.Uvarint(w.b[w.at:])
+	if n <= 0 || v > 1<<31 {
+		w.bad = true
+		return 0
+	}
+	w.at += n
+	return int(v)
+}
+
+// count reads the length of an array; null counts as none.
+func (w *walk) count() int {
+	if w.flexible {
+		return max(w.uvarint()-1, 0)
+	}
+	return max(int(w.int32()), 0)
+}
+
+// string reads a nullable string; nil means null.
+func (w *walk) string() []byte {
+	n := -1
+	if w.flexible {
+		n = w.uvarint() - 1
+	} else {
+		n = int(w.int16())
+	}
+	if n < 0 {
+		return nil
+	}
+	return w.take(n)
+}
+
+// bytes reads nullable bytes.
+func (w *walk) bytes() []byte {
+	n := -1
+	if w.flexible {
+		n = w.uvarint() - 1
+	} else {
+		n = int(w.int32())
+	}
+	if n < 0 {
+		return nil
+	}
+	return w.take(n)
+}
+
+// tags skips tagged fields and returns how many there are.
+func (w *walk) tags() int {
+	if !w.flexible {
+		return 0
+	}
+	n := w.uvarint()
+	for range n {
+		w.uvarint()
+		w.take(w.uvarint())
+		if w.bad {
+			break
+		}
+	}
+	return n
+}
+
+// HotTopic is a topic of a body that was walked: by name, or by id where Name
+// is nil. At and Len are where the body says so, length included.
+type HotTopic struct {
+	Name    []byte
+	ID      [16]byte
+	At, Len int
+	// Partitions are the topic's part of what Walk… returned.
+	Partitions []HotPartition
+}
+
+// HotPartition is a partition of a body that was walked.
+type HotPartition struct {
+	Index     int32
+	ErrorCode int16 // of an answer
+	Records   []byte
+}
+
+// FetchHead is the beginning of a Fetch response.
+type FetchHead struct {
+	ThrottleMillis int32
+	ErrorCode      int16
+	SessionID      int32
+	// Tags counts the tagged fields of the response itself: node endpoints
+	// (KIP-951), which a gateway has to rewrite.
+	Tags int
+}
+
+func (w *walk) topic(byID bool) HotTopic {
+	t := HotTopic{At: w.at}
+	if byID {
+		copy(t.ID[:], w.take(16))
+	} else {
+		t.Name = w.string()
+	}
+	t.Len = w.at - t.At
+	return t
+}
+
+// WalkFetchResponse walks the body of a Fetch response, versions 4 to 18. The
+// topics are appended to dst; they and their partitions are views of b.
+func WalkFetchResponse(dst []HotTopic, version int16, b []byte) (head FetchHead, topics []HotTopic, ok bool) {
+	if version < 4 || version > 18 {
+		return head, dst, false
+	}
+	w := walk{b: b, flexible: version >= 12}
+	head.ThrottleMillis = w.int32()
+	if version >= 7 {
+		head.ErrorCode = w.int16()
+		head.SessionID = w.int32()
+	}
+	fixed := 8 + 8 // high watermark, last stable offset
+	if version >= 5 {
+		fixed += 8
+	}
+	for range w.count() {
+		t := w.topic(version >= 13)
+		for range w.count() {
+			p := HotPartition{Index: w.int32(), ErrorCode: w.int16()}
+			w.take(fixed)
+			for range w.count() { // aborted transactions
+				w.take(16)
+				w.tags()
+				if w.bad {
+					break
+				}
+			}
+			if version >= 11 {
+				w.take(4)
+			}
+			p.Records = w.bytes()
+			w.tags()
+			if w.bad {
+				return head, dst, false
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		w.tags()
+		if w.bad {
+			return head, dst, false
+		}
+		dst = append(dst, t)
+	}
+	head.Tags = w.tags()
+	return head, dst, !w.bad && w.at == len(b)
+}
+
+// ProduceHead is the beginning of a Produce request.
+type ProduceHead struct {
+	TransactionalID    []byte // nil for none; the body begins with it
+	TransactionalIDLen int    // in the body, length included
+	Acks               int16
+	TimeoutMillis      int32
+}
+
+// WalkProduceRequest walks the body of a Produce request, versions 3 to 13. The
+// topics are appended to dst; they and their partitions are views of b.
+func WalkProduceRequest(dst []HotTopic, version int16, b []byte) (head ProduceHead, topics []HotTopic, ok bool) {
+	if version < 3 || version > 13 {
+		return head, dst, false
+	}
+	w := walk{b: b, flexible: version >= 9}
+	head.TransactionalID = w.string()
+	head.TransactionalIDLen = w.at
+	head.Acks = w.int16()
+	head.TimeoutMillis = w.int32()
+	for range w.count() {
+		t := w.topic(version >= 13)
+		for range w.count() {
+			p := HotPartition{Index: w.int32(), Records: w.bytes()}
+			w.tags()
+			if w.bad {
+				return head, dst, false
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		w.tags()
+		if w.bad {
+			return head, dst, false
+		}
+		dst = append(dst, t)
+	}
+	w.tags()
+	return head, dst, !w.bad && w.at == len(b)
+}

@@ -1,0 +1,170 @@
+package wire
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func someBytes(r *rand.Rand, most int) []byte {
+	b := make([]byte, r.IntN(most))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+func randomFetch(r *rand.Rand, version int16) *kmsg.FetchResponse {
+	resp := kmsg.NewPtrFetchResponse()
+	resp.Version, resp.ThrottleMillis = version, r.Int32()
+	if version >= 7 {
+		resp.SessionID = r.Int32()
+	}
+	for range r.IntN(4) {
+		t := kmsg.NewFetchResponseTopic()
+		if version >= 13 {
+			copy(t.TopicID[:], someBytes(r, 20))
+		} else {
+			t.Topic = string(bytes.Repeat([]byte("n"), r.IntN(200)))
+		}
+		for range r.IntN(4) {
+			p := kmsg.NewFetchResponseTopicPartition()
+			p.Partition, p.ErrorCode, p.HighWatermark = r.Int32(), int16(r.IntN(100)), r.Int64()
+			for range r.IntN(3) {
+				a := kmsg.NewFetchResponseTopicPartitionAbortedTransaction()
+				a.ProducerID = r.Int64()
+				p.AbortedTransactions = append(p.AbortedTransactions, a)
+			}
+			if version >= 12 && r.IntN(2) == 0 {
+				p.CurrentLeader.LeaderID = r.Int32()
+			}
+			if r.IntN(4) > 0 {
+				p.RecordBatches = someBytes(r, 3000)
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+func TestFetchResponsesAreWalkedAsTheyAreDecoded(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for version := int16(4); version <= 18; version++ {
+		for range 50 {
+			want := randomFetch(r, version)
+			b := want.AppendTo(nil)
+			head, topics, ok := WalkFetchResponse(nil, version, b)
+			if !ok {
+				t.Fatalf("version %d: not walked", version)
+			}
+			if version >= 7 && head.SessionID != want.SessionID || head.ThrottleMillis != want.ThrottleMillis || len(topics) != len(want.Topics) {
+				t.Fatalf("version %d: head %+v, %d topics", version, head, len(topics))
+			}
+			var patches []Patch
+			for i, got := range topics {
+				wt := &want.Topics[i]
+				if string(got.Name) != wt.Topic || version >= 13 && got.ID != wt.TopicID || len(got.Partitions) != len(wt.Partitions) {
+					t.Fatalf("version %d: topic %d is %+v", version, i, got)
+				}
+				for j, p := range got.Partitions {
+					wp := &wt.Partitions[j]
+					if p.Index != wp.Partition || p.ErrorCode != wp.ErrorCode || !bytes.Equal(p.Records, wp.RecordBatches) {
+						t.Fatalf("version %d: partition %d is %+v", version, j, p)
+					}
+				}
+				// Renamed by patches, it is what the decoder makes of it.
+				if version >= 13 {
+					wt.TopicID = [16]byte{9, byte(i)}
+					patches = append(patches, Patch{got.At, got.Len, bytes.Clone(wt.TopicID[:])})
+				} else {
+					wt.Topic = "renamed" + string(bytes.Repeat([]byte("x"), r.IntN(150)))
+					patches = append(patches, Patch{got.At, got.Len, AppendName(nil, wt.Topic, version >= 12)})
+				}
+			}
+			gathered, size := Gather(nil, b, patches)
+			out := bytes.Join(gathered, nil)
+			if len(out) != size || !bytes.Equal(out, want.AppendTo(nil)) {
+				t.Fatalf("version %d: patched body differs from the encoded one", version)
+			}
+		}
+	}
+}
+
+func TestProduceRequestsAreWalkedAsTheyAreDecoded(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for version := int16(3); version <= 13; version++ {
+		for range 50 {
+			want := kmsg.NewPtrProduceRequest()
+			want.Version, want.Acks, want.TimeoutMillis = version, -1, r.Int32()
+			if r.IntN(2) == 0 {
+				want.TransactionID = kmsg.StringPtr("tx")
+			}
+			for range r.IntN(4) {
+				rt := kmsg.NewProduceRequestTopic()
+				if version >= 13 {
+					copy(rt.TopicID[:], someBytes(r, 20))
+				} else {
+					rt.Topic = string(bytes.Repeat([]byte("n"), r.IntN(200)))
+				}
+				for range r.IntN(4) {
+					p := kmsg.NewProduceRequestTopicPartition()
+					p.Partition, p.Records = r.Int32(), someBytes(r, 3000)
+					rt.Partitions = append(rt.Partitions, p)
+				}
+				want.Topics = append(want.Topics, rt)
+			}
+			b := want.AppendTo(nil)
+			head, topics, ok := WalkProduceRequest(nil, version, b)
+			if !ok || head.Acks != want.Acks || head.TimeoutMillis != want.TimeoutMillis || (head.TransactionalID == nil) != (want.TransactionID == nil) || len(topics) != len(want.Topics) {
+				t.Fatalf("version %d: %v %+v", version, ok, head)
+			}
+			var patches []Patch
+			if head.TransactionalID != nil {
+				want.TransactionID = kmsg.StringPtr("longer-tx")
+				patches = append(patches, Patch{0, head.TransactionalIDLen, AppendName(nil, "longer-tx", version >= 9)})
+			}
+			for i, got := range topics {
+				wt := &want.Topics[i]
+				for j, p := range got.Partitions {
+					if wp := &wt.Partitions[j]; p.Index != wp.Partition || !bytes.Equal(p.Records, wp.Records) {
+						t.Fatalf("version %d: partition %d is %+v", version, j, p)
+					}
+				}
+				if version >= 13 {
+					wt.TopicID = [16]byte{9, byte(i)}
+					patches = append(patches, Patch{got.At, got.Len, bytes.Clone(wt.TopicID[:])})
+				} else {
+					wt.Topic = "renamed"
+					patches = append(patches, Patch{got.At, got.Len, AppendName(nil, wt.Topic, version >= 9)})
+				}
+			}
+			gathered, _ := Gather(nil, b, patches)
+			if !bytes.Equal(bytes.Join(gathered, nil), want.AppendTo(nil)) {
+				t.Fatalf("version %d: patched body differs from the encoded one", version)
+			}
+		}
+	}
+}
+
+func FuzzHotWalks(f *testing.F) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, v := range []int16{4, 11, 12, 13, 18} {
+		f.Add(v, randomFetch(r, v).AppendTo(nil))
+	}
+	f.Fuzz(func(t *testing.T, version int16, b []byte) {
+		// Whatever the bytes are, the views lie inside them.
+		if _, topics, ok := WalkFetchResponse(nil, version, b); ok {
+			gathered, size := Gather(nil, b, nil)
+			if size != len(b) || !bytes.Equal(bytes.Join(gathered, nil), b) {
+				t.Fatal("gathered without patches is something else")
+			}
+			for _, topic := range topics {
+				_ = b[topic.At : topic.At+topic.Len]
+			}
+		}
+		WalkProduceRequest(nil, version, b)
+	})
+}
