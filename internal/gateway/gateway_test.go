@@ -31,6 +31,14 @@ type world struct {
 	gateway *Gateway
 	number  uint64
 	corrupt atomic.Pointer[func([]byte)] // done to what brokers answer
+	onNow   atomic.Pointer[func()]       // called when the gateway looks at its clock
+}
+
+func (w *world) now() time.Time {
+	if f := w.onNow.Load(); f != nil {
+		(*f)()
+	}
+	return time.Now()
 }
 
 // dial connects to a broker whose answers may be corrupted.
@@ -123,7 +131,7 @@ func startLimited(t *testing.T, limits Limits, listener ListenerConfig, credenti
 	w.gateway, err = New(Config{
 		Listeners: []ListenerConfig{listener},
 		Limits:    limits, DataDir: t.TempDir(),
-	}, Deps{Clusters: oneCluster{w.cluster}, Log: log, Registry: prometheus.NewRegistry(), Now: time.Now}, snapshot)
+	}, Deps{Clusters: oneCluster{w.cluster}, Log: log, Registry: prometheus.NewRegistry(), Now: w.now}, snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}

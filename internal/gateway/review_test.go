@@ -65,12 +65,12 @@ func TestHoldEndsWhenTheGrantChangedJustBefore(t *testing.T) {
 	}
 	w := start(t, with(grant.Suspended))
 	var armed atomic.Bool
-	w.gateway.deps.Now = func() time.Time { // nobody has connected yet
+	onNow := func() {
 		if armed.CompareAndSwap(true, false) {
 			w.swap(with(grant.Open))
 		}
-		return time.Now()
 	}
+	w.onNow.Store(&onNow)
 	conn := w.rawLogin("acme")
 	fetch := kmsg.NewPtrFetchRequest()
 	fetch.Version, fetch.MaxWaitMillis, fetch.MaxBytes, fetch.SessionEpoch = 12, 15_000, 1<<20, -1

@@ -172,7 +172,8 @@ func (v *TokenValidator) validate(ctx context.Context, token string) (Identity, 
 	if err != nil {
 		return Identity{}, fmt.Errorf("issuer %q: verify signature: %w", is.Issuer.Issuer, err)
 	}
-	if claims, named, err = parseClaims(payload, is.PrincipalClaim); err != nil {
+	claims, named, err := parseClaims(payload, is.PrincipalClaim)
+	if err != nil {
 		return Identity{}, err
 	}
 	return is.check(claims, named, v.now())
