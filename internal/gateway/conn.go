@@ -51,6 +51,7 @@ type clientConn struct {
 	cluster    *upstream.Cluster
 	muteUntil  atomic.Int64 // Unix nanoseconds
 	expiry     atomic.Pointer[time.Timer]
+	regranting sync.Mutex // one regrant at a time
 
 	stopping atomic.Bool // no further request is read
 	upstream *upstream.Conn
@@ -391,14 +392,14 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 		}
 		return c.forward(p, action.Upstream, header, len(body))
 	case action.Hold > 0:
-		return c.hold(p, action)
+		return c.hold(p, action, x.Grant)
 	default:
 		return c.answer(p, action.Answer)
 	}
 }
 
 // hold keeps an answer back, as a broker with nothing to say does.
-func (c *clientConn) hold(p *pending, action handler.Action) error {
+func (c *clientConn) hold(p *pending, action handler.Action, under *grant.Grant) error {
 	frame := c.encode(p, action.Answer)
 	ready := make(chan struct{})
 	p.hold = time.AfterFunc(action.Hold, func() {
@@ -412,7 +413,7 @@ func (c *clientConn) hold(p *pending, action handler.Action) error {
 	if !pushed {
 		return c.ended()
 	}
-	if c.stopping.Load() {
+	if c.stopping.Load() || c.credential.Load().Grant != under { // meanwhile
 		c.ring.release()
 	}
 	return nil
@@ -560,13 +561,15 @@ func (c *clientConn) mute(d time.Duration) {
 	c.muteUntil.Store(time.Now().Add(min(d, maxMute)).UnixNano())
 }
 
-// regrant puts the connection under a new snapshot.
-func (c *clientConn) regrant(s *grant.Snapshot) {
+// regrant puts the connection under the snapshot in force.
+func (c *clientConn) regrant() {
+	c.regranting.Lock()
+	defer c.regranting.Unlock()
 	old := c.credential.Load()
 	if old == nil {
 		return // its login will look it up
 	}
-	now := s.Lookup(old.Method, old.Identity)
+	now := c.g.Snapshot().Lookup(old.Method, old.Identity)
 	if now == old {
 		return
 	}
@@ -595,5 +598,8 @@ func (c *clientConn) watchExpiry(cred *grant.Credential) {
 	}
 	if old := c.expiry.Swap(next); old != nil {
 		old.Stop()
+	}
+	if next != nil && c.ctx.Err() != nil { // closed meanwhile: nobody else stops it
+		next.Stop()
 	}
 }

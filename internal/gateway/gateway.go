@@ -170,7 +170,7 @@ func (g *Gateway) Swap(next *grant.Snapshot) {
 	}
 	g.mu.Unlock()
 	for _, c := range conns {
-		c.regrant(next)
+		c.regrant()
 	}
 }
 

@@ -299,8 +299,8 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	until(identity.ExpiresAt)
 	until(cred.NotAfter)
 	c.g.metrics.logins.WithLabelValues(identity.Mechanism, "ok").Inc()
-	if c.credential.Load() != nil { // re-authentication
-		c.credential.Store(cred)
+	if c.credential.Load() != nil { // re-authentication: the same principal, as it is now
+		c.regrant()
 		return nil
 	}
 	cluster := c.g.deps.Clusters.Cluster(cred.Grant.Cluster)
@@ -318,7 +318,7 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	c.watchExpiry(cred)
 	c.log.Debug("login", "mechanism", identity.Mechanism, "software", c.login.software)
 	// A snapshot that came in between has not seen this connection.
-	c.regrant(c.g.Snapshot())
+	c.regrant()
 	return nil
 }
 

@@ -64,20 +64,20 @@ func TestHoldEndsWhenTheGrantChangedJustBefore(t *testing.T) {
 		return credential("acme", app("acme", topic("orders", "phys.orders", state, grant.Granted, grant.Granted)))
 	}
 	w := start(t, with(grant.Suspended))
-	var armed atomic.Bool
+	var armed atomic.Int32
 	onNow := func() {
-		if armed.CompareAndSwap(true, false) {
+		if armed.Add(-1) == 0 {
 			w.swap(with(grant.Open))
 		}
 	}
 	w.onNow.Store(&onNow)
 	conn := w.rawLogin("acme")
 	fetch := kmsg.NewPtrFetchRequest()
-	fetch.Version, fetch.MaxWaitMillis, fetch.MaxBytes, fetch.SessionEpoch = 12, 15_000, 1<<20, -1
+	fetch.Version, fetch.MaxWaitMillis, fetch.MaxBytes, fetch.SessionEpoch = 11, 15_000, 1<<20, -1
 	ft, fp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
 	ft.Topic, ft.Partitions = "orders", append(ft.Partitions, fp)
 	fetch.Topics = append(fetch.Topics, ft)
-	armed.Store(true)
+	armed.Store(2) // once for the session's end, once for the exchange, after its grant is pinned
 	begin := time.Now()
 	w.roundTrip(conn, fetch)
 	if took := time.Since(begin); took > 5*time.Second {
