@@ -84,3 +84,31 @@ func TestHoldEndsWhenTheGrantChangedJustBefore(t *testing.T) {
 		t.Errorf("held for %v although the topic is open", took)
 	}
 }
+
+// What waits in a closed ring has given its memory back: it must not be written,
+// even if the socket would still take it.
+func TestClosedRingWritesNothingMore(t *testing.T) {
+	first, proceed := make(chan struct{}), make(chan struct{})
+	written := make(chan int32, 2)
+	r := newRing(4, func(p *pending) error {
+		written <- p.correlationID
+		if p.correlationID == 1 {
+			close(first)
+			<-proceed
+		}
+		return nil
+	})
+	one, two := &pending{correlationID: 1}, &pending{correlationID: 2}
+	r.push(one)
+	r.push(two)
+	r.complete(two, new([]byte))
+	done := make(chan struct{})
+	go func() { defer close(done); r.complete(one, new([]byte)) }()
+	<-first
+	r.close()
+	close(proceed)
+	<-done
+	if len(written) != 1 {
+		t.Error("an answer was written after the ring was closed")
+	}
+}

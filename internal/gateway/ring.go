@@ -97,7 +97,7 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 		return r.err
 	}
 	r.writing = true
-	for len(r.entries) > 0 && r.entries[0].done && r.err == nil {
+	for len(r.entries) > 0 && r.entries[0].done && r.err == nil && !r.closed {
 		front := r.entries[0]
 		r.entries = r.entries[1:]
 		r.mu.Unlock()
