@@ -159,6 +159,10 @@ func (c *clientConn) upstreamError(up *upstream.Conn, err error) error {
 	return endedBy("upstream", "broker %d: %w", up.NodeID(), err)
 }
 
+// maxReady is how many bytes of answers may wait behind one that is held or
+// slow before the broker is no longer read.
+const maxReady = 4 << 20
+
 // pass gives one answer of the broker to the request it belongs to.
 func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 	defer func() { frame.Release() }()
@@ -212,7 +216,12 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 		resp.SetVersion(p.version)
 		out = c.frameOf(p, len(b)+256, resp.AppendTo)
 	}
+	if frame != nil && len(b) > maxReady/64 { // the copy counts against the budget as well
+		p.behind, frame = frame, nil
+	}
+	p.size = len(b)
 	err = c.ring.complete(p, out)
+	c.ring.room(maxReady)
 	for { // the client's goroutine may have pushed meanwhile
 		next, deadline := c.ring.awaited(), time.Time{}
 		if next != nil {

@@ -388,7 +388,12 @@ func TestRevocationClosesWithinASecond(t *testing.T) {
 // rawLogin logs in by hand and returns the connection.
 func (w *world) rawLogin(user string) net.Conn {
 	w.t.Helper()
-	conn, err := net.Dial("tcp", w.gateway.Bootstrap("main"))
+	return w.rawLoginAt(user, w.gateway.Bootstrap("main"))
+}
+
+func (w *world) rawLoginAt(user, address string) net.Conn {
+	w.t.Helper()
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		w.t.Fatal(err)
 	}

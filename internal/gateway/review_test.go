@@ -1,11 +1,15 @@
 package gateway
 
 import (
+	"crypto/rand"
+	"fmt"
+	"net"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/grant"
@@ -110,5 +114,65 @@ func TestClosedRingWritesNothingMore(t *testing.T) {
 	<-done
 	if len(written) != 1 {
 		t.Error("an answer was written after the ring was closed")
+	}
+}
+
+// One connection that fetches much behind a held answer must not fill the memory
+// that all connections share.
+func TestAnswersBehindAHeldOneAreBounded(t *testing.T) {
+	w := start(t, credential("acme", app("acme",
+		topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted),
+		topic("vehicles", "phys.vehicles", grant.Suspended, grant.Granted, grant.Granted))))
+	value := make([]byte, 900<<10)
+	rand.Read(value)
+	partition := kgo.RecordPartitioner(kgo.ManualPartitioner()) // 0
+	if err := w.direct(partition).ProduceSync(bounded(t), &kgo.Record{Topic: "phys.orders", Value: value}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	fetch := func(wait int32, topics ...string) *kmsg.FetchRequest {
+		req := kmsg.NewPtrFetchRequest()
+		req.Version, req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 11, wait, 1, 8<<20, -1
+		for _, name := range topics {
+			ft, fp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+			fp.PartitionMaxBytes = 1 << 20
+			ft.Topic, ft.Partitions = name, append(ft.Partitions, fp)
+			req.Topics = append(req.Topics, ft)
+		}
+		return req
+	}
+	for name, topics := range map[string][]string{"as they are": {"orders"}, "decoded": {"orders", "vehicles"}} {
+		t.Run(name, func(t *testing.T) {
+			leader := w.direct()
+			md, err := kadm.NewClient(leader).Metadata(bounded(t), "phys.orders")
+			if err != nil {
+				t.Fatal(err)
+			}
+			host, port, _ := w.gateway.listeners[0].addressing.Advertise(md.Topics["phys.orders"].Partitions[0].Leader)
+			conn := w.rawLoginAt("acme", net.JoinHostPort(host, fmt.Sprint(port)))
+			const n = 30
+			send(conn, 0, fetch(3000, "vehicles")) // held
+			for i := range int32(n) {
+				send(conn, i+1, fetch(100, topics...))
+			}
+			most := int64(0)
+			for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+				most = max(most, w.gateway.budget.InUse())
+			}
+			if most < maxReady/2 || most > 4*maxReady {
+				t.Errorf("%d bytes wait, want about %d", most, maxReady)
+			}
+			for i := range int32(n + 1) {
+				resp, err := receive(conn, i, fetch(0))
+				if err != nil {
+					t.Fatalf("answer %d: %v", i, err)
+				}
+				if got := resp.(*kmsg.FetchResponse); i > 0 && len(got.Topics[0].Partitions[0].RecordBatches) < len(value) {
+					t.Fatalf("answer %d: %d %+v", i, got.ErrorCode, got.Topics[0].Partitions[0].ErrorCode)
+				}
+			}
+			if used := w.gateway.budget.InUse(); used > 1<<20 {
+				t.Errorf("%d bytes are not given back", used)
+			}
+		})
 	}
 }

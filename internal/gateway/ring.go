@@ -27,7 +27,8 @@ type pending struct {
 	// ----
 	frame  *[]byte     // the answer as it goes out, or its beginning; nil until done
 	rest   net.Buffers // what follows frame, as views of behind
-	behind *wire.Frame // released once rest is written
+	behind *wire.Frame // released once the answer is written
+	size   int         // bytes of the broker's answer
 	done   bool
 	hold   *time.Timer
 }
@@ -44,6 +45,7 @@ type ring struct {
 	entries []*pending
 	max     int
 	writing bool
+	ready   int // bytes of brokers' answers in entries that are done
 	closed  bool
 	err     error
 }
@@ -89,6 +91,7 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 		return r.err
 	}
 	p.frame, p.done = frame, true
+	r.ready += p.size
 	if r.closed { // nobody will write it
 		p.behind.Release()
 		return r.err
@@ -103,6 +106,7 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 		r.mu.Unlock()
 		err := r.write(front)
 		r.mu.Lock()
+		r.ready -= front.size
 		if r.err == nil {
 			r.err = err
 		}
@@ -127,6 +131,17 @@ func (r *ring) end() {
 		}
 	}
 	r.changed.Broadcast()
+}
+
+// room waits until no more than max bytes of answers wait to be written behind
+// one that is held or slow, or the ring is closed. It is for whoever reads the
+// broker's answers: they come in order, so none of them is waited for here.
+func (r *ring) room(max int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.ready > max && !r.closed {
+		r.changed.Wait()
+	}
 }
 
 // release ends the holds of answers that are ready but kept back.
