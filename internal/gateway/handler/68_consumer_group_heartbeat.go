@@ -139,7 +139,7 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 		if c.members == nil || len(c.members) >= c.Limits.Members {
 			c.members = make(map[memberKey]*member)
 		}
-		m = &member{}
+		m = &member{timeout: -1}
 		c.members[key] = m
 	}
 	if m == nil {
@@ -195,13 +195,12 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 	}
 	if !said && req.SubscribedTopicNames != nil {
 		// Our own addition makes it a full heartbeat, as a client would send:
-		// with its time-out and the partitions it holds.
+		// with its time-out and the partitions it holds, as far as they were
+		// said on this connection. Nothing is made up: "no partitions" would
+		// give what the member holds to others.
 		req.RebalanceTimeoutMillis = timeout
 		if req.Topics == nil {
 			req.Topics = owned
-			if owned == nil {
-				req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
-			}
 		}
 	}
 	c.mu.Lock()

@@ -221,3 +221,28 @@ func TestFetchOfNothingIsNotHeld(t *testing.T) {
 		t.Errorf("held for %v", action.Hold)
 	}
 }
+
+// A member that came over from another connection has not said here what it
+// holds: that must not be told the broker as "nothing".
+func TestSubscriptionSentAgainMakesNothingUp(t *testing.T) {
+	before := granted(t, nil)
+	after := granted(t, func(g *grant.Grant) {
+		g.Topics = append(g.Topics, &grant.Topic{Exposed: "c", Backing: "phys.c", ID: grant.TopicID{3}, Read: grant.Right{Access: grant.Granted}, Phases: []grant.Phase{{State: grant.Open}}})
+	})
+	current, cluster := before, still{}
+	c := &Conn{Cluster: cluster, Addresses: cluster, Limits: DefaultLimits, Log: slog.New(slog.DiscardHandler), Current: func() *grant.Grant { return current }}
+	beat := func(names []string) *kmsg.ConsumerGroupHeartbeatRequest {
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Version, req.Group, req.MemberID, req.MemberEpoch, req.SubscribedTopicNames = 1, "g", "m", 4, names
+		action, err := Lookup(68).Serve(&Exchange{Context: context.Background(), Version: 1, Grant: current, Now: time.Now(), Conn: c}, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return action.Upstream.(*kmsg.ConsumerGroupHeartbeatRequest)
+	}
+	beat([]string{"a", "c"})
+	current = after
+	if sent := beat(nil); len(sent.SubscribedTopicNames) != 2 || sent.Topics != nil || sent.RebalanceTimeoutMillis != -1 {
+		t.Errorf("sent %+v, want both names and nothing else", sent)
+	}
+}
