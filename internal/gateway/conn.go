@@ -345,10 +345,18 @@ func requestOf(key, version int16) kmsg.Request {
 	return r
 }
 
+// maxString leaves room for the prefix that a name gets: Kafka's strings end at
+// 32767 bytes, and a longer one would be written with a negative length, which
+// some messages read as null.
+const maxString = 1<<15 - 1 - grant.PrefixLength
+
 func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []byte) error {
 	shape, err := wire.CheckRequest(header.APIKey, header.APIVersion, body, 0)
 	if err != nil {
 		return endedBy("client", "%w", err)
+	}
+	if shape.LongestString > maxString {
+		return endedBy("client", "%s: a string of %d bytes, at most %d are accepted", api.Name, shape.LongestString, maxString)
 	}
 	x := &handler.Exchange{
 		Context: c.ctx, Version: header.APIVersion, Grant: c.credential.Load().Grant,

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -174,5 +175,18 @@ func TestAnswersBehindAHeldOneAreBounded(t *testing.T) {
 				t.Errorf("%d bytes are not given back", used)
 			}
 		})
+	}
+}
+
+// With its prefix such a name would have a negative length on the wire, which
+// means null to some messages: a producer id without its transactional id.
+func TestNamesThatLeaveNoRoomForThePrefixDoNotReachTheBroker(t *testing.T) {
+	w := start(t, credential("acme", app("acme")))
+	for n, accepted := range map[int]bool{maxString: true, maxString + 1: false, 1<<15 - 1: false} {
+		init := kmsg.NewPtrInitProducerIDRequest()
+		init.TransactionalID, init.TransactionTimeoutMillis = kmsg.StringPtr(strings.Repeat("x", n)), 1000
+		if _, err := exchange(w.rawLogin("acme"), init); (err == nil) != accepted {
+			t.Errorf("transactional id of %d bytes: %v", n, err)
+		}
 	}
 }

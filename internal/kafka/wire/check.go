@@ -20,6 +20,8 @@ type Shape struct {
 	// out, as Apache Kafka does: librdkafka's Metadata request for all topics
 	// has three of them. A response may not have any.
 	Left int
+	// LongestString is the length in bytes of the longest string.
+	LongestString int
 }
 
 // DecodeBudget is the memory that decoding a body of n bytes may take unless
@@ -78,7 +80,7 @@ func check(key, version int16, response bool, body []byte, maxDecodedBytes int) 
 	w := walker{b: body, end: len(body), budget: int64(maxDecodedBytes), mem: l.mem, flexible: l.flexible}
 	if w.fields(l) {
 		if w.off == w.end || !response {
-			return Shape{w.mem, w.elements, w.unknown, w.end - w.off}, nil
+			return Shape{w.mem, w.elements, w.unknown, w.end - w.off, w.longest}, nil
 		}
 		w.fail(problemTrailing, int64(w.end-w.off), 0)
 	}
@@ -94,6 +96,7 @@ type walker struct {
 	mem, budget int64
 	elements    int
 	unknown     int
+	longest     int
 
 	problem      problem
 	value, limit int64
@@ -313,6 +316,7 @@ func (w *walker) str(o *op) bool {
 		return w.fail(problemLongString, n, 1<<15-1)
 	}
 	w.off += int(n)
+	w.longest = max(w.longest, int(n))
 	if o.mem == 8 { // a pointer to a string of its own
 		return w.charge(16 + round8(n))
 	}
