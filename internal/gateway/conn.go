@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -262,7 +263,20 @@ func (c *clientConn) next() error {
 	if err := c.await(); err != nil {
 		return err
 	}
-	frame, err := c.frames.Next(c.ctx, wire.Limit{Name: "max_frame_bytes", Bytes: c.g.config.Limits.MaxFrameBytes})
+	size, err := c.frames.Size(wire.Limit{Name: "max_frame_bytes", Bytes: c.g.config.Limits.MaxFrameBytes})
+	if err != nil {
+		return c.readError(err)
+	}
+	if size > largestWithout {
+		key, err := c.in.Peek(2)
+		if err != nil {
+			return c.readError(err)
+		}
+		if key := int16(binary.BigEndian.Uint16(key)); size > largest(key) {
+			return endedBy("client", "%s request of %d bytes, at most %d are accepted", wire.APIName(key), size, largest(key))
+		}
+	}
+	frame, err := c.frames.Body(c.ctx, size)
 	if err != nil {
 		return c.readError(err)
 	}
@@ -292,6 +306,22 @@ func (c *clientConn) next() error {
 		}
 	}
 	return c.handle(api, header, body)
+}
+
+// largestWithout is the largest request without records: decoding one takes
+// several times its size.
+const largestWithout = 4 << 20
+
+// largest is how many bytes a request of a Kafka API may have, max_frame_bytes
+// apart.
+func largest(key int16) int {
+	switch key {
+	case 0: // Produce
+		return math.MaxInt32
+	case 11, 14: // JoinGroup, SyncGroup: a leader's assignments
+		return 16 << 20
+	}
+	return largestWithout
 }
 
 // await waits for the first byte of the next request. A connection with

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"crypto/rand"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -187,6 +190,18 @@ func TestNamesThatLeaveNoRoomForThePrefixDoNotReachTheBroker(t *testing.T) {
 		init.TransactionalID, init.TransactionTimeoutMillis = kmsg.StringPtr(strings.Repeat("x", n)), 1000
 		if _, err := exchange(w.rawLogin("acme"), init); (err == nil) != accepted {
 			t.Errorf("transactional id of %d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestOnlyRecordsMakeLargeRequests(t *testing.T) {
+	w := start(t, credential("acme", app("acme")))
+	for key, want := range map[int16]int{3: largestWithout, 1: largestWithout, 14: 16 << 20} {
+		conn := w.rawLogin("acme")
+		conn.Write(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(nil, uint32(want+1)), uint16(key)))
+		conn.SetReadDeadline(time.Now().Add(4 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("key %d: %v, want the connection closed before the rest is sent", key, err)
 		}
 	}
 }
