@@ -147,7 +147,7 @@ func (c *clientConn) apiVersions(p *pending, body []byte) error {
 		return endedBy("client", "%w", err)
 	}
 	if r.SoftwareName != "" {
-		c.login.software = r.SoftwareName + " " + r.SoftwareVersion
+		c.login.software = r.SoftwareName[:min(len(r.SoftwareName), 64)] + " " + r.SoftwareVersion[:min(len(r.SoftwareVersion), 64)]
 	}
 	resp := c.g.offered()
 	return c.reply(p, func(b []byte) []byte { return wire.AppendApiVersionsResponse(b, p.version, resp) })
