@@ -86,14 +86,15 @@ type Grant struct {
 	VirtualClusterID string `json:"virtualClusterId"`
 	// Prefix stands before the names of the application's own groups,
 	// transactional ids and topics on the target cluster: "t", twelve opaque
-	// characters, ".". It never holds a name that somebody chose.
+	// characters of base32 (a-z 2-7), ".". It never holds a name that somebody
+	// chose.
 	Prefix string `json:"prefix"`
 	// IDKey turns the ids of the application's own topics into virtual ones.
 	IDKey     TopicID   `json:"idKey"`
 	Topics    []*Topic  `json:"topics,omitempty"`
 	Namespace Namespace `json:"namespace,omitzero"`
 	// Groups and TransactionalIDs that the application has adopted are used
-	// unprefixed.
+	// unprefixed. None begins like a prefix, its own or another application's.
 	Groups           []string `json:"adoptedGroups,omitempty"`
 	TransactionalIDs []string `json:"adoptedTransactionalIds,omitempty"`
 
@@ -103,6 +104,7 @@ type Grant struct {
 	groups    map[string]bool
 	txnIDs    map[string]bool
 	idCipher  cipher.Block
+	changes   []time.Time // moments at which a decision may change, in order
 }
 
 // build prepares the lookups. It reports what would make them ambiguous.
@@ -110,8 +112,8 @@ func (g *Grant) build() error {
 	if g.idCipher != nil { // shared with an earlier snapshot
 		return nil
 	}
-	if !strings.HasPrefix(g.Prefix, "t") || len(g.Prefix) != PrefixLength || !strings.HasSuffix(g.Prefix, ".") {
-		return fmt.Errorf("grant of application %q: prefix %q is not t, 12 characters and a dot", g.Application, g.Prefix)
+	if len(g.Prefix) != PrefixLength || !BeginsLikePrefix(g.Prefix) {
+		return fmt.Errorf("grant of application %q: prefix %q is not t, 12 characters of a-z 2-7 and a dot", g.Application, g.Prefix)
 	}
 	g.byExposed = make(map[string]*Topic, len(g.Topics))
 	g.byBacking = make(map[string]*Topic, len(g.Topics))
@@ -135,10 +137,17 @@ func (g *Grant) build() error {
 		g.byExposed[t.Exposed], g.byBacking[t.Backing], g.byID[t.ID] = t, t, t
 	}
 	for _, name := range slices.Concat(g.Groups, g.TransactionalIDs) {
-		if strings.HasPrefix(name, g.Prefix) { // two exposed names would lead to it
-			return fmt.Errorf("grant of application %q: adopted name %q begins with the application's own prefix", g.Application, name)
+		if BeginsLikePrefix(name) { // two exposed names would lead to it, or it is another application's
+			return fmt.Errorf("grant of application %q: adopted name %q begins like an application's prefix", g.Application, name)
 		}
 	}
+	for _, t := range g.Topics {
+		for at := t.NextChange(time.Time{}); !at.IsZero(); at = t.NextChange(at) {
+			g.changes = append(g.changes, at)
+		}
+	}
+	slices.SortFunc(g.changes, time.Time.Compare)
+	g.changes = slices.CompactFunc(g.changes, time.Time.Equal)
 	g.groups, g.txnIDs = set(g.Groups), set(g.TransactionalIDs)
 	block, err := aes.NewCipher(g.IDKey[:])
 	if err != nil {
@@ -161,6 +170,20 @@ func set(names []string) map[string]bool {
 
 // PrefixLength is the length of Grant.Prefix in bytes.
 const PrefixLength = 14
+
+// BeginsLikePrefix reports whether a physical name begins as the names that
+// belong to some application do, whichever it is: see [Grant.Prefix].
+func BeginsLikePrefix(name string) bool {
+	if len(name) < PrefixLength || name[0] != 't' || name[PrefixLength-1] != '.' {
+		return false
+	}
+	for _, c := range []byte(name[1 : PrefixLength-1]) {
+		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
+			return false
+		}
+	}
+	return true
+}
 
 // MaxTopicName is the longest name Kafka gives a topic, in bytes.
 const MaxTopicName = 249
@@ -305,11 +328,12 @@ func Internal(topic string) bool { return strings.HasPrefix(topic, "__") }
 // NextChange returns the first moment after now at which a decision of the
 // grant may change by itself, or the zero time.
 func (g *Grant) NextChange(now time.Time) time.Time {
-	var next time.Time
-	for _, t := range g.Topics {
-		if at := t.NextChange(now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
+	i, found := slices.BinarySearchFunc(g.changes, now, time.Time.Compare)
+	if found {
+		i++
 	}
-	return next
+	if i == len(g.changes) {
+		return time.Time{}
+	}
+	return g.changes[i]
 }

@@ -26,6 +26,10 @@ func fetch(x *Exchange, r kmsg.Request) (Action, error) {
 	}
 	req.ReplicaID, req.ReplicaState.ID, req.ClusterID = -1, -1, nil
 	req.MaxBytes = clamp(req.MaxBytes, x.Conn.Limits.FetchMaxBytes)
+	// A broker holds a fetch no longer than until the grant changes by itself:
+	// what it answers later would come under rights of the past.
+	wait := untilChange(x, min(time.Duration(max(req.MaxWaitMillis, 0))*time.Millisecond, maxHold))
+	req.MaxWaitMillis = int32(wait.Milliseconds())
 
 	f := fetching{x: x, req: req, byID: req.Version >= 13}
 	if req.SessionID != 0 || req.SessionEpoch > 0 {
@@ -47,7 +51,6 @@ func (f *fetching) full() (Action, error) {
 		m       merger[kmsg.FetchResponseTopic]
 		forward []kmsg.FetchRequestTopic
 		partial bool
-		refused bool
 	)
 	for _, rt := range req.Topics {
 		t, err := x.resolve(f.byID, rt.Topic, rt.TopicID, grant.Read)
@@ -56,9 +59,7 @@ func (f *fetching) full() (Action, error) {
 		}
 		if !t.allowed() {
 			partial = true
-			answer, isError := f.withheld(&t, rt)
-			refused = refused || isError
-			m.answer(t, answer)
+			m.answer(t, f.withheld(&t, rt))
 			continue
 		}
 		m.forward(t, f.byID)
@@ -73,17 +74,14 @@ func (f *fetching) full() (Action, error) {
 			return resp, nil
 		}}, nil
 	}
-	wait := time.Duration(max(req.MaxWaitMillis, 0)) * time.Millisecond
+	wait := time.Duration(req.MaxWaitMillis) * time.Millisecond
 	if len(req.Topics) == 0 {
 		wait = 0 // nothing to wait for
 	}
 	if !m.any {
 		resp := kmsg.NewPtrFetchResponse()
 		resp.Version, resp.Topics = req.Version, m.merge(x, nil, nil, nil)
-		if refused || wait > maxHold {
-			wait = min(wait, maxHold)
-		}
-		return Action{Answer: resp, Hold: untilChange(x, wait)}, nil
+		return Action{Answer: resp, Hold: wait}, nil
 	}
 	req.Topics, req.ForgottenTopics = forward, nil
 	var wanted *fetchSession
@@ -149,8 +147,8 @@ func (f *fetching) patch(body []byte, next func(int, topicKey, []wire.HotPartiti
 	return patches, true
 }
 
-// maxHold bounds how long a fetch with nothing to ask upstream is held,
-// whatever wait the client names.
+// maxHold bounds how long a fetch waits, here or at the broker, whatever wait
+// the client names.
 const maxHold = 30 * time.Second
 
 // untilChange shortens a hold to the next moment at which the grant changes by
@@ -176,23 +174,17 @@ func (f *fetching) rename(rt kmsg.FetchRequestTopic, t *target) kmsg.FetchReques
 
 // withheld answers a topic that is not asked upstream: the column "read" of
 // the design's §2.1.
-func (f *fetching) withheld(t *target, rt kmsg.FetchRequestTopic) (topic kmsg.FetchResponseTopic, isError bool) {
+func (f *fetching) withheld(t *target, rt kmsg.FetchRequestTopic) kmsg.FetchResponseTopic {
+	f.x.reject(t, grant.Read)
 	var code int16
-	id := f.x.reject
 	switch t.decision.Verdict {
 	case grant.Withhold:
-		id(t, grant.Read)
 	case grant.Unknown:
-		id(t, grant.Read)
-		code = kerr.TopicAuthorizationFailed.Code
-		if f.byID {
-			code = kerr.UnknownTopicID.Code
-		}
+		code = refusedCode(f.byID)
 	default:
-		id(t, grant.Read)
 		code = kerr.TopicAuthorizationFailed.Code
 	}
-	topic = kmsg.NewFetchResponseTopic()
+	topic := kmsg.NewFetchResponseTopic()
 	topic.Topic, topic.TopicID = rt.Topic, rt.TopicID
 	for _, p := range rt.Partitions {
 		rp := emptyPartition(p.Partition, p.FetchOffset)
@@ -201,7 +193,7 @@ func (f *fetching) withheld(t *target, rt kmsg.FetchRequestTopic) (topic kmsg.Fe
 		}
 		topic.Partitions = append(topic.Partitions, rp)
 	}
-	return topic, code != 0
+	return topic
 }
 
 // emptyPartition has no error, no records (empty, not null: kafka-python), and

@@ -264,3 +264,27 @@ func TestFastFetchLeavesTheUnexpectedToTheSlowPath(t *testing.T) {
 		t.Error("served fast although the grant has changed since the request")
 	}
 }
+
+func TestAFetchWaitsNoLongerThanItsGrantLasts(t *testing.T) {
+	now := time.Now()
+	g := granted(t, func(g *grant.Grant) {
+		g.Topics[1].Phases = append(g.Topics[1].Phases, grant.Phase{From: now.Add(3 * time.Second), State: grant.BrownOut}, grant.Phase{From: now.Add(time.Hour), State: grant.Ended})
+	})
+	for asked, want := range map[int32]int32{500: 500, 60_000: 3000, -1: 0} {
+		req := kmsg.NewPtrFetchRequest()
+		req.Version, req.MaxWaitMillis = 12, asked
+		rt := kmsg.NewFetchRequestTopic()
+		rt.Topic = "a"
+		rt.Partitions = append(rt.Partitions, kmsg.NewFetchRequestTopicPartition())
+		req.Topics = append(req.Topics, rt)
+		x := exchange(g, 1, 12)
+		x.Now = now
+		action, err := Lookup(1).Serve(x, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := action.Upstream.(*kmsg.FetchRequest).MaxWaitMillis; got != want {
+			t.Errorf("asked to wait %d ms, sent %d, want %d", asked, got, want)
+		}
+	}
+}
