@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base32"
 	"fmt"
 	"log/slog"
 	"net"
@@ -80,7 +81,7 @@ func app(name string, topics ...*grant.Topic) *grant.Grant {
 	sum := sha256.Sum256([]byte(name))
 	return &grant.Grant{
 		Application: name, Environment: "test", Cluster: "main",
-		VirtualClusterID: "vc-" + name, Prefix: "t" + fmt.Sprintf("%x", sum[:6]) + ".",
+		VirtualClusterID: "vc-" + name, Prefix: "t" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:12] + ".",
 		IDKey: grant.TopicID(sum[:16]), Topics: topics,
 	}
 }

@@ -220,6 +220,10 @@ func TestAmbiguousGrantsAreRefused(t *testing.T) {
 		"backing topic of its own":   func(g *Grant) { g.Topics = []*Topic{topicOf(1, "a", prefix+"x")} },
 		"adopted group of its own":   func(g *Grant) { g.Groups = []string{prefix + "x"} },
 		"adopted id of its own":      func(g *Grant) { g.TransactionalIDs = []string{prefix} },
+		"adopted group of another":   func(g *Grant) { g.Groups = []string{"legacy", "tzzzzzz234567.g"} },
+		"adopted id of another":      func(g *Grant) { g.TransactionalIDs = []string{"tzzzzzz234567."} },
+		"prefix not of base32":       func(g *Grant) { g.Prefix = "tabcdefghijk1." },
+		"prefix in capitals":         func(g *Grant) { g.Prefix = "tABCDEFGHIJKL." },
 		"no prefix":                  func(g *Grant) { g.Prefix = "" },
 		"prefix of another length":   func(g *Grant) { g.Prefix = "tabc." },
 		"prefix without its dot":     func(g *Grant) { g.Prefix = "tabcdefghijklm" },
@@ -229,6 +233,16 @@ func TestAmbiguousGrantsAreRefused(t *testing.T) {
 		edit(g)
 		if _, err := New("prod", Number{1, 1}, []*Credential{{Name: "c", Method: Plain, Identity: "c", Grant: g}}); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestAdoptedNamesThatOnlyLookAlike(t *testing.T) {
+	names := []string{"t", "tabcdefghijkl", "tabcdefghijk.l", "t-bcdefghijkl.g", "tabcdefghij01.g", "Tabcdefghijkl.g", "xtabcdefghijkl.g"}
+	g := grantOf(t, func(g *Grant) { g.Groups, g.TransactionalIDs = names, names })
+	for _, n := range names {
+		if g.Group(n) != n || g.TransactionalID(n) != n {
+			t.Errorf("%q is not adopted", n)
 		}
 	}
 }

@@ -247,6 +247,8 @@ func (c *compiler) checkApplications() {
 				claimed[name] = app.Name()
 				if owner, ok := c.ownerOf(name); ok {
 					c.add(app.Problem(path, fmt.Sprintf("%q belongs to application %s already", name, owner), "remove it"))
+				} else if grant.BeginsLikePrefix(name) {
+					c.add(app.Problem(path, fmt.Sprintf("%q begins as names that belong to an application do: t, 12 characters of a-z 2-7, a dot", name), "remove it"))
 				}
 			}
 		}
