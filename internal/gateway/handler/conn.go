@@ -32,6 +32,13 @@ type Conn struct {
 	members    map[memberKey]*member
 	denied     map[string]bool // transactional ids whose transaction may hold no partition upstream
 	rejections map[rejectionKey]*rejection
+	foreigners map[string]foreigners // by API
+}
+
+// foreigners are names that were dropped from answers since the last log line.
+type foreigners struct {
+	next  time.Time // no line before
+	count int
 }
 
 type rejectionKey struct{ api, topic, rule string }
@@ -109,8 +116,27 @@ func text(d grant.Decision, id string) *string {
 }
 
 // foreign records that the broker's answer held something that is not the
-// application's. It never reaches the client.
+// application's. It never reaches the client. A client can cause that, so the
+// log has one line a minute for each API, with the number dropped since the
+// last one.
 func (c *Conn) foreign(x *Exchange, what string) {
 	c.Metrics.foreign(x.api.Name)
-	x.log().Warn("dropped from a broker's answer: not the application's", "what", what)
+	c.mu.Lock()
+	f := c.foreigners[x.api.Name]
+	f.count++
+	due := !x.Now.Before(f.next)
+	dropped := f.count
+	if due {
+		f = foreigners{next: x.Now.Add(foreignersWindow)}
+	}
+	if c.foreigners == nil {
+		c.foreigners = make(map[string]foreigners)
+	}
+	c.foreigners[x.api.Name] = f
+	c.mu.Unlock()
+	if due {
+		x.log().Warn("dropped from brokers' answers: not the application's", "what", what, "count", dropped)
+	}
 }
+
+const foreignersWindow = time.Minute

@@ -77,6 +77,29 @@ func TestManyRefusedNamesDoNotFillTheLog(t *testing.T) {
 	}
 }
 
+func TestForeignNamesDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	c := &Conn{Log: slog.New(slog.NewTextHandler(&log, nil))}
+	at := func(seconds int, key int16) *Exchange {
+		return &Exchange{Now: time.Unix(int64(seconds), 0), Conn: c, api: Lookup(key)}
+	}
+	for s := range 60 {
+		for range 10 {
+			c.foreign(at(s, 3), "topic")
+		}
+	}
+	c.foreign(at(1, 9), "topic")
+	c.foreign(at(60, 3), "topic")
+	var counts []string
+	for line := range strings.Lines(log.String()) {
+		_, count, _ := strings.Cut(strings.TrimSpace(line), "count=")
+		counts = append(counts, count)
+	}
+	if got := strings.Join(counts, " "); got != "1 1 600" {
+		t.Errorf("the log counts %s, want 1 1 600:\n%s", got, &log)
+	}
+}
+
 func TestCostlyRegularExpressionsAreRefused(t *testing.T) {
 	topics := still{}
 	g := granted(t, func(g *grant.Grant) {
