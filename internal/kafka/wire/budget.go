@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // ErrBudget says that a byte budget had no room, ever or in time.
@@ -15,7 +16,8 @@ var ErrBudget = errors.New("memory budget exhausted")
 // wait are served in order. A nil *Budget has no limit. It is safe for
 // concurrent use.
 type Budget struct {
-	max int64
+	max    int64
+	parent *Budget // what is taken here is taken there as well; nil for none
 
 	mu      sync.Mutex // guards what follows
 	inUse   int64
@@ -30,6 +32,21 @@ type budgetWaiter struct {
 // NewBudget returns a budget of maxBytes.
 func NewBudget(maxBytes int64) *Budget { return &Budget{max: maxBytes} }
 
+// Sub returns a budget of maxBytes within b: what is taken of it is taken of b
+// as well. Its own bytes come first, so that those who wait in a crowded one do
+// not stand in the way of others in b. No lock is held over both.
+func (b *Budget) Sub(maxBytes int64) *Budget { return &Budget{max: maxBytes, parent: b} }
+
+// AcquireWithin is [Budget.Acquire] with a bound on the wait.
+func (b *Budget) AcquireWithin(ctx context.Context, n int64, wait time.Duration) error {
+	if b.TryAcquire(n) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return b.Acquire(ctx, n)
+}
+
 // Acquire takes n bytes, waiting until others have released enough or ctx
 // ends. Every success must be followed by a [Budget.Release] of as much.
 // Whoever waits while holding bytes must bound the wait, or two of them may
@@ -38,6 +55,17 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	if b == nil || n <= 0 {
 		return nil
 	}
+	if err := b.acquire(ctx, n); err != nil {
+		return err
+	}
+	if err := b.parent.Acquire(ctx, n); err != nil {
+		b.release(n)
+		return err
+	}
+	return nil
+}
+
+func (b *Budget) acquire(ctx context.Context, n int64) error {
 	b.mu.Lock()
 	switch {
 	case n > b.max:
@@ -79,6 +107,17 @@ func (b *Budget) TryAcquire(n int64) bool {
 	if b == nil || n <= 0 {
 		return true
 	}
+	if !b.tryAcquire(n) {
+		return false
+	}
+	if !b.parent.TryAcquire(n) {
+		b.release(n)
+		return false
+	}
+	return true
+}
+
+func (b *Budget) tryAcquire(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.waiting) > 0 || b.inUse+n > b.max {
@@ -93,6 +132,11 @@ func (b *Budget) Release(n int64) {
 	if b == nil || n <= 0 {
 		return
 	}
+	b.parent.Release(n)
+	b.release(n)
+}
+
+func (b *Budget) release(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.inUse -= n; b.inUse < 0 {

@@ -135,11 +135,17 @@ func NewFrameReader(src io.Reader, config FrameConfig) *FrameReader {
 	return &FrameReader{src: src, config: config}
 }
 
+// SetBudget changes the budget for the frames that come next; those that are
+// there give back to the one they took from. It is not to be called while a
+// frame is being read.
+func (r *FrameReader) SetBudget(b *Budget) { r.config.Budget = b }
+
 // Frame is the content of a frame, without its length.
 type Frame struct {
-	buf    *[]byte
-	held   int64
-	config *FrameConfig
+	buf     *[]byte
+	held    int64
+	buffers *Buffers
+	budget  *Budget // that held is of
 }
 
 // Bytes returns the content, valid until Release. It is nil afterwards.
@@ -156,8 +162,8 @@ func (f *Frame) Release() {
 	if f == nil || f.buf == nil {
 		return
 	}
-	f.config.Buffers.Put(f.buf)
-	f.config.Budget.Release(f.held)
+	f.buffers.Put(f.buf)
+	f.budget.Release(f.held)
 	f.buf, f.held = nil, 0
 }
 
@@ -195,7 +201,7 @@ func (r *FrameReader) Size(limit Limit) (int, error) {
 // Body reads the size bytes that follow. Its buffer starts at 4 KiB and
 // doubles only once it is full, whatever size says.
 func (r *FrameReader) Body(ctx context.Context, size int) (_ *Frame, err error) {
-	f := &Frame{buf: r.config.Buffers.Get(min(size, minBufferBytes)), config: &r.config}
+	f := &Frame{buf: r.config.Buffers.Get(min(size, minBufferBytes)), buffers: r.config.Buffers, budget: r.config.Budget}
 	defer func() {
 		if err != nil {
 			f.Release()
@@ -265,12 +271,8 @@ func (r *FrameReader) grow(ctx context.Context, f *Frame, size int) error {
 		want = min(want, size)
 	}
 	more := int64(want - cap(*old))
-	if !r.config.Budget.TryAcquire(more) {
-		ctx, cancel := context.WithTimeout(ctx, r.config.BudgetWait)
-		defer cancel()
-		if err := r.config.Budget.Acquire(ctx, more); err != nil {
-			return err
-		}
+	if err := f.budget.AcquireWithin(ctx, more, r.config.BudgetWait); err != nil {
+		return err
 	}
 	f.held += more
 	f.buf = r.config.Buffers.Get(want)

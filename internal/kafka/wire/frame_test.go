@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -227,6 +228,108 @@ func TestBudget(t *testing.T) {
 		t.Error("a nil budget limits")
 	}
 	none.Release(1)
+}
+
+func TestSubBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := NewBudget(20)
+		one, other := all.Sub(10), all.Sub(15)
+		if err := one.Acquire(t.Context(), 11); !errors.Is(err, ErrBudget) {
+			t.Errorf("more than its own: got %v", err)
+		}
+		if !one.TryAcquire(10) || one.TryAcquire(1) || !other.TryAcquire(10) || other.TryAcquire(1) {
+			t.Error("TryAcquire of 10 in each of two that share 20")
+		}
+		if one.InUse() != 10 || other.InUse() != 10 || all.InUse() != 20 {
+			t.Errorf("%d and %d of %d in use", one.InUse(), other.InUse(), all.InUse())
+		}
+		// Whoever waits for the shared part and gives up leaves nothing behind.
+		if err := other.AcquireWithin(t.Context(), 1, time.Second); !errors.Is(err, ErrBudget) || other.InUse() != 10 {
+			t.Errorf("got %v, %d in use", err, other.InUse())
+		}
+		// A crowd in one does not stand in the way of the other.
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 3 {
+			go one.Acquire(ctx, 9)
+		}
+		synctest.Wait()
+		other.Release(10)
+		if !other.TryAcquire(10) {
+			t.Error("one application's queue holds up another")
+		}
+		cancel()
+		synctest.Wait()
+		got := make(chan int64, 2)
+		for _, n := range []int64{4, 3} {
+			go func() {
+				if err := other.Acquire(t.Context(), n); err != nil {
+					t.Error(err)
+				}
+				got <- n
+			}()
+			synctest.Wait()
+		}
+		one.Release(10)
+		synctest.Wait()
+		if other.InUse() != 14 || all.InUse() != 14 || <-got != 4 {
+			t.Errorf("%d of %d in use", other.InUse(), all.InUse())
+		}
+		other.Release(10)
+		synctest.Wait()
+		if other.InUse() != 7 || <-got != 3 {
+			t.Errorf("%d in use", other.InUse())
+		}
+		other.Release(7)
+		if all.InUse() != 0 || one.InUse() != 0 || other.InUse() != 0 {
+			t.Error("not all is given back")
+		}
+	})
+}
+
+func TestSubBudgetsUnderContention(t *testing.T) {
+	all := NewBudget(100)
+	var wg sync.WaitGroup
+	for range 3 {
+		sub := all.Sub(60)
+		for i := range 8 {
+			wg.Go(func() {
+				for range 300 {
+					n := int64(10 + 5*i)
+					if err := sub.AcquireWithin(t.Context(), n, time.Minute); err != nil {
+						t.Error(err)
+						return
+					}
+					if all.InUse() > 100 || sub.InUse() > 60 {
+						t.Error("more in use than there is")
+					}
+					sub.Release(n)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if all.InUse() != 0 {
+		t.Errorf("%d in use", all.InUse())
+	}
+}
+
+func TestFrameGivesBackToTheBudgetItTookFrom(t *testing.T) {
+	before, after := NewBudget(1<<20), NewBudget(1<<20)
+	r := NewFrameReader(bytes.NewReader(framed(pattern(9000), pattern(9000))), FrameConfig{Budget: before})
+	first, err := r.Next(t.Context(), limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBudget(after)
+	second, err := r.Next(t.Context(), limit)
+	if err != nil || before.InUse() == 0 || after.InUse() == 0 {
+		t.Fatal(err, before.InUse(), after.InUse())
+	}
+	first.Release()
+	second.Release()
+	if before.InUse() != 0 || after.InUse() != 0 {
+		t.Errorf("%d and %d in use", before.InUse(), after.InUse())
+	}
 }
 
 func FuzzFrameReader(f *testing.F) {
