@@ -76,22 +76,31 @@ var ErrFrameSize = errors.New("frame size is not positive")
 var ErrSlowFrame = errors.New("frame arrives too slowly")
 
 // Pace is how slowly the body of a frame may arrive: after Grace, at least
-// BytesPerSecond times the time past. The zero value sets no pace.
+// BytesPerSecond times the time past. What came faster counts for MaxCredit at
+// most: whoever sent much at once may not be silent for hours. The zero value
+// sets no pace.
 type Pace struct {
 	Grace          time.Duration
 	BytesPerSecond int
+	MaxCredit      time.Duration // zero means no bound
 }
 
-// DefaultPace cuts a frame that is slower than 1 KiB per second after 5 seconds.
-func DefaultPace() Pace { return Pace{5 * time.Second, 1 << 10} }
+// DefaultPace cuts a frame that is slower than 1 KiB per second after 5
+// seconds, or silent for 30.
+func DefaultPace() Pace { return Pace{5 * time.Second, 1 << 10, 30 * time.Second} }
 
-// deadline is when the next byte must have come, with read bytes there.
-func (p Pace) deadline(start time.Time, read int) time.Time {
-	d := p.Grace
+// start is when the first byte must have come.
+func (p Pace) start(now time.Time) time.Time { return now.Add(p.Grace) }
+
+// extend is when the next byte must have come, after n came before deadline.
+func (p Pace) extend(deadline, now time.Time, n int) time.Time {
 	if p.BytesPerSecond > 0 {
-		d += time.Duration(float64(read) / float64(p.BytesPerSecond) * float64(time.Second))
+		deadline = deadline.Add(time.Duration(float64(n) / float64(p.BytesPerSecond) * float64(time.Second)))
 	}
-	return start.Add(d)
+	if most := now.Add(max(p.MaxCredit, p.Grace)); p.MaxCredit > 0 && deadline.After(most) {
+		return most
+	}
+	return deadline
 }
 
 // FrameConfig is what a [FrameReader] needs besides its source. All of it may
@@ -211,9 +220,9 @@ func (r *FrameReader) Body(ctx context.Context, size int) (_ *Frame, err error) 
 	if buffered, ok := r.src.(interface{ Buffered() int }); ok && buffered.Buffered() >= size {
 		paced = false
 	}
-	var start time.Time
+	var deadline time.Time
 	if paced {
-		start = r.config.Now()
+		deadline = r.config.Pace.start(r.config.Now())
 		defer func() {
 			if e := r.config.SetReadDeadline(time.Time{}); e != nil && err == nil {
 				err = fmt.Errorf("clear read deadline: %w", e)
@@ -227,17 +236,20 @@ func (r *FrameReader) Body(ctx context.Context, size int) (_ *Frame, err error) 
 				return nil, fmt.Errorf("frame of %d bytes after %d: %w", size, read, err)
 			}
 			if paced { // waiting for memory is not the peer's fault
-				start = start.Add(r.config.Now().Sub(waited))
+				deadline = deadline.Add(r.config.Now().Sub(waited))
 			}
 		}
 		if paced {
-			if err := r.config.SetReadDeadline(r.config.Pace.deadline(start, read)); err != nil {
+			if err := r.config.SetReadDeadline(deadline); err != nil {
 				return nil, fmt.Errorf("set read deadline: %w", err)
 			}
 		}
 		n, err := r.src.Read((*f.buf)[read:min(size, cap(*f.buf))])
 		read += n
 		*f.buf = (*f.buf)[:read]
+		if paced && n > 0 {
+			deadline = r.config.Pace.extend(deadline, r.config.Now(), n)
+		}
 		if empty++; n > 0 {
 			empty = 0
 		}

@@ -173,6 +173,38 @@ func TestFrameReaderCutsSlowFrames(t *testing.T) {
 	}
 }
 
+// What was sent fast must not buy hours of silence, nor of next to nothing.
+func TestFrameReaderCutsSilenceAfterABurst(t *testing.T) {
+	const size, burst = 10 << 20, 9 << 20
+	for name, trickle := range map[string]time.Duration{"silence": 0, "a byte now and then": 10 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					client.Write(binary.BigEndian.AppendUint32(nil, size))
+					client.Write(make([]byte, burst))
+					for trickle > 0 {
+						time.Sleep(trickle)
+						if _, err := client.Write([]byte{0}); err != nil {
+							return
+						}
+					}
+				}()
+				r := NewFrameReader(server, FrameConfig{Pace: DefaultPace(), SetReadDeadline: server.SetReadDeadline})
+				start := time.Now()
+				_, err := r.Next(t.Context(), limit)
+				if took := time.Since(start); !errors.Is(err, ErrSlowFrame) || took < 30*time.Second || took > 31*time.Second {
+					t.Errorf("%v after %v, want it cut after 30 s", err, took)
+				}
+				server.Close()
+				<-done
+			})
+		})
+	}
+}
+
 func TestFrameReaderStopsWhenToldTo(t *testing.T) {
 	stop := errors.New("enough")
 	r := NewFrameReader(bytes.NewReader(framed([]byte("abc"))), FrameConfig{OnProgress: func(read, size int) error { return stop }})
