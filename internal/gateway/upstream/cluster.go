@@ -55,10 +55,12 @@ type Cluster struct {
 	lastGood string
 	admin    string // address of the admin connection
 
-	topics topicCache
-	calls  chan *call
-	wake   chan struct{}
-	probes sync.WaitGroup
+	topics  topicCache
+	listing shared[[]Topic]  // of all topics
+	search  shared[struct{}] // for a node that the directory does not have
+	calls   chan *call
+	wake    chan struct{}
+	probes  sync.WaitGroup
 }
 
 // directory is what is known of a cluster; immutable.
@@ -272,8 +274,8 @@ func (c *Cluster) heard(addr string, api *apiVersions, failed bool) {
 // Dial opens a connection to a broker and logs in, within DialTimeout. AnyNode
 // means any broker that answers: the last good address first, then the
 // bootstrap addresses in order, then all known brokers, those that failed
-// lately at the end. An unknown id is looked up once before it is refused with
-// ErrUnknownNode. Other errors wrap a *DialError. Nothing is retried.
+// lately at the end. An unknown id is looked up, by one refresh for all who ask within
+// [sharedFor], before it is refused with ErrUnknownNode. Other errors wrap a *DialError. Nothing is retried.
 func (c *Cluster) Dial(ctx context.Context, node int32, clientID string) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
@@ -290,9 +292,12 @@ func (c *Cluster) dial(ctx context.Context, node int32, clientID string) (*Conn,
 	}
 	addr, ok := c.addrOf(node)
 	if !ok {
-		refresh, cancel := context.WithTimeout(ctx, probeTimeout)
-		_ = c.Refresh(refresh)
-		cancel()
+		_, _ = c.search.get(ctx, func(ctx context.Context) (struct{}, error) {
+			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+			defer cancel()
+			_ = c.Refresh(ctx)
+			return struct{}{}, nil // a failure also holds for a while
+		})
 		if addr, ok = c.addrOf(node); !ok {
 			return nil, fmt.Errorf("dial node %d: %w", node, ErrUnknownNode)
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,6 +218,134 @@ func TestLookupsShareRequests(t *testing.T) {
 	defer mu.Unlock()
 	if requests > 10 {
 		t.Errorf("%d requests for 100 lookups of two topics", requests)
+	}
+}
+
+// listed counts the listings of all topics, and the refreshes, that a cluster
+// is asked for.
+func listed(k *kfake.Cluster) (listings, refreshes *atomic.Int32) {
+	listings, refreshes = new(atomic.Int32), new(atomic.Int32)
+	k.ControlKey(3, func(r kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		switch topics := r.(*kmsg.MetadataRequest).Topics; {
+		case topics == nil:
+			listings.Add(1)
+		case len(topics) == 0:
+			refreshes.Add(1)
+		}
+		return nil, nil, false
+	})
+	return listings, refreshes
+}
+
+func TestListingsAreShared(t *testing.T) {
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "a.1", "a.2", "b.1", "ab"))
+	cfg := quick(k.ListenAddrs()...)
+	cfg.RefreshEvery = time.Hour
+	c := run(t, cfg)
+	awaitReady(t, c)
+	listings, _ := listed(k)
+	begin := time.Now()
+	names := func(prefix string) string {
+		topics, err := c.Topics(context.Background(), prefix)
+		if err != nil {
+			t.Error(err)
+		}
+		var out []string
+		for _, topic := range topics {
+			out = append(out, topic.Name)
+		}
+		return strings.Join(out, " ")
+	}
+	var group sync.WaitGroup
+	for i := range 200 {
+		group.Go(func() {
+			if got, want := names([]string{"a.", "b.", "c."}[i%3]), []string{"a.1 a.2", "b.1", ""}[i%3]; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	group.Wait()
+	if n := listings.Load(); n > 1+int32(time.Since(begin)/sharedFor) {
+		t.Errorf("%d listings", n)
+	}
+	if err := k.CreateTopic("a.3", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	c.LearnTopic("a.3", k.TopicInfo("a.3").TopicID)
+	if got := names("a."); got != "a.1 a.2 a.3" {
+		t.Errorf("after a topic was made: %q", got)
+	}
+	before := listings.Load()
+	c.LearnTopic("a.3", k.TopicInfo("a.3").TopicID)
+	if names("a."); listings.Load() > before+int32(time.Since(begin)/sharedFor) {
+		t.Error("a topic known already makes the listing old")
+	}
+	if err := k.DeleteTopic("a.1"); err != nil {
+		t.Fatal(err)
+	}
+	c.ForgetTopic("a.1")
+	if got := names("a."); got != "a.2 a.3" {
+		t.Errorf("after a topic was deleted: %q", got)
+	}
+}
+
+// Whoever asks after a change must not get the answer to an earlier question,
+// and two questions are never under way.
+func TestSharedAnswerIsNotOlderThanAChange(t *testing.T) {
+	var s shared[int]
+	ctx, first, answers := context.Background(), make(chan struct{}), make(chan int, 2)
+	started := make(chan int, 2)
+	asked := 0
+	ask := func(context.Context) (int, error) {
+		asked++
+		started <- asked
+		if n := asked; n == 1 {
+			<-first
+			return n, nil
+		}
+		return asked, nil
+	}
+	get := func() {
+		n, err := s.get(ctx, ask)
+		if err != nil {
+			t.Error(err)
+		}
+		answers <- n
+	}
+	go get()
+	<-started
+	s.invalidate()
+	go get()
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := s.get(gone, ask); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that is gone: %v", err)
+	}
+	close(first)
+	if a, b := <-answers, <-answers; a+b != 3 {
+		t.Errorf("got %d and %d, want 1 and 2", a, b)
+	}
+	if n, _ := s.get(ctx, ask); n != 2 {
+		t.Errorf("asked again: %d", n)
+	}
+}
+
+func TestSearchesForUnknownNodesAreShared(t *testing.T) {
+	k := fake(t, kfake.NumBrokers(1))
+	cfg := quick(k.ListenAddrs()...)
+	cfg.RefreshEvery = time.Hour
+	c := run(t, cfg)
+	awaitReady(t, c)
+	_, refreshes := listed(k)
+	begin := time.Now()
+	for i := range 50 {
+		if _, err := c.Dial(context.Background(), int32(100+i), "x"); !errors.Is(err, ErrUnknownNode) {
+			t.Fatal(err)
+		}
+	}
+	if n := refreshes.Load(); n < 1 || n > 1+int32(time.Since(begin)/sharedFor) {
+		t.Errorf("%d refreshes for 50 unknown nodes", n)
 	}
 }
 

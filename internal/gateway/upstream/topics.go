@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -193,15 +194,19 @@ func (c *Cluster) LearnTopic(backing string, id [16]byte) {
 	t.mu.Lock()
 	t.put(backing, id, time.Now())
 	t.mu.Unlock()
+	if !ok || known.id != id {
+		c.listing.invalidate()
+	}
 }
 
 // ForgetTopic drops what is known of a topic, after a broker said that it, or
-// its id, is unknown.
+// its id, is unknown or otherwise than before.
 func (c *Cluster) ForgetTopic(backing string) {
 	t := &c.topics
 	t.mu.Lock()
 	t.drop(backing)
 	t.mu.Unlock()
+	c.listing.invalidate()
 }
 
 // drop and put need mu.
@@ -272,21 +277,22 @@ func (t *topicCache) failAll(err error) {
 	}
 }
 
-// lookUp answers all lookups. It returns an error when the connection is of no
-// more use; the lookups then wait for the next one.
+// lookUp answers the lookups that wait now, as many as fit one request. For
+// others it wakes up again, so that whoever keeps asking does not keep calls
+// and refreshes from their turn. It returns an error when the connection is of
+// no more use; the lookups then wait for the next one.
 func (c *Cluster) lookUp(ctx context.Context, conn *Conn) error {
-	for {
-		names, ids := c.topics.waiting()
-		if len(names)+len(ids) == 0 {
-			return nil
-		}
-		if err := c.askNames(ctx, conn, names); err != nil {
-			return err
-		}
-		if err := c.askIDs(ctx, conn, ids); err != nil {
-			return err
-		}
+	names, ids := c.topics.waiting()
+	if err := c.askNames(ctx, conn, names); err != nil {
+		return err
 	}
+	if err := c.askIDs(ctx, conn, ids); err != nil {
+		return err
+	}
+	if names, ids := c.topics.waiting(); len(names)+len(ids) > 0 {
+		c.wakeUp()
+	}
+	return nil
 }
 
 // lookUpWanted asks for wanted topics that are unknown, or known for long.
@@ -433,28 +439,46 @@ func verdict(code int16, id [16]byte) (ok bool, err error) {
 	return false, kerr.ErrorForCode(code)
 }
 
-// Topics asks for all topics whose names begin with prefix. It costs the
-// cluster a listing of all its topics.
+// Topics returns all topics whose names begin with prefix, in order. It costs
+// the cluster a listing of all its topics, which all callers share for
+// [sharedFor]; what LearnTopic or ForgetTopic said before the call is in it.
 func (c *Cluster) Topics(ctx context.Context, prefix string) ([]Topic, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	all, err := c.listing.get(ctx, c.list)
+	if err != nil {
+		return nil, fmt.Errorf("list topics of target cluster %q: %w", c.cfg.Name, err)
+	}
+	from, _ := slices.BinarySearchFunc(all, prefix, func(t Topic, p string) int { return strings.Compare(t.Name, p) })
+	to := from
+	for to < len(all) && strings.HasPrefix(all[to].Name, prefix) {
+		to++
+	}
+	return slices.Clone(all[from:to]), nil
+}
+
+// list asks for all topics.
+func (c *Cluster) list(ctx context.Context) ([]Topic, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = nil // all
 	req.AllowAutoTopicCreation = false
-	answer, err := c.Request(ctx, req)
+	answer, err := c.call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	resp := answer.(*kmsg.MetadataResponse)
 	if resp.ErrorCode != 0 {
-		return nil, fmt.Errorf("list topics of target cluster %q: %w", c.cfg.Name, kerr.ErrorForCode(resp.ErrorCode))
+		return nil, kerr.ErrorForCode(resp.ErrorCode)
 	}
-	var topics []Topic
+	topics := make([]Topic, 0, len(resp.Topics))
 	for _, t := range resp.Topics {
-		if t.Topic == nil || !strings.HasPrefix(*t.Topic, prefix) {
+		if t.Topic == nil {
 			continue
 		}
 		if ok, _ := verdict(t.ErrorCode, t.TopicID); ok {
 			topics = append(topics, Topic{*t.Topic, t.TopicID, len(t.Partitions), t.IsInternal})
 		}
 	}
+	slices.SortFunc(topics, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
 	return topics, nil
 }
