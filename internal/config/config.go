@@ -137,6 +137,8 @@ type Limits struct {
 	ConnectionsPerAddress int `yaml:"connectionsPerAddress"`
 	// Memory for requests and answers in flight, all connections together.
 	MemoryBudget Size `yaml:"memoryBudget"`
+	// Of this, what the connections of one application may take, so that one cannot stop the others; 0 means a quarter of it, or the largest request or answer if that is more.
+	MemoryPerApplication Size `yaml:"memoryPerApplication"`
 	// From accepting a connection to the end of its login.
 	AuthDeadline time.Duration `yaml:"authDeadline"`
 	// After so long without a request a connection is closed.
@@ -153,6 +155,15 @@ type Limits struct {
 	MaxSessionLifetime time.Duration `yaml:"maxSessionLifetime"`
 	// How long a stopping gateway waits for requests in flight.
 	DrainTimeout time.Duration `yaml:"drainTimeout"`
+}
+
+// ApplicationMemory is the memory that one application may take, with its
+// default worked out.
+func (l Limits) ApplicationMemory() Size {
+	if l.MemoryPerApplication > 0 {
+		return l.MemoryPerApplication
+	}
+	return max(l.MemoryBudget/4, l.MaxFrameBytes, l.MaxAnswerBytes)
 }
 
 // Operations is the HTTP listener for health and metrics.

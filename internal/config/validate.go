@@ -277,6 +277,13 @@ func (c *Config) validateLimits(v *validator) {
 	if l.MemoryBudget < l.MaxFrameBytes || l.MemoryBudget < l.MaxAnswerBytes {
 		v.report("limits.memoryBudget", "is less than one frame may have", "raise it above limits.maxFrameBytes and limits.maxAnswerBytes, or lower those")
 	}
+	switch m := l.MemoryPerApplication; {
+	case m < 0:
+		v.report("limits.memoryPerApplication", "is negative", "write 0 for a quarter of limits.memoryBudget")
+	case m > 0 && (m < l.MaxFrameBytes || m < l.MaxAnswerBytes):
+		v.report("limits.memoryPerApplication", "is less than one frame may have", "raise it above limits.maxFrameBytes and limits.maxAnswerBytes, or lower those")
+	}
+	atMost("memoryPerApplication", int64(l.MemoryPerApplication), int64(l.MemoryBudget), "limits.memoryBudget")
 }
 
 // networks checks a list of networks.

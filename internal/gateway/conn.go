@@ -46,13 +46,14 @@ type clientConn struct {
 	frames *wire.FrameReader
 	ring   *ring
 
-	credential atomic.Pointer[grant.Credential] // nil before the login
-	login      login
-	state      *handler.Conn
-	cluster    *upstream.Cluster
-	muteUntil  atomic.Int64 // Unix nanoseconds
-	expiry     atomic.Pointer[time.Timer]
-	regranting sync.Mutex // one regrant at a time
+	credential  atomic.Pointer[grant.Credential] // nil before the login
+	login       login
+	state       *handler.Conn
+	cluster     *upstream.Cluster
+	application *application // nil before the login
+	muteUntil   atomic.Int64 // Unix nanoseconds
+	expiry      atomic.Pointer[time.Timer]
+	regranting  sync.Mutex // one regrant at a time
 
 	stopping atomic.Bool // no further request is read
 	upstream *upstream.Conn

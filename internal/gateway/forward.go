@@ -129,7 +129,7 @@ var errRecycled = errors.New("broker connection replaced")
 
 // pump carries the broker's answers to the client.
 func (c *clientConn) pump(up *upstream.Conn) error {
-	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{Buffers: c.g.buffers, Budget: c.g.budget})
+	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{Buffers: c.g.buffers, Budget: c.application.budget})
 	limit := wire.Limit{Name: "max_answer_bytes", Bytes: c.g.config.Limits.MaxAnswerBytes}
 	stop := context.AfterFunc(c.ctx, func() { up.Close() })
 	defer stop()

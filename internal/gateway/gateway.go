@@ -35,6 +35,7 @@ type Limits struct {
 	MaxInFlight                  int           // requests of one connection that wait for their answer
 	MaxAnswerBytes               int           // of one broker's answer
 	MemoryBytes                  int64         // frames in flight, all connections together
+	MemoryBytesPerApplication    int64         // of these, of one application's connections; 0 means no limit of its own
 	AuthDeadline                 time.Duration // from accept to the end of the login
 	IdleTimeout                  time.Duration // without a request
 	WriteTimeout                 time.Duration // for a client or broker that does not read
@@ -47,7 +48,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxFrameBytes: 100 << 20, MaxUnauthenticatedFrameBytes: 64 << 10,
 		MaxConnections: 10_000, MaxUnauthenticated: 1000, MaxInFlight: 64,
-		MaxAnswerBytes: 128 << 20, MemoryBytes: 512 << 20,
+		MaxAnswerBytes: 128 << 20, MemoryBytes: 512 << 20, MemoryBytesPerApplication: 128 << 20,
 		AuthDeadline: 10 * time.Second, IdleTimeout: 9 * time.Minute, WriteTimeout: 30 * time.Second,
 		Handler: handler.DefaultLimits,
 	}
@@ -100,6 +101,7 @@ type Gateway struct {
 
 	mu              sync.Mutex // guards what follows
 	conns           map[*clientConn]struct{}
+	applications    map[string]*application // by name, as long as they have connections
 	unauthenticated int
 	perAddress      map[netip.Addr]int
 	stopped         bool
@@ -117,7 +119,7 @@ func New(config Config, deps Deps, first *grant.Snapshot) (*Gateway, error) {
 		metrics: newMetrics(deps.Registry), handling: handler.NewMetrics(deps.Registry),
 		budget: wire.NewBudget(config.Limits.MemoryBytes), buffers: new(wire.Buffers), gate: logGate{last: make(map[string]time.Time)},
 		phantom: config.PhantomSecret, draining: make(chan struct{}),
-		conns: make(map[*clientConn]struct{}), perAddress: make(map[netip.Addr]int),
+		conns: make(map[*clientConn]struct{}), applications: make(map[string]*application), perAddress: make(map[netip.Addr]int),
 	}
 	if len(g.phantom) == 0 {
 		g.phantom = make([]byte, 32)
@@ -236,11 +238,29 @@ func (g *Gateway) admit(c *clientConn) error {
 	return nil
 }
 
-// authenticated moves a connection out of those before their login.
-func (g *Gateway) authenticated() {
+// application is what the connections of one application share.
+type application struct {
+	name   string
+	budget *wire.Budget
+	conns  int // guarded by Gateway.mu
+}
+
+// authenticated moves a connection out of those before their login, to those of
+// an application.
+func (g *Gateway) authenticated(c *clientConn, name string) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.unauthenticated--
-	g.mu.Unlock()
+	a := g.applications[name]
+	if a == nil {
+		a = &application{name: name, budget: g.budget}
+		if most := g.config.Limits.MemoryBytesPerApplication; most > 0 {
+			a.budget = g.budget.Sub(most)
+		}
+		g.applications[name] = a
+	}
+	a.conns++
+	c.application = a
 }
 
 // dismiss counts a connection out.
@@ -248,8 +268,10 @@ func (g *Gateway) dismiss(c *clientConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.conns, c)
-	if c.credential.Load() == nil {
+	if a := c.application; a == nil {
 		g.unauthenticated--
+	} else if a.conns--; a.conns == 0 {
+		delete(g.applications, a.name)
 	}
 	if g.perAddress[c.address]--; g.perAddress[c.address] <= 0 {
 		delete(g.perAddress, c.address)

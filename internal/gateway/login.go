@@ -314,7 +314,8 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 		Metrics: c.g.handling, Log: c.log, Current: func() *grant.Grant { return c.credential.Load().Grant },
 	}
 	c.credential.Store(cred)
-	c.g.authenticated()
+	c.g.authenticated(c, cred.Grant.Application)
+	c.frames.SetBudget(c.application.budget)
 	c.watchExpiry(cred)
 	c.log.Debug("login", "mechanism", identity.Mechanism, "software", c.login.software)
 	// A snapshot that came in between has not seen this connection.
