@@ -381,6 +381,29 @@ func requestOf(key, version int16) kmsg.Request {
 // some messages read as null.
 const maxString = 1<<15 - 1 - grant.PrefixLength
 
+// What decoding a request or an answer takes counts against the budget, except
+// for small ones.
+const (
+	freeDecodedBytes = 64 << 10
+	decodeWait       = 10 * time.Second
+)
+
+// borrow takes memory for something to be decoded.
+func (c *clientConn) borrow(b *borrowed, name string, decodedBytes int64) error {
+	if decodedBytes <= freeDecodedBytes {
+		return nil
+	}
+	b.from = c.application.budget
+	if err := b.from.AcquireWithin(c.ctx, decodedBytes, decodeWait); err != nil {
+		if c.ctx.Err() != nil {
+			return c.ended()
+		}
+		return endedBy("gateway", "decode %s: %w", name, err)
+	}
+	b.n.Store(decodedBytes)
+	return nil
+}
+
 func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []byte) error {
 	shape, err := wire.CheckRequest(header.APIKey, header.APIVersion, body, 0)
 	if err != nil {
@@ -408,6 +431,15 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if req == nil {
 		return endedBy("gateway", "no decoder for %s", api.Name)
 	}
+	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name}
+	if err := c.borrow(&p.decoded, api.Name, shape.DecodedBytes); err != nil {
+		return err
+	}
+	defer func() {
+		if !p.inRing { // otherwise its answer gives the memory back
+			p.decoded.release()
+		}
+	}()
 	if err := req.ReadFrom(body); err != nil {
 		return endedBy("client", "%s request: %w", api.Name, err)
 	}
@@ -419,8 +451,7 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if err != nil {
 		return endedBy("upstream", "%s: %w", api.Name, err)
 	}
-	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name,
-		respond: action.Response, patch: action.RawResponse, mute: action.Mute, patience: patience}
+	p.respond, p.patch, p.mute, p.patience = action.Response, action.RawResponse, action.Mute, patience
 	switch {
 	case action.Close != "":
 		return endedBy("client", "%s", action.Close)

@@ -163,6 +163,31 @@ func (c *clientConn) upstreamError(up *upstream.Conn, err error) error {
 // slow before the broker is no longer read.
 const maxReady = 4 << 20
 
+// rewritten decodes an answer and makes the frame of what the client gets.
+func (c *clientConn) rewritten(up *upstream.Conn, p *pending, body []byte, shape wire.Shape) (*[]byte, error) {
+	var decoded borrowed
+	if err := c.borrow(&decoded, p.name+" answer", shape.DecodedBytes); err != nil {
+		return nil, err
+	}
+	defer decoded.release()
+	resp := requestOf(p.key, p.sent).ResponseKind()
+	resp.SetVersion(p.sent)
+	if err := resp.ReadFrom(body); err != nil {
+		return nil, endedBy("upstream", "broker %d: answer to %s: %w", up.NodeID(), p.name, err)
+	}
+	if shape.UnknownTags > 0 {
+		stripUnknownTags(resp)
+	}
+	if p.respond != nil {
+		var err error
+		if resp, err = p.respond(resp); err != nil {
+			return nil, endedBy("upstream", "answer to %s: %w", p.name, err)
+		}
+	}
+	resp.SetVersion(p.version)
+	return c.frameOf(p, len(body)+256, resp.AppendTo), nil
+}
+
 // pass gives one answer of the broker to the request it belongs to.
 func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 	defer func() { frame.Release() }()
@@ -199,22 +224,9 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 	} else if p.respond == nil && shape.UnknownTags == 0 {
 		out = c.frameOf(p, len(b)+16, func(dst []byte) []byte { return append(dst, body...) })
 	} else {
-		req := requestOf(p.key, version)
-		resp := req.ResponseKind()
-		resp.SetVersion(version)
-		if err := resp.ReadFrom(body); err != nil {
-			return endedBy("upstream", "broker %d: answer to %s: %w", up.NodeID(), p.name, err)
+		if out, err = c.rewritten(up, p, body, shape); err != nil {
+			return err
 		}
-		if shape.UnknownTags > 0 {
-			stripUnknownTags(resp)
-		}
-		if p.respond != nil {
-			if resp, err = p.respond(resp); err != nil {
-				return endedBy("upstream", "answer to %s: %w", p.name, err)
-			}
-		}
-		resp.SetVersion(p.version)
-		out = c.frameOf(p, len(b)+256, resp.AppendTo)
 	}
 	if frame != nil && len(b) > maxReady/64 { // the copy counts against the budget as well
 		p.behind, frame = frame, nil

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,6 +25,8 @@ type pending struct {
 	last          bool // the connection ends after this answer
 	patience      time.Duration
 	sentAt        time.Time
+	decoded       borrowed // memory of the decoded request
+	inRing        bool     // set by push
 	// ----
 	frame  *[]byte     // the answer as it goes out, or its beginning; nil until done
 	rest   net.Buffers // what follows frame, as views of behind
@@ -32,6 +35,14 @@ type pending struct {
 	done   bool
 	hold   *time.Timer
 }
+
+// borrowed is memory that is given back once, by whoever comes first.
+type borrowed struct {
+	from *wire.Budget
+	n    atomic.Int64
+}
+
+func (b *borrowed) release() { b.from.Release(b.n.Swap(0)) }
 
 // ring keeps the requests of one connection in the client's order: whatever
 // completes first, answers go out as they were asked for. It is bounded; whoever
@@ -67,6 +78,7 @@ func (r *ring) push(p *pending) bool {
 		return false
 	}
 	r.entries = append(r.entries, p)
+	p.inRing = true
 	return true
 }
 
@@ -91,6 +103,7 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 		return r.err
 	}
 	p.frame, p.done = frame, true
+	p.decoded.release()
 	r.ready += p.size
 	if r.closed { // nobody will write it
 		p.behind.Release()
@@ -129,6 +142,7 @@ func (r *ring) end() {
 		if e.done {
 			e.behind.Release()
 		}
+		e.decoded.release()
 	}
 	r.changed.Broadcast()
 }

@@ -12,17 +12,7 @@ import (
 // CreateTopics 2 to 7, DeleteTopics 1 to 6, CreatePartitions 0 to 3: only in
 // the application's own namespace, within its count of topics and partitions.
 // Replica assignments name brokers and are refused, configurations come from a
-// list.
-
-// topicConfigs are the configurations that an application may set on its own
-// topics: those that concern its data and not the cluster.
-var topicConfigs = map[string]bool{
-	"cleanup.policy": true, "compression.type": true, "delete.retention.ms": true, "max.compaction.lag.ms": true,
-	"max.message.bytes": true, "message.timestamp.type": true, "message.timestamp.before.max.ms": true,
-	"message.timestamp.after.max.ms": true, "message.timestamp.difference.max.ms": true, "min.cleanable.dirty.ratio": true,
-	"min.compaction.lag.ms": true, "min.insync.replicas": true, "retention.bytes": true, "retention.ms": true,
-	"segment.bytes": true, "segment.ms": true,
-}
+// list with bounds.
 
 const defaultPartitions = -1
 
@@ -92,16 +82,6 @@ func createTopics(x *Exchange, r kmsg.Request) (Action, error) {
 }
 
 func describe(e *kerr.Error) *string { return &e.Description }
-
-func forbiddenConfig(configs []kmsg.CreateTopicsRequestTopicConfig) (int16, *string) {
-	for _, c := range configs {
-		if !topicConfigs[c.Name] {
-			s := fmt.Sprintf("configuration %q cannot be set by an application", c.Name)
-			return kerr.PolicyViolation.Code, &s
-		}
-	}
-	return 0, nil
-}
 
 // room is what is left of the application's namespace.
 type room struct {

@@ -31,37 +31,6 @@ type member struct {
 	sent    []string
 }
 
-// A regular expression is matched against every exposed topic, in time
-// proportional to its size with all repetitions written out.
-const (
-	maxRegexBytes = 4096
-	maxRegexCost  = 2000
-)
-
-// regexCost estimates the size of an expression once compiled, without doing
-// so; 0 for one that is malformed.
-func regexCost(expression string) int {
-	re, err := syntax.Parse(expression, syntax.Perl)
-	if err != nil {
-		return 0
-	}
-	var cost func(*syntax.Regexp) int
-	cost = func(re *syntax.Regexp) int {
-		n := 1
-		if re.Op == syntax.OpLiteral {
-			n = len(re.Rune)
-		}
-		for _, sub := range re.Sub {
-			n += cost(sub)
-		}
-		if re.Op == syntax.OpRepeat {
-			n *= max(re.Min, re.Max, 1)
-		}
-		return min(n, 1<<20)
-	}
-	return cost(re)
-}
-
 func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.ConsumerGroupHeartbeatRequest)
 	key := memberKey{req.Group, req.MemberID}
@@ -72,13 +41,7 @@ func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 		return answer(resp), nil
 	}
 	if req.SubscribedTopicRegex != nil {
-		if len(*req.SubscribedTopicRegex) > maxRegexBytes {
-			return refuse(kerr.InvalidRegularExpression.Code, "the regular expression is longer than 4096 bytes")
-		}
-		if regexCost(*req.SubscribedTopicRegex) > maxRegexCost {
-			return refuse(kerr.InvalidRegularExpression.Code, "the regular expression is too large once its repetitions are written out")
-		}
-		if _, err := regexp.Compile(*req.SubscribedTopicRegex); err != nil {
+		if _, err := compilePattern(*req.SubscribedTopicRegex); err != nil {
 			return refuse(kerr.InvalidRegularExpression.Code, err.Error())
 		}
 	}
@@ -212,13 +175,13 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 // matching returns the backing names of the exposed topics that a regular
 // expression matches as a whole, as Kafka has it.
 func (x *Exchange) matching(expression string) ([]string, error) {
-	re, err := regexp.Compile(`^(?:` + expression + `)$`)
+	re, err := compilePattern(expression)
 	if err != nil {
 		return nil, nil // refused when it was sent
 	}
 	var out []string
 	for _, t := range x.Grant.Topics {
-		if t.Decide(grant.List, x.Now).Verdict == grant.Allow && re.MatchString(t.Exposed) {
+		if t.Decide(grant.List, x.Now).Verdict == grant.Allow && matchesWhole(re, t.Exposed) {
 			out = append(out, t.Backing)
 		}
 	}
@@ -228,7 +191,7 @@ func (x *Exchange) matching(expression string) ([]string, error) {
 			return nil, err
 		}
 		for _, t := range own {
-			if exposed, ok := x.Grant.OwnTopicExposed(t.Name); ok && re.MatchString(exposed) {
+			if exposed, ok := x.Grant.OwnTopicExposed(t.Name); ok && matchesWhole(re, exposed) {
 				out = append(out, t.Name)
 			}
 		}
