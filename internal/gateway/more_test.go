@@ -259,3 +259,56 @@ func TestASuspendedApplicationsOwnTopicsAreWithheld(t *testing.T) {
 	produceSome(t, cl, "mine", 1)
 	consume(t, cl, 1)
 }
+
+func TestTransactionsAreListedPerApplication(t *testing.T) {
+	with := func(name string) *grant.Credential {
+		return credential(name, withNamespace(app(name, topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted)), 2, 2))
+	}
+	w := start(t, with("acme"), with("other"))
+	begin := func(user, id, topic string) *kgo.Client {
+		cl := w.client(user, kgo.TransactionalID(id))
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(bounded(t), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cl.EndTransaction(context.Background(), kgo.TryAbort) })
+		return cl
+	}
+	adm := kadm.NewClient(w.client("acme"))
+	if resp, err := adm.CreateTopic(bounded(t), 1, 1, nil, "mine"); err != nil || resp.Err != nil {
+		t.Fatal(err, resp.Err)
+	}
+	begin("acme", "tx-a", "orders")
+	begin("acme", "tx-b", "mine")
+	begin("other", "tx-a", "orders")
+
+	listed, err := adm.ListTransactions(bounded(t), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := listed.TransactionalIDs(); !slices.Equal(got, []string{"tx-a", "tx-b"}) {
+		t.Errorf("listed %v, want the application's own two", got)
+	}
+	described, err := adm.DescribeTransactions(bounded(t), "tx-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tx := described["tx-a"]; tx.Err != nil || !slices.Equal(tx.Topics.Topics(), []string{"orders"}) {
+		t.Errorf("described %+v, want topic orders", tx)
+	}
+	var own, shared kadm.TopicsSet
+	own.Add("mine", 0)
+	shared.Add("orders", 0)
+	producers, err := adm.DescribeProducers(bounded(t), own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := producers["mine"].Partitions[0]; got.Err != nil || len(got.ActiveProducers) != 1 {
+		t.Errorf("own topic: %+v, want one producer", got)
+	}
+	if _, err = adm.DescribeProducers(bounded(t), shared); err == nil || !strings.Contains(err.Error(), "TOPIC_AUTHORIZATION_FAILED") {
+		t.Errorf("shared topic: %v, want TOPIC_AUTHORIZATION_FAILED", err)
+	}
+}

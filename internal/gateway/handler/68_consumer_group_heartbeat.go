@@ -1,8 +1,6 @@
 package handler
 
 import (
-	"regexp"
-	"regexp/syntax"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
