@@ -144,13 +144,19 @@ func (c *clientConn) close(cause error) {
 }
 
 // finish lets the connection answer what is in flight after a delay, and ends
-// it; by force once within has passed.
+// it; by force once within has passed. Without a delay, no request is begun once
+// it has returned.
 func (c *clientConn) finish(after, within time.Duration) {
-	time.AfterFunc(after, func() {
+	stop := func() {
 		c.stopping.Store(true)
 		c.raw.SetReadDeadline(time.Unix(1, 0))
 		c.ring.release()
-	})
+	}
+	if after > 0 {
+		time.AfterFunc(after, stop)
+	} else {
+		stop()
+	}
 	force := time.AfterFunc(within, func() { c.close(errFinished) })
 	context.AfterFunc(c.ctx, func() { force.Stop() })
 }

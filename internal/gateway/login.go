@@ -61,6 +61,9 @@ func (c *clientConn) authenticate() error {
 				if err := c.admitted(certificate, sasl.Identity{Mechanism: "TLS"}); err != nil {
 					return err
 				}
+				if c.stopping.Load() { // the credential ended since the handshake
+					return errFinished
+				}
 				return c.first(size)
 			}
 		}
@@ -98,6 +101,9 @@ func (c *clientConn) first(size int) error {
 	header, body, err := wire.ParseRequestHeader(frame.Bytes())
 	if err != nil {
 		return endedBy("client", "%w", err)
+	}
+	if c.login.expired(c.g.deps.Now()) {
+		return endedBy("client", "the credential of its certificate has ended")
 	}
 	api := handler.Lookup(header.APIKey)
 	if api == nil || header.APIVersion < api.Min || header.APIVersion > api.Max {

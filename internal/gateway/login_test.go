@@ -225,6 +225,39 @@ func TestHostsBehindOneTLSPortAndCertificates(t *testing.T) {
 	}
 }
 
+// A certificate that ends between the handshake and the first request.
+func TestARevokedCertificateGetsNotEvenOneRequest(t *testing.T) {
+	ca := newAuthority(t)
+	server := ca.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} })
+	listener := ListenerConfig{
+		Name: "main", Address: "127.0.0.1:0", Mechanisms: []string{sasl.Plain},
+		TLS: &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: ca.pool, ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS12},
+	}
+	uri, _ := url.Parse("spiffe://example.test/partner")
+	own := ca.issue(t, func(c *x509.Certificate) { c.URIs = []*url.URL{uri} })
+	versions, metadata := kmsg.NewPtrApiVersionsRequest(), kmsg.NewPtrMetadataRequest()
+	metadata.Version = 12
+	partner := func() *grant.Credential {
+		return &grant.Credential{Name: "partner-cert", Method: grant.MTLS, Identity: "uri:" + uri.String(), Grant: open("partner")}
+	}
+	revoked, expired := partner(), partner()
+	revoked.Revoked, expired.NotAfter = "this credential was revoked", time.Now().Add(-time.Second)
+	w := startWith(t, listener, partner())
+	for name, after := range map[string][]*grant.Credential{"as it was": {partner()}, "gone": nil, "revoked": {revoked}, "expired": {expired}} {
+		w.swap(partner())
+		conn, err := tls.Dial("tcp", w.gateway.Bootstrap("main"), &tls.Config{RootCAs: ca.pool, ServerName: "localhost", Certificates: []tls.Certificate{own}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.roundTrip(conn, versions) // its certificate has been looked up by then
+		w.swap(after...)
+		if _, err := exchange(conn, metadata); (err == nil) != (name == "as it was") {
+			t.Errorf("%s: first request: %v", name, err)
+		}
+		conn.Close()
+	}
+}
+
 func TestProxyProtocolOnlyFromTrustedNetworks(t *testing.T) {
 	listener := ListenerConfig{Name: "main", Address: "127.0.0.1:0", Mechanisms: []string{sasl.Plain}, ProxyTrusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	w := startWith(t, listener, credential("acme", open("acme")))
