@@ -60,6 +60,7 @@ type clientConn struct {
 	up       sync.WaitGroup // the goroutine that reads the broker's answers
 
 	closeOnce sync.Once
+	dismissed atomic.Bool // by run, or by a panic's watch over it
 }
 
 func newClientConn(l *listener, conn net.Conn, address netip.Addr, port int) *clientConn {
@@ -93,7 +94,6 @@ func endedBy(by string, format string, args ...any) error {
 
 // run serves the connection until it ends.
 func (c *clientConn) run() {
-	defer c.g.dismiss(c)
 	err := c.contained(c.serve)
 	if c.ctx.Err() == nil {
 		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
@@ -101,6 +101,10 @@ func (c *clientConn) run() {
 	}
 	c.close(err)
 	c.up.Wait()
+	if !c.dismissed.CompareAndSwap(false, true) {
+		return // given up, and counted, before
+	}
+	defer c.g.dismiss(c)
 	by := "client"
 	var e *ended
 	switch {
@@ -118,14 +122,28 @@ func (c *clientConn) run() {
 	c.g.metrics.closed.WithLabelValues(by).Inc()
 }
 
+// panicWithin is how long the goroutines of a connection have to end after a
+// panic in one of them, until they are given up.
+const panicWithin = 2 * time.Second
+
 // contained turns a panic into an error: a bug that one client's bytes find
-// must not end the connections of all others.
+// must not end the connections of all others. The connection is closed at once,
+// so that its other goroutine ends; one that waits for a lock which the panic
+// left behind never will, and must not keep the gateway from stopping.
 func (c *clientConn) contained(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.g.metrics.panics.Inc()
 			c.log.Error("bug: panic while serving a connection", "panic", r, "stack", string(debug.Stack()))
 			err = endedBy("gateway", "internal error")
+			c.close(err)
+			time.AfterFunc(panicWithin, func() {
+				if c.dismissed.CompareAndSwap(false, true) {
+					defer c.g.dismiss(c)
+					c.log.Error("bug: a goroutine does not end after a panic, its connection is given up", "after", panicWithin)
+					c.g.metrics.closed.WithLabelValues("gateway").Inc()
+				}
+			})
 		}
 	}()
 	return f()
@@ -480,7 +498,7 @@ func (c *clientConn) hold(p *pending, action handler.Action, under *grant.Grant)
 	ready := make(chan struct{})
 	p.hold = time.AfterFunc(action.Hold, func() {
 		<-ready
-		if err := c.ring.complete(p, frame); err != nil {
+		if err := c.contained(func() error { return c.ring.complete(p, frame) }); err != nil {
 			c.close(err)
 		}
 	})

@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -75,4 +79,80 @@ func TestCorruptedBrokerAnswersNeverStopTheGateway(t *testing.T) {
 		t.Errorf("%v connections ended in a panic", n)
 	}
 	produceSome(t, w.client("acme"), "orders", 3)
+}
+
+// A panic may leave a lock behind that the connection's other goroutine waits
+// for: the client is let go at once, the connection counted out soon.
+func TestPanicEndsTheConnectionEvenIfItsOtherGoroutineIsStuck(t *testing.T) {
+	const correlationID = 0x7a5bc3d1
+	mark := binary.BigEndian.AppendUint32(nil, correlationID)
+	for _, panics := range []string{"the client's", "the broker's"} {
+		t.Run(panics, func(t *testing.T) {
+			w := start(t, credential("acme", open("acme")))
+			unblock, stuck := make(chan struct{}), make(chan struct{})
+			arrived, proceed := make(chan struct{}), make(chan struct{})
+			defer close(unblock)
+			w.fake.ControlKey(10, func(kmsg.Request) (kmsg.Response, error, bool) { // FindCoordinator
+				close(arrived)
+				<-proceed
+				return nil, nil, false
+			})
+			var once sync.Once
+			stick := func() { once.Do(func() { close(stuck); <-unblock }) }
+			onAnswer := func(b []byte) {
+				switch {
+				case !bytes.Contains(b, mark):
+				case panics == "the client's":
+					stick()
+				default:
+					panic("while reading from the broker")
+				}
+			}
+			onNow := func() {
+				if panics == "the broker's" {
+					stick()
+					return
+				}
+				w.onNow.Store(nil)
+				panic("while serving the client")
+			}
+			conn := w.rawLogin("acme")
+			coordinator, groups := kmsg.NewPtrFindCoordinatorRequest(), kmsg.NewPtrListGroupsRequest()
+			coordinator.Version, coordinator.CoordinatorKeys, groups.Version = 6, []string{"g"}, 4
+			send(conn, correlationID, coordinator)
+			<-arrived
+			w.corrupt.Store(&onAnswer)
+			if panics == "the client's" {
+				close(proceed)
+				<-stuck
+				w.onNow.Store(&onNow)
+				send(conn, 2, groups)
+			} else {
+				w.onNow.Store(&onNow)
+				send(conn, 2, groups)
+				<-stuck
+				close(proceed)
+			}
+			conn.SetReadDeadline(time.Now().Add(time.Second))
+			if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%v, want the connection closed at once", err)
+			}
+			eventually(t, "the connection is still counted", func() bool { return w.gateway.Connections() == 0 })
+			if n := testutil.ToFloat64(w.gateway.metrics.panics); n != 1 {
+				t.Errorf("%v panics", n)
+			}
+		})
+	}
+}
+
+func TestRingSurvivesAPanicOfItsWriter(t *testing.T) {
+	r := newRing(2, func(*pending) error { panic("while writing") })
+	p := &pending{}
+	r.push(p)
+	func() {
+		defer func() { recover() }()
+		r.complete(p, nil)
+	}()
+	r.close()
+	r.drained()
 }

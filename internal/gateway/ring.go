@@ -116,9 +116,7 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 	for len(r.entries) > 0 && r.entries[0].done && r.err == nil && !r.closed {
 		front := r.entries[0]
 		r.entries = r.entries[1:]
-		r.mu.Unlock()
-		err := r.write(front)
-		r.mu.Lock()
+		err := r.unlocked(front)
 		r.ready -= front.size
 		if r.err == nil {
 			r.err = err
@@ -130,6 +128,14 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 		r.end()
 	}
 	return r.err
+}
+
+// unlocked writes while others may push; r.mu is held before and after, even if
+// write panics.
+func (r *ring) unlocked(p *pending) error {
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	return r.write(p)
 }
 
 // end closes the ring; r.mu is held. What waits in it gives its memory back.
