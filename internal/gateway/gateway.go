@@ -92,6 +92,7 @@ type Gateway struct {
 	snapshot  atomic.Pointer[grant.Snapshot]
 	metrics   *metrics
 	handling  *handler.Metrics
+	reserved  handler.Reservations
 	budget    *wire.Budget
 	buffers   *wire.Buffers
 	phantom   []byte // makes unknown users look like known ones
@@ -117,7 +118,7 @@ func New(config Config, deps Deps, first *grant.Snapshot) (*Gateway, error) {
 	g := &Gateway{
 		config: config, deps: deps, log: deps.Log,
 		metrics: newMetrics(deps.Registry), handling: handler.NewMetrics(deps.Registry),
-		budget: wire.NewBudget(config.Limits.MemoryBytes), buffers: new(wire.Buffers), gate: logGate{last: make(map[string]time.Time)},
+		budget: wire.NewBudget(config.Limits.MemoryBytes), buffers: new(wire.Buffers), gate: logGate{kinds: make(map[string]*logCount)},
 		phantom: config.PhantomSecret, draining: make(chan struct{}),
 		conns: make(map[*clientConn]struct{}), applications: make(map[string]*application), perAddress: make(map[netip.Addr]int),
 	}

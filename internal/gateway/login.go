@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +40,10 @@ const (
 	refusalDelay  = time.Second
 	refusalLinger = time.Second
 	maxAsked      = 16
+
+	// refusalsLogged is how many refusals of a result are logged in a second,
+	// before a login: strangers cause as many as they like.
+	refusalsLogged = 5
 )
 
 // authenticate serves the three Kafka APIs of a login until the connection has
@@ -164,7 +170,12 @@ func (c *clientConn) apiVersions(p *pending, body []byte) error {
 func (c *clientConn) refuse(p *pending, mechanism, result string, message string, args ...any) error {
 	id := handler.RejectionID()
 	c.g.metrics.logins.WithLabelValues(mechanism, result).Inc()
-	c.log.Info("login refused", append([]any{"rejection", id, "mechanism", mechanism, "result", result, "software", c.login.software}, args...)...)
+	most := refusalsLogged
+	if c.credential.Load() != nil {
+		most = math.MaxInt
+	}
+	c.g.atMost(most, c.log, slog.LevelInfo, "login refused "+result, "login refused",
+		append([]any{"rejection", id, "mechanism", mechanism, "result", result, "software", c.login.software}, args...)...)
 	c.pause(refusalDelay)
 	text := message + " (rejection " + id + ")"
 	err := c.reply(p, func(b []byte) []byte {
@@ -317,7 +328,7 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	c.cluster = cluster
 	c.state = &handler.Conn{
 		Cluster: cluster, Addresses: c.l.addressing, Limits: c.g.config.Limits.Handler,
-		Metrics: c.g.handling, Log: c.log, Current: func() *grant.Grant { return c.credential.Load().Grant },
+		Metrics: c.g.handling, Reservations: &c.g.reserved, Log: c.log, Current: func() *grant.Grant { return c.credential.Load().Grant },
 	}
 	c.credential.Store(cred)
 	c.g.authenticated(c, cred.Grant.Application)
@@ -347,13 +358,13 @@ func (c *clientConn) certified() *grant.Credential {
 			continue
 		}
 		if found != nil && found != cred {
-			c.log.Warn("client certificate fits two credentials and counts for neither", "principal", found.Name, "other", cred.Name)
+			c.g.atMost(refusalsLogged, c.log, slog.LevelWarn, "certificate of two", "client certificate fits two credentials and counts for neither", "principal", found.Name, "other", cred.Name)
 			return nil
 		}
 		found = cred
 	}
 	if found != nil && found.Usable(c.g.deps.Now()) != "" {
-		c.log.Info("client certificate of an ended credential", "principal", found.Name)
+		c.g.atMost(refusalsLogged, c.log, slog.LevelInfo, "certificate ended", "client certificate of an ended credential", "principal", found.Name)
 		return nil
 	}
 	return found

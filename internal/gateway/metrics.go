@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -41,26 +43,57 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// logWindow is how often something that strangers can cause at will is logged.
+// logWindow is how long what strangers can cause at will is counted for the log.
 const logWindow = time.Second
 
-// logGate remembers when each kind was last logged.
+// logGate bounds how often a kind of line is logged. Kinds are this package's.
 type logGate struct {
-	mu   sync.Mutex
-	last map[string]time.Time
+	mu    sync.Mutex
+	kinds map[string]*logCount
+}
+
+type logCount struct {
+	since              time.Time // when its window began
+	logged, suppressed int
+}
+
+// pass reports whether a line may be logged, most per window and kind, and how
+// many were not since the last one.
+func (l *logGate) pass(kind string, now time.Time, most int) (suppressed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.kinds[kind]
+	if n == nil {
+		n = new(logCount)
+		l.kinds[kind] = n
+	}
+	if now.Sub(n.since) >= logWindow {
+		n.since, n.logged = now, 0
+	}
+	if n.logged >= most {
+		n.suppressed++
+		return 0, false
+	}
+	n.logged++
+	suppressed, n.suppressed = n.suppressed, 0
+	return suppressed, true
 }
 
 // sometimes logs at most once per window and kind, so that strangers cannot
 // fill the log.
 func (g *Gateway) sometimes(kind, msg string, args ...any) {
-	now := g.deps.Now()
-	g.gate.mu.Lock()
-	quiet := now.Sub(g.gate.last[kind]) < logWindow
-	if !quiet {
-		g.gate.last[kind] = now
+	g.atMost(1, g.log, slog.LevelWarn, kind, msg, args...)
+}
+
+// atMost logs so many lines per window and kind; the next one says how many
+// were left out.
+func (g *Gateway) atMost(most int, log *slog.Logger, level slog.Level, kind, msg string, args ...any) {
+	suppressed, ok := g.gate.pass(kind, g.deps.Now(), most)
+	if !ok {
+		return
 	}
-	g.gate.mu.Unlock()
-	if !quiet {
-		g.log.Warn(msg, args...)
+	if suppressed > 0 {
+		args = append(args, "suppressed", suppressed)
 	}
+	log.Log(context.Background(), level, msg, args...)
 }
