@@ -31,6 +31,7 @@ type Limits struct {
 	MaxUnauthenticatedFrameBytes int           // of a request before it
 	MaxConnections               int           // all listeners together
 	MaxUnauthenticated           int           // of these, before their login
+	MaxUnauthenticatedPerAddress int           // of these, per client address, an IPv6 /64 being one; 0 means no limit
 	MaxConnectionsPerAddress     int           // per client address; 0 means no limit
 	MaxInFlight                  int           // requests of one connection that wait for their answer
 	MaxAnswerBytes               int           // of one broker's answer
@@ -47,7 +48,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		MaxFrameBytes: 100 << 20, MaxUnauthenticatedFrameBytes: 64 << 10,
-		MaxConnections: 10_000, MaxUnauthenticated: 1000, MaxInFlight: 64,
+		MaxConnections: 10_000, MaxUnauthenticated: 1000, MaxUnauthenticatedPerAddress: 100, MaxInFlight: 64,
 		MaxAnswerBytes: 128 << 20, MemoryBytes: 512 << 20, MemoryBytesPerApplication: 128 << 20,
 		AuthDeadline: 10 * time.Second, IdleTimeout: 9 * time.Minute, WriteTimeout: 30 * time.Second,
 		Handler: handler.DefaultLimits,
@@ -104,6 +105,7 @@ type Gateway struct {
 	conns           map[*clientConn]struct{}
 	applications    map[string]*application // by name, as long as they have connections
 	unauthenticated int
+	strangers       map[netip.Addr]int // the unauthenticated by neighbourhood
 	perAddress      map[netip.Addr]int
 	stopped         bool
 	done            sync.WaitGroup // one per connection
@@ -120,7 +122,7 @@ func New(config Config, deps Deps, first *grant.Snapshot) (*Gateway, error) {
 		metrics: newMetrics(deps.Registry), handling: handler.NewMetrics(deps.Registry),
 		budget: wire.NewBudget(config.Limits.MemoryBytes), buffers: new(wire.Buffers), gate: logGate{kinds: make(map[string]*logCount)},
 		phantom: config.PhantomSecret, draining: make(chan struct{}),
-		conns: make(map[*clientConn]struct{}), applications: make(map[string]*application), perAddress: make(map[netip.Addr]int),
+		conns: make(map[*clientConn]struct{}), applications: make(map[string]*application), perAddress: make(map[netip.Addr]int), strangers: make(map[netip.Addr]int),
 	}
 	if len(g.phantom) == 0 {
 		g.phantom = make([]byte, 32)
@@ -228,15 +230,36 @@ func (g *Gateway) admit(c *clientConn) error {
 		return fmt.Errorf("max_connections=%d reached", limits.MaxConnections)
 	case g.unauthenticated >= limits.MaxUnauthenticated:
 		return fmt.Errorf("max_unauthenticated_connections=%d reached", limits.MaxUnauthenticated)
+	case limits.MaxUnauthenticatedPerAddress > 0 && g.strangers[neighbourhood(c.address)] >= limits.MaxUnauthenticatedPerAddress:
+		return fmt.Errorf("max_unauthenticated_per_address=%d reached", limits.MaxUnauthenticatedPerAddress)
 	case limits.MaxConnectionsPerAddress > 0 && g.perAddress[c.address] >= limits.MaxConnectionsPerAddress:
 		return fmt.Errorf("max_connections_per_address=%d reached", limits.MaxConnectionsPerAddress)
 	}
 	g.conns[c] = struct{}{}
 	g.unauthenticated++
+	g.strangers[neighbourhood(c.address)]++
 	g.perAddress[c.address]++
 	g.done.Add(1)
 	g.metrics.connections.Inc()
 	return nil
+}
+
+// neighbourhood is what one stranger has of addresses: of IPv6 that is a /64.
+func neighbourhood(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		p, _ := a.WithZone("").Prefix(64)
+		return p.Addr()
+	}
+	return a
+}
+
+// known counts a connection out of those before their login; g.mu is held.
+func (g *Gateway) known(c *clientConn) {
+	g.unauthenticated--
+	a := neighbourhood(c.address)
+	if g.strangers[a]--; g.strangers[a] <= 0 {
+		delete(g.strangers, a)
+	}
 }
 
 // application is what the connections of one application share.
@@ -251,7 +274,7 @@ type application struct {
 func (g *Gateway) authenticated(c *clientConn, name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.unauthenticated--
+	g.known(c)
 	a := g.applications[name]
 	if a == nil {
 		a = &application{name: name, budget: g.budget}
@@ -270,7 +293,7 @@ func (g *Gateway) dismiss(c *clientConn) {
 	defer g.mu.Unlock()
 	delete(g.conns, c)
 	if a := c.application; a == nil {
-		g.unauthenticated--
+		g.known(c)
 	} else if a.conns--; a.conns == 0 {
 		delete(g.applications, a.name)
 	}

@@ -12,16 +12,18 @@ import (
 // CreateTopics 2 to 7, DeleteTopics 1 to 6, CreatePartitions 0 to 3: only in
 // the application's own namespace, within its count of topics and partitions.
 // Replica assignments name brokers and are refused, configurations come from a
-// list with bounds.
+// list with bounds. A topic whose partitions are left to the broker's default
+// gets one: what the default is would show only afterwards, and it must fit.
 
 const defaultPartitions = -1
 
 func createTopics(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.CreateTopicsRequest)
-	room, err := newRoom(x)
+	room, err := newRoom(x, req.TimeoutMillis)
 	if err != nil {
 		return Action{}, err
 	}
+	defer room.close()
 	var m merger[kmsg.CreateTopicsResponseTopic]
 	var forward []kmsg.CreateTopicsRequestTopic
 	for _, rt := range req.Topics {
@@ -42,9 +44,17 @@ func createTopics(x *Exchange, r kmsg.Request) (Action, error) {
 			s := "replica assignments are not accepted: give a partition count"
 			code, message = kerr.InvalidReplicaAssignment.Code, &s
 		default:
+			if rt.NumPartitions == defaultPartitions {
+				rt.NumPartitions = 1
+			}
 			code, message = forbiddenConfig(rt.Configs)
-			if code == 0 {
-				code, message = room.take(x, &t, rt.NumPartitions, true)
+			_, exists := room.seen[t.backing]
+			switch {
+			case code != 0:
+			case exists: // it must not be made in another size, should it be deleted meanwhile
+				code, message = kerr.TopicAlreadyExists.Code, describe(kerr.TopicAlreadyExists)
+			default: // a count below 1 is the broker's to refuse
+				code, message = room.take(&t, max(int(rt.NumPartitions), 0))
 			}
 		}
 		if code != 0 {
@@ -60,6 +70,13 @@ func createTopics(x *Exchange, r kmsg.Request) (Action, error) {
 	}
 	finish := func(resp *kmsg.CreateTopicsResponse) kmsg.Response {
 		resp.Version = req.Version
+		answered := make(map[string]int16, len(resp.Topics))
+		for _, t := range resp.Topics {
+			answered[t.Topic] = t.ErrorCode
+		}
+		for _, t := range forward { // also one that stood in the request twice
+			room.settle(t.Topic, answered, req.ValidateOnly)
+		}
 		resp.Topics = m.merge(x, resp.Topics,
 			func(t *kmsg.CreateTopicsResponseTopic) topicKey { return topicKey{name: t.Topic} },
 			func(t *kmsg.CreateTopicsResponseTopic, to *target) {
@@ -83,64 +100,13 @@ func createTopics(x *Exchange, r kmsg.Request) (Action, error) {
 
 func describe(e *kerr.Error) *string { return &e.Description }
 
-// room is what is left of the application's namespace.
-type room struct {
-	topics, partitions int
-	sizes              map[string]int // partitions by backing name
-}
-
-func newRoom(x *Exchange) (*room, error) {
-	r := &room{topics: x.Grant.Namespace.Topics, partitions: x.Grant.Namespace.Partitions, sizes: map[string]int{}}
-	if !x.Grant.HasNamespace() {
-		return r, nil
-	}
-	own, err := x.Conn.Cluster.Topics(x.Context, x.Grant.Prefix)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range own {
-		r.topics--
-		r.partitions -= t.Partitions
-		r.sizes[t.Name] = t.Partitions
-	}
-	return r, nil
-}
-
-// take reserves partitions, and a topic when it is a new one.
-func (r *room) take(x *Exchange, t *target, partitions int32, topic bool) (int16, *string) {
-	n := int(partitions)
-	if partitions == defaultPartitions {
-		n = 1 // what the broker's default is shows only afterwards
-	}
-	if n < 0 || topic && r.sizes[t.backing] > 0 {
-		return 0, nil // the broker's error is the right one
-	}
-	if topic {
-		if r.topics < 1 {
-			t.decision = grant.Decision{Verdict: grant.RefusePolicy, Rule: "namespace is full of topics",
-				Message: fmt.Sprintf("the application may own %d topics and has no room for another", x.Grant.Namespace.Topics)}
-			return kerr.PolicyViolation.Code, text(t.decision, x.reject(t, grant.Write))
-		}
-	}
-	if n > r.partitions {
-		t.decision = grant.Decision{Verdict: grant.RefusePolicy, Rule: "namespace is full of partitions",
-			Message: fmt.Sprintf("the application may own %d partitions and has room for %d more", x.Grant.Namespace.Partitions, max(r.partitions, 0))}
-		return kerr.PolicyViolation.Code, text(t.decision, x.reject(t, grant.Write))
-	}
-	if topic {
-		r.topics--
-		r.sizes[t.backing] = n
-	}
-	r.partitions -= n
-	return 0, nil
-}
-
 func createPartitions(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.CreatePartitionsRequest)
-	room, err := newRoom(x)
+	room, err := newRoom(x, req.TimeoutMillis)
 	if err != nil {
 		return Action{}, err
 	}
+	defer room.close()
 	var m merger[kmsg.CreatePartitionsResponseTopic]
 	var forward []kmsg.CreatePartitionsRequestTopic
 	for _, rt := range req.Topics {
@@ -156,8 +122,10 @@ func createPartitions(x *Exchange, r kmsg.Request) (Action, error) {
 			s := "replica assignments are not accepted: give a partition count"
 			code, message = kerr.InvalidReplicaAssignment.Code, &s
 		default:
-			if more := rt.Count - int32(room.sizes[t.backing]); more > 0 && room.sizes[t.backing] > 0 {
-				code, message = room.take(x, &t, more, false)
+			if _, exists := room.seen[t.backing]; !exists { // or so new that its size is not known
+				code, message = kerr.UnknownTopicOrPartition.Code, describe(kerr.UnknownTopicOrPartition)
+			} else {
+				code, message = room.take(&t, max(int(rt.Count), 0))
 			}
 		}
 		if code != 0 {
@@ -172,6 +140,13 @@ func createPartitions(x *Exchange, r kmsg.Request) (Action, error) {
 	}
 	finish := func(resp *kmsg.CreatePartitionsResponse) kmsg.Response {
 		resp.Version = req.Version
+		answered := make(map[string]int16, len(resp.Topics))
+		for _, t := range resp.Topics {
+			answered[t.Topic] = t.ErrorCode
+		}
+		for _, t := range forward {
+			room.settle(t.Topic, answered, req.ValidateOnly)
+		}
 		resp.Topics = m.merge(x, resp.Topics,
 			func(t *kmsg.CreatePartitionsResponseTopic) topicKey { return topicKey{name: t.Topic} },
 			func(t *kmsg.CreatePartitionsResponseTopic, to *target) {
@@ -260,6 +235,9 @@ func deleteTopics(x *Exchange, r kmsg.Request) (Action, error) {
 				brokerTexts(t.ErrorCode, &t.ErrorMessage)
 				if t.ErrorCode == 0 {
 					x.Conn.Cluster.ForgetTopic(to.backing)
+					if r := x.Conn.Reservations; r != nil {
+						r.settle(ownerKey{x.Grant.Cluster, x.Grant.Prefix}, to.backing, deleted)
+					}
 				}
 			})
 		return resp

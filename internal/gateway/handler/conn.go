@@ -22,6 +22,8 @@ type Conn struct {
 	Limits    Limits
 	Metrics   *Metrics
 	Log       *slog.Logger
+	// Reservations are shared by all connections of a gateway.
+	Reservations *Reservations
 	// Current returns the grant as it is now, which may be newer than the one
 	// an exchange has pinned.
 	Current func() *grant.Grant
