@@ -381,7 +381,7 @@ func (a *App) listeners() ([]gateway.ListenerConfig, error) {
 func limits(l config.Limits) gateway.Limits {
 	return gateway.Limits{
 		MaxFrameBytes: int(l.MaxFrameBytes), MaxUnauthenticatedFrameBytes: int(l.MaxUnauthenticatedFrameBytes),
-		MaxConnections: l.MaxConnections, MaxUnauthenticated: l.MaxUnauthenticatedConnections, MaxConnectionsPerAddress: l.ConnectionsPerAddress,
+		MaxConnections: l.MaxConnections, MaxUnauthenticated: l.MaxUnauthenticatedConnections, MaxUnauthenticatedPerAddress: l.MaxUnauthenticatedPerAddress, MaxConnectionsPerAddress: l.ConnectionsPerAddress,
 		MaxInFlight: l.MaxInFlight, MaxAnswerBytes: int(l.MaxAnswerBytes), MemoryBytes: int64(l.MemoryBudget), MemoryBytesPerApplication: int64(l.ApplicationMemory()),
 		AuthDeadline: l.AuthDeadline, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout, SessionLifetime: l.MaxSessionLifetime,
 		Handler: handler.Limits{

@@ -133,6 +133,8 @@ type Limits struct {
 	MaxConnections int `yaml:"maxConnections"`
 	// Of these, before their login.
 	MaxUnauthenticatedConnections int `yaml:"maxUnauthenticatedConnections"`
+	// Of these, of one client address, a /64 of IPv6 being one, so that one address cannot keep others from logging in; 0 means no limit.
+	MaxUnauthenticatedPerAddress int `yaml:"maxUnauthenticatedPerAddress"`
 	// Connections of one client address; 0 means no limit.
 	ConnectionsPerAddress int `yaml:"connectionsPerAddress"`
 	// Memory for requests and answers in flight, all connections together.
@@ -198,7 +200,7 @@ func Default() Config {
 		DataDir:     "sluice-data",
 		Limits: Limits{
 			MaxFrameBytes: 100 << 20, MaxUnauthenticatedFrameBytes: 64 << 10, MaxAnswerBytes: 128 << 20,
-			MaxConnections: 10_000, MaxUnauthenticatedConnections: 1000,
+			MaxConnections: 10_000, MaxUnauthenticatedConnections: 1000, MaxUnauthenticatedPerAddress: 100,
 			MemoryBudget: 512 << 20,
 			AuthDeadline: 10 * time.Second, IdleTimeout: 9 * time.Minute, WriteTimeout: 30 * time.Second,
 			MaxInFlight: 64, FetchPartitionMaxBytes: 1 << 20, FetchMaxBytes: 8 << 20,

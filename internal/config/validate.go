@@ -256,6 +256,9 @@ func (c *Config) validateLimits(v *validator) {
 	positive("fetchPartitionMaxBytes", int64(l.FetchPartitionMaxBytes))
 	positive("fetchMaxBytes", int64(l.FetchMaxBytes))
 	positive("drainTimeout", int64(l.DrainTimeout))
+	if l.MaxUnauthenticatedPerAddress < 0 {
+		v.report("limits.maxUnauthenticatedPerAddress", "is negative", "write 0 for no limit")
+	}
 	if l.ConnectionsPerAddress < 0 {
 		v.report("limits.connectionsPerAddress", "is negative", "write 0 for no limit")
 	}

@@ -468,3 +468,54 @@ func TestTokensAreSomebodysOfOneIssuer(t *testing.T) {
 		cancel()
 	}
 }
+
+func TestOneAddressDoesNotTakeAllPlacesBeforeTheLogin(t *testing.T) {
+	limits := DefaultLimits()
+	limits.MaxUnauthenticatedPerAddress = 3
+	w := startLimited(t, limits, plaintext, credential("acme", open("acme")))
+	// Connections with a login do not count: a load balancer is one address.
+	for range 5 {
+		w.rawLogin("acme")
+	}
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", w.gateway.Bootstrap("main"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	versions := kmsg.NewPtrApiVersionsRequest()
+	var strangers []net.Conn
+	for range 3 {
+		conn := dial()
+		w.roundTrip(conn, versions)
+		strangers = append(strangers, conn)
+	}
+	if _, err := exchange(dial(), versions); err == nil {
+		t.Error("a fourth connection without login is served")
+	}
+	elsewhere := netip.MustParseAddr("192.0.2.1")
+	c := newClientConn(w.gateway.listeners[0], dial(), elsewhere, 0)
+	if err := w.gateway.admit(c); err != nil {
+		t.Errorf("another address: %v", err)
+	} else {
+		w.gateway.dismiss(c)
+	}
+	strangers[0].Close()
+	eventually(t, "its place does not become free", func() bool {
+		_, err := exchange(dial(), versions)
+		return err == nil
+	})
+}
+
+func TestNeighbourhood(t *testing.T) {
+	for in, want := range map[string]string{"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%eth0": "fe80::"} {
+		if got := neighbourhood(netip.MustParseAddr(in)); got.String() != want {
+			t.Errorf("%s: got %v, want %s", in, got, want)
+		}
+	}
+	if neighbourhood(netip.Addr{}).IsValid() {
+		t.Error("no address has a neighbourhood")
+	}
+}
