@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type world struct {
 	cluster *upstream.Cluster
 	gateway *Gateway
 	number  uint64
+	logs    testWriter
 	corrupt atomic.Pointer[func([]byte)] // done to what brokers answer
 	onNow   atomic.Pointer[func()]       // called when the gateway looks at its clock
 }
@@ -122,8 +124,8 @@ func startLimited(t *testing.T, limits Limits, listener ListenerConfig, credenti
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	w := &world{t: t, fake: fake, number: 1}
-	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w := &world{t: t, fake: fake, number: 1, logs: testWriter{t, new(sync.Mutex), new(strings.Builder)}}
+	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.cluster = upstream.NewCluster(upstream.Config{Name: "main", Bootstrap: fake.ListenAddrs(), Log: log, Dial: w.dial})
 	snapshot, err := grant.New("test", grant.Number{Generation: 1, N: 1}, credentials)
 	if err != nil {
@@ -177,9 +179,24 @@ func (w *world) swap(credentials ...*grant.Credential) {
 	w.gateway.Swap(merged)
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct {
+	t  *testing.T
+	mu *sync.Mutex // guards all
+	// all is what was logged.
+	all *strings.Builder
+}
+
+// logged returns what the gateway has logged.
+func (w *world) logged() string {
+	w.logs.mu.Lock()
+	defer w.logs.mu.Unlock()
+	return w.logs.all.String()
+}
 
 func (w testWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	w.all.Write(p)
+	w.mu.Unlock()
 	defer func() { _ = recover() }() // a log line after the test's end is nobody's
 	w.t.Log(strings.TrimSpace(string(p)))
 	return len(p), nil

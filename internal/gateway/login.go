@@ -29,6 +29,16 @@ type login struct {
 	until     time.Time // when the session ends; zero means never
 	software  string    // what the client calls itself, for logs only
 	asked     int       // ApiVersions requests before the login
+	claimed   string    // who the client says it is, for the log of a refusal
+	why       string    // what speaks against it, for the log only
+}
+
+// against is what the log says of a refused login.
+func (l *login) against(err error) []any {
+	if l.claimed == "" { // a token: its validator knows
+		return []any{"why", err}
+	}
+	return []any{"client_id", l.claimed, "why", l.why}
 }
 
 func (l *login) expired(now time.Time) bool { return !l.until.IsZero() && now.After(l.until) }
@@ -79,7 +89,7 @@ func (c *clientConn) authenticate() error {
 		}
 		header, body, err := wire.ParseRequestHeader(frame.Bytes())
 		if err == nil && !wire.PreAuth(header.APIKey) {
-			err = fmt.Errorf("%s before the login", wire.APIName(header.APIKey))
+			err = fmt.Errorf("%s before the login: the client needs a security.protocol with SASL, and a sasl.mechanism", wire.APIName(header.APIKey))
 		}
 		if err != nil {
 			frame.Release()
@@ -233,10 +243,19 @@ func methodOf(mechanism string) grant.Method {
 	return grant.Scram
 }
 
-// verifier finds what a client has to prove.
+// verifier finds what a client has to prove, and notes for the log what it would
+// be refused for.
 func (c *clientConn) verifier(mechanism, clientID string) (sasl.Verifier, bool) {
-	cred := c.g.Snapshot().Lookup(methodOf(mechanism), clientID)
+	snapshot := c.g.Snapshot()
+	c.login.claimed, c.login.why = clientID[:min(len(clientID), maxClaimed)], "wrong secret"
+	cred := snapshot.Lookup(methodOf(mechanism), clientID)
 	if cred == nil {
+		c.login.why = "no credential has this client id"
+		for _, other := range []grant.Method{grant.Plain, grant.Scram} {
+			if cred := snapshot.Lookup(other, clientID); cred != nil {
+				c.login.why = fmt.Sprintf("credential %s is of type %s, the client uses %s", cred.Name, other, mechanism)
+			}
+		}
 		return sasl.Verifier{}, false
 	}
 	for _, v := range cred.Verifiers {
@@ -244,8 +263,12 @@ func (c *clientConn) verifier(mechanism, clientID string) (sasl.Verifier, bool) 
 			return sasl.Verifier(v), true
 		}
 	}
+	c.login.why = "the credential has no verifier for " + mechanism
 	return sasl.Verifier{}, false
 }
+
+// maxClaimed bounds what a stranger writes into the log.
+const maxClaimed = 100
 
 func (c *clientConn) saslAuthenticate(p *pending, body []byte) error {
 	l := &c.login
@@ -266,7 +289,7 @@ func (c *clientConn) saslAuthenticate(p *pending, body []byte) error {
 	case err != nil:
 		// One answer for an unknown client and a wrong secret; the reason is
 		// the log's.
-		return c.refuse(p, l.mechanism, "failed", "authentication failed: unknown client or wrong secret", "err", err)
+		return c.refuse(p, l.mechanism, "failed", "authentication failed: unknown client or wrong secret", c.login.against(err)...)
 	case !done:
 		return c.reply(p, func(b []byte) []byte {
 			return wire.AppendSaslAuthenticateResponse(b, p.version, 0, nil, challenge, 0)

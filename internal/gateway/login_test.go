@@ -118,6 +118,12 @@ func TestUnknownUserAndWrongSecretLookAlike(t *testing.T) {
 	if took < refusalDelay {
 		t.Errorf("refused after %v, want at least %v", took, refusalDelay)
 	}
+	// The client learns nothing; the operator does.
+	for _, why := range []string{`client_id=acme why="wrong secret"`, `client_id=nobody why="no credential has this client id"`} {
+		if !strings.Contains(w.logged(), why) {
+			t.Errorf("the log does not say %s", why)
+		}
+	}
 	if got, _ := attempt("gone", secret); got != revoked.Revoked {
 		t.Errorf("revoked: %q", got)
 	}
