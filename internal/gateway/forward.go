@@ -127,9 +127,13 @@ func (c *clientConn) broker() (*upstream.Conn, error) {
 
 var errRecycled = errors.New("broker connection replaced")
 
+// answerLeap is how much of a broker's answer has to be there before its buffer
+// takes the announced size.
+const answerLeap = 32 << 10
+
 // pump carries the broker's answers to the client.
 func (c *clientConn) pump(up *upstream.Conn) error {
-	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{Buffers: c.g.buffers, Budget: c.application.budget})
+	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{LeapBytes: answerLeap, Buffers: c.g.buffers, Budget: c.application.budget})
 	limit := wire.Limit{Name: "max_answer_bytes", Bytes: c.g.config.Limits.MaxAnswerBytes}
 	stop := context.AfterFunc(c.ctx, func() { up.Close() })
 	defer stop()

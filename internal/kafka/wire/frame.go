@@ -14,14 +14,14 @@ import (
 
 const (
 	minBufferBytes = 4 << 10
-	maxBufferBytes = 4 << 20 // larger buffers are left to the garbage collector
+	maxBufferBytes = 16 << 20 // larger buffers are left to the garbage collector
 )
 
 // Buffers hands out byte slices in powers of two from 4 KiB to 4 MiB and takes
 // them back for reuse. The zero value is ready, a nil *Buffers only allocates.
 // It is safe for concurrent use.
 type Buffers struct {
-	classes [11]sync.Pool // of *[]byte
+	classes [13]sync.Pool // of *[]byte
 }
 
 func bufferClass(n int) int { return max(bits.Len(uint(n-1)), 12) - 12 }
@@ -110,6 +110,11 @@ type FrameConfig struct {
 	// Budget is charged for what a frame's buffer has beyond its first 4 KiB,
 	// while that grows with what arrives, until the frame is released.
 	Budget *Budget
+	// LeapBytes, when positive, lets a frame's buffer take its final size at
+	// once after so many bytes have come, up to that of the largest pooled
+	// buffer: for peers that are trusted to send what they announce, and bounded
+	// by Budget all the same. Otherwise buffers double, copying as they grow.
+	LeapBytes int
 	// BudgetWait bounds each wait for Budget; zero means 10 s.
 	BudgetWait time.Duration
 	// Pace is enforced through SetReadDeadline, which is called before a read
@@ -279,6 +284,9 @@ func (r *FrameReader) Body(ctx context.Context, size int) (_ *Frame, err error) 
 func (r *FrameReader) grow(ctx context.Context, f *Frame, size int) error {
 	old := f.buf
 	want := 2 * cap(*old)
+	if r.config.LeapBytes > 0 && cap(*old) >= r.config.LeapBytes && size <= maxBufferBytes {
+		want = minBufferBytes << bufferClass(size)
+	}
 	if want > maxBufferBytes {
 		want = min(want, size)
 	}

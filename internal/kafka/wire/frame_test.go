@@ -420,3 +420,30 @@ func BenchmarkFrameReader(b *testing.B) {
 		f.Release()
 	}
 }
+
+func TestFrameLeapsToItsSizeOnceSomeOfItIsThere(t *testing.T) {
+	const size = 5 << 20
+	frame := binary.BigEndian.AppendUint32(nil, size)
+	budget := NewBudget(64 << 20)
+	var growths []int64
+	r := NewFrameReader(bytes.NewReader(append(frame, make([]byte, size)...)), FrameConfig{
+		Buffers: new(Buffers), Budget: budget, LeapBytes: 32 << 10,
+		OnProgress: func(read, _ int) error {
+			if held := budget.InUse(); len(growths) == 0 || growths[len(growths)-1] != held {
+				growths = append(growths, held)
+			}
+			return nil
+		},
+	})
+	f, err := r.Next(t.Context(), Limit{"limit", size})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Bytes()) != size || len(growths) != 5 || growths[3] > 32<<10 || growths[4] > 8<<20 {
+		t.Errorf("%d bytes, held %v on the way, want 4, 8, 16, 32 KiB less the first 4, and then all", len(f.Bytes()), growths)
+	}
+	f.Release()
+	if budget.InUse() != 0 {
+		t.Errorf("%d bytes are held after the release", budget.InUse())
+	}
+}
