@@ -91,6 +91,7 @@ func demo(ctx context.Context, s cli.DemoSetup) (cli.Demo, error) {
 	out := cli.Demo{
 		Bootstrap: d.App().Bootstrap(), Mechanism: d.Mechanism(), Topic: d.Topic(), Group: d.Group(), DataDir: d.DataDir(), Run: d.Run,
 	}
+	out.Resources, out.Edited = d.Resources()
 	for _, u := range d.Users() {
 		out.Users = append(out.Users, cli.DemoUser(u))
 	}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,6 +59,8 @@ type Demo struct {
 	generator *kgo.Client
 	lock      *state
 	users     []DemoUser
+	resources string // the file that users edit
+	edited    bool
 }
 
 // DemoUser is one application of the demo with its credential.
@@ -171,19 +175,88 @@ func (d *Demo) topics(ctx context.Context) error {
 	return nil
 }
 
+// written is what the demo remembers of the resources that it wrote.
+type written struct {
+	// SHA256 is of the text with demoBootstrap for the broker's address.
+	SHA256    string `json:"sha256"`
+	Bootstrap string `json:"bootstrap"`
+}
+
+// demoBootstrap stands for the broker's address in demo.yaml.
+const demoBootstrap = "@BOOTSTRAP@"
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// writeDemoResources writes the demo's resources for a broker at an address. A
+// file that somebody edited since it was written here stays as it is, but for
+// the broker's address should that have changed. memory is where is kept what
+// was written.
+func writeDemoResources(file, memory, bootstrap string) (edited bool, err error) {
+	var last written
+	if data, err := os.ReadFile(memory); err == nil {
+		_ = json.Unmarshal(data, &last) // a damaged one counts as none
+	}
+	text := demoResources
+	switch data, err := os.ReadFile(file); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return false, err
+	case last.Bootstrap == "": // of unknown origin: it is put aside
+		if err := os.Rename(file, file+".before"); err != nil {
+			return false, err
+		}
+	default:
+		found := strings.ReplaceAll(string(data), `"`+last.Bootstrap+`"`, `"`+demoBootstrap+`"`)
+		if edited = found != demoResources && digest(found) != last.SHA256; edited {
+			text = found
+		}
+	}
+	if !edited {
+		last.SHA256 = digest(text)
+	}
+	if edited && last.Bootstrap == bootstrap {
+		return true, nil
+	}
+	last.Bootstrap = bootstrap
+	record, err := json.Marshal(last)
+	if err != nil {
+		return edited, err
+	}
+	text = strings.ReplaceAll(text, `"`+demoBootstrap+`"`, `"`+bootstrap+`"`)
+	return edited, cmp.Or(writeFile(file, []byte(text)), writeFile(memory, append(record, '\n')))
+}
+
 func (d *Demo) gateway() error {
-	text := strings.ReplaceAll(demoResources, "@BOOTSTRAP@", d.broker.Addresses()[0])
 	file := filepath.Join(d.opts.DataDir, "resources", "demo.yaml")
-	if err := writeFile(file, []byte(text)); err != nil {
+	var err error
+	if d.edited, err = writeDemoResources(file, filepath.Join(d.opts.DataDir, "demo.written"), d.broker.Addresses()[0]); err != nil {
 		return fmt.Errorf("write the demo's resources: %w", err)
+	}
+	d.resources = file
+	kept := filepath.Join(d.opts.DataDir, "gateway")
+	if !d.edited {
+		// What was tried out last time is not remembered: nobody is to see a topic
+		// that ended as one that is there but silent. Both files, since each is
+		// restored from the other.
+		for _, name := range []string{snapshotFile, historyFile} {
+			if err := os.Remove(filepath.Join(kept, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("begin the demo anew: %w", err)
+			}
+		}
 	}
 	opts := d.opts.Options
 	opts.Config.Environment = demoEnvironment
-	opts.Config.DataDir = filepath.Join(d.opts.DataDir, "gateway")
+	opts.Config.DataDir = kept
 	opts.Config.Limits.DrainTimeout = demoDrain
 	opts.Resources = []string{filepath.Dir(file)}
-	var err error
 	d.app, err = New(opts)
+	var bad *ProblemsError
+	if d.edited && errors.As(err, &bad) {
+		return fmt.Errorf("%w\n%s was edited: repair it, or remove it to begin anew", err, file)
+	}
 	return err
 }
 
@@ -227,6 +300,10 @@ func (d *Demo) Topic() string { return demoTopic }
 
 // Group returns a consumer group's name for the first application.
 func (d *Demo) Group() string { return "demo" }
+
+// Resources returns the file of resource documents that is there to be edited,
+// and whether somebody did before this start.
+func (d *Demo) Resources() (file string, edited bool) { return d.resources, d.edited }
 
 // DataDir returns the absolute path of the data directory.
 func (d *Demo) DataDir() string { return d.opts.DataDir }

@@ -3,6 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -73,5 +77,51 @@ func (w *world) demoSecond(d *Demo) {
 	}
 	if end, _ := ends.Lookup("orders.feedback", 0); end.Offset != 1 {
 		w.t.Errorf("records of the first start: got %d, want 1", end.Offset)
+	}
+}
+
+func TestDemoKeepsEditedResources(t *testing.T) {
+	dir := t.TempDir()
+	file, memory := filepath.Join(dir, "demo.yaml"), filepath.Join(dir, "demo.written")
+	write := func(bootstrap string) (bool, string) {
+		t.Helper()
+		edited, err := writeDemoResources(file, memory, bootstrap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return edited, string(text)
+	}
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("of unknown origin")
+	if edited, text := write("127.0.0.1:1"); edited || !strings.Contains(text, `["127.0.0.1:1"]`) {
+		t.Errorf("unknown origin: got edited %v, %s", edited, text)
+	}
+	if before, err := os.ReadFile(file + ".before"); string(before) != "of unknown origin" {
+		t.Errorf("put aside: got %q, %v", before, err)
+	}
+	edited, text := write("127.0.0.1:2")
+	if edited || !strings.Contains(text, `["127.0.0.1:2"]`) {
+		t.Errorf("unchanged: got edited %v, %s", edited, text)
+	}
+	put(text + "# mine\n")
+	for _, bootstrap := range []string{"127.0.0.1:2", "127.0.0.1:3"} {
+		if edited, text := write(bootstrap); !edited || !strings.HasSuffix(text, "# mine\n") || !strings.Contains(text, `["`+bootstrap+`"]`) {
+			t.Errorf("edited, broker at %s: got edited %v, %s", bootstrap, edited, text)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if edited, text := write("127.0.0.1:3"); edited || strings.Contains(text, "# mine") {
+		t.Errorf("removed: got edited %v, %s", edited, text)
 	}
 }

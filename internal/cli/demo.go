@@ -30,6 +30,10 @@ type DemoSetup struct {
 // Demo is a demo that has been started.
 type Demo struct {
 	Bootstrap, Mechanism, Topic, Group, DataDir string
+	// Resources is the file of resource documents that is there to be edited;
+	// Edited says that somebody did before this start.
+	Resources string
+	Edited    bool
 	// Users are the applications, the one that may do more first.
 	Users []DemoUser
 	// Run serves until the context ends. started is called once clients can connect.
@@ -76,6 +80,9 @@ in the data directory for the next start. Ctrl-C stops it.`,
 			}
 			return demo.Run(cmd.Context(), func(ctx context.Context) error {
 				if asJSON {
+					if demo.Edited {
+						fmt.Fprintln(s.Err, demo.editedNote())
+					}
 					return writeDemoJSON(s.Out, demo)
 				}
 				return demo.greet(ctx, s.Out)
@@ -133,7 +140,11 @@ func (d Demo) greet(ctx context.Context, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "  application %-14s %s\n", u.Application, rights)
 	}
-	fmt.Fprintf(w, "  kept in                    %s\n\n", d.DataDir)
+	fmt.Fprintf(w, "  kept in                    %s\n", d.DataDir)
+	fmt.Fprintf(w, "  edit to see it change      %s\n\n", d.Resources)
+	if d.Edited {
+		fmt.Fprintf(w, "  %s\n\n", style.yellow(d.editedNote()))
+	}
 	fmt.Fprintf(w, "%s\n\n", style.yellow("  The broker behind it is embedded and meant for a look, not for data anyone needs."))
 
 	command := func(title string, lines ...string) {
@@ -161,7 +172,11 @@ func (d Demo) greet(ctx context.Context, w io.Writer) error {
 		"END")
 	command("write",
 		fmt.Sprintf(`printf 'ord-1\t{"stars": 5}\n' | %s produce %s --properties %s`, self, full.Writes[0], quote(full.Properties)))
-	command(narrow.Application+" may not read "+d.Topic+", and cannot even tell that it exists",
+	title := narrow.Application + " may not read " + d.Topic + ", and cannot even tell that it exists"
+	if d.Edited {
+		title = "as " + narrow.Application + ": what it may read, your edited file says"
+	}
+	command(title,
 		fmt.Sprintf("%s tail %s --properties %s", self, d.Topic, quote(narrow.Properties)),
 		fmt.Sprintf("%s tail %s --properties %s", self, narrow.Reads[0], quote(narrow.Properties)))
 
@@ -171,6 +186,11 @@ func (d Demo) greet(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "\n%s\n", style.dim("Live events go on until you press Ctrl-C."))
 	return nil
+}
+
+// editedNote says that what is printed may not be what is in force.
+func (d Demo) editedNote() string {
+	return "The edited " + d.Resources + " is in force; what is said here is of the original. Remove the file to begin anew."
 }
 
 // firstRecords shows that it works.
@@ -183,7 +203,11 @@ func (d Demo) firstRecords(ctx context.Context, w io.Writer, style style) error 
 	}
 	defer client.Close()
 	const show = 5
-	patience, cancel := context.WithTimeout(ctx, 20*time.Second)
+	limit := 20 * time.Second
+	if d.Edited {
+		limit = 5 * time.Second
+	}
+	patience, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	printer := printer{w: w, style: style, format: formatText, short: true}
 	for shown := 0; shown < show; {
@@ -191,6 +215,10 @@ func (d Demo) firstRecords(ctx context.Context, w io.Writer, style style) error 
 		if err := fetchError(fetches); err != nil {
 			if ctx.Err() != nil {
 				return nil
+			}
+			if d.Edited { // it may well say so
+				_, err = fmt.Fprintf(w, "none: %v\n", refusal(err, d.Topic, "read"))
+				return err
 			}
 			if errors.Is(err, context.DeadlineExceeded) {
 				return errors.New("the gateway shows no records: please report this, with what --log-level debug prints")
