@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/internal/config"
@@ -234,5 +236,30 @@ func TestAddressesFollowTheListener(t *testing.T) {
 	}
 	if want := []string{"19093-19192", "1001-1100", "65501-65535", "0-0"}; !slices.Equal(ports, want) {
 		t.Errorf("got %q, want %q", ports, want)
+	}
+}
+
+func TestErrorsAreExplained(t *testing.T) {
+	login := fmt.Errorf("%w: authentication failed: revoked", kerr.SaslAuthenticationFailed)
+	for _, tc := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"a refused login says it once", (&connection{bootstrap: "h:1", username: "u", mechanism: "PLAIN"}).explain(login),
+			`h:1 refuses the login of "u" by PLAIN: check user name, secret and mechanism: SASL_AUTHENTICATION_FAILED: authentication failed: revoked`},
+		{"TLS to plaintext", (&connection{bootstrap: "h:1", tls: true}).explain(errors.New("unable to dial: tls: first record does not look like a TLS handshake")),
+			"TLS with h:1: unable to dial: tls: first record does not look like a TLS handshake: the listener may be plaintext: check --tls"},
+		{"a closed connection", (&connection{bootstrap: "h:1"}).explain(io.EOF),
+			"h:1 closes the connection: check --tls, --mechanism and the credential; or the gateway cannot reach its Kafka: see its log or /readyz: EOF"},
+		{"another assignor", refusal(kerr.InconsistentGroupProtocol, "t", "read"),
+			"refused: another client with another assignor is still in this group: end it, or choose another with --group (INCONSISTENT_GROUP_PROTOCOL)"},
+	} {
+		if tc.err.Error() != tc.want {
+			t.Errorf("%s: got %q, want %q", tc.name, tc.err, tc.want)
+		}
+	}
+	if err := (&connection{}).explain(login); !errors.Is(err, kerr.SaslAuthenticationFailed) {
+		t.Errorf("got %v, want it to be SASL_AUTHENTICATION_FAILED still", err)
 	}
 }

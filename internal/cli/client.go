@@ -162,6 +162,7 @@ func (c *connection) connect(ctx context.Context, client *kgo.Client) error {
 
 // explain says in words why a gateway cannot be used.
 func (c *connection) explain(err error) error {
+	err = once(err)
 	text := err.Error()
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -172,13 +173,40 @@ func (c *connection) explain(err error) error {
 		return fmt.Errorf("%s does not offer %s: choose another with --mechanism: %w", c.bootstrap, c.mechanism, err)
 	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such host"), strings.Contains(text, "unable to dial"):
 		if strings.Contains(text, "tls:") || strings.Contains(text, "x509") {
+			if strings.Contains(text, "does not look like a TLS handshake") {
+				return fmt.Errorf("TLS with %s: %w: the listener may be plaintext: check --tls", c.bootstrap, err)
+			}
 			return fmt.Errorf("TLS with %s: %w: check --tls and --ca", c.bootstrap, err)
 		}
 		return fmt.Errorf("nothing answers at %s: check --bootstrap, and that the gateway runs: %w", c.bootstrap, err)
 	case strings.Contains(text, "EOF"), strings.Contains(text, "reset by peer"):
-		return fmt.Errorf("%s closes the connection: check --tls, --mechanism and the credential: %w", c.bootstrap, err)
+		hint := "check --tls, --mechanism and the credential"
+		if c.tls {
+			hint += "; the listener may be plaintext"
+		}
+		return fmt.Errorf("%s closes the connection: %s; or the gateway cannot reach its Kafka: see its log or /readyz: %w", c.bootstrap, hint, err)
 	}
 	return fmt.Errorf("%s: %w", c.bootstrap, err)
+}
+
+// reworded is an error in other words.
+type reworded struct {
+	text string
+	error
+}
+
+func (r *reworded) Error() string { return r.text }
+func (r *reworded) Unwrap() error { return r.error }
+
+// once leaves out what Kafka's error codes say in general where the server says
+// it in particular.
+func once(err error) error {
+	var code *kerr.Error
+	if !errors.As(err, &code) {
+		return err
+	}
+	text := strings.Replace(err.Error(), code.Error()+": ", code.Message+": ", 1)
+	return &reworded{text, err}
 }
 
 // refusal says in words what Kafka's error codes mean here.
@@ -192,6 +220,8 @@ func refusal(err error, topic, verb string) error {
 		return fmt.Errorf("refused: this application may not %s topic %q, or there is no such topic: check the name and the subscriptions (%s)", verb, topic, code.Message)
 	case kerr.PolicyViolation:
 		return fmt.Errorf("refused: topic %q takes no records from this application now: its subscription is suspended, ended or used up (%s)", topic, code.Message)
+	case kerr.InconsistentGroupProtocol:
+		return fmt.Errorf("refused: another client with another assignor is still in this group: end it, or choose another with --group (%s)", code.Message)
 	case kerr.GroupAuthorizationFailed:
 		return fmt.Errorf("refused: this application may not use that consumer group (%s)", code.Message)
 	}

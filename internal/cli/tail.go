@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,7 +113,7 @@ func (t *tailSettings) run(ctx context.Context, s Streams, topic string) error {
 	}
 	out := bufio.NewWriter(s.Out)
 	p := printer{w: out, style: styleOf(s.Out), format: t.output}
-	return t.consume(ctx, client, &p, out, topic, until)
+	return t.consume(ctx, client, &p, out, s.Err, topic, until)
 }
 
 // describe asks for the topic, so that a refusal is told and not waited out.
@@ -158,17 +160,33 @@ func (t *tailSettings) ends(ctx context.Context, client *kgo.Client, topic strin
 	return until, nil
 }
 
-func (t *tailSettings) consume(ctx context.Context, client *kgo.Client, p *printer, out *bufio.Writer, topic string, until map[int32]int64) error {
+// silence is how long no record comes before that is remarked upon, once.
+const silence = 5 * time.Second
+
+func (t *tailSettings) consume(ctx context.Context, client *kgo.Client, p *printer, out *bufio.Writer, warnings io.Writer, topic string, until map[int32]int64) error {
+	told, heard := false, time.Now()
 	for printed := 0; ; {
 		most := 1000
 		if t.count > 0 {
 			most = min(most, t.count-printed)
 		}
-		fetches := client.PollRecords(ctx, most)
+		patience, cancel := context.WithCancel(ctx)
+		if !told {
+			patience, cancel = context.WithDeadline(ctx, heard.Add(silence))
+		}
+		fetches := client.PollRecords(patience, most)
+		expired := patience.Err() != nil
+		cancel()
 		if ctx.Err() != nil {
 			return out.Flush()
 		}
-		if err := fetchError(fetches); err != nil {
+		if fetches.NumRecords() > 0 {
+			heard = time.Now()
+		} else if expired {
+			fmt.Fprintf(warnings, "waiting for records of %q at %s (none for %v; a topic whose subscription was suspended or ended falls silent)\n", topic, t.bootstrap, silence)
+			told = true
+		}
+		if err := fetchError(fetches); err != nil && !(expired && errors.Is(err, context.DeadlineExceeded)) {
 			if !transient(err) {
 				out.Flush()
 				return refusal(t.explain(err), topic, "read")
@@ -285,6 +303,12 @@ func (p *produceSettings) run(ctx context.Context, s Streams, topic string) erro
 		readErr <- in.Err()
 	}()
 	results := newResults(s, p.quiet, topic)
+	results.visible = sync.OnceValue(func() bool {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		topics, err := kadm.NewClient(client).ListTopics(ctx, topic)
+		return err == nil && topics.Has(topic) && topics[topic].Err == nil
+	})
 	defer results.close()
 	for line := range lines {
 		r := &kgo.Record{Value: line}
@@ -320,6 +344,8 @@ type results struct {
 	closed  bool
 	refused int
 	line    int
+	// visible reports whether the topic is in this application's metadata.
+	visible func() bool
 }
 
 type outcome struct {
@@ -350,6 +376,9 @@ func (r *results) tell(o outcome) {
 	switch {
 	case o.err != nil && errors.Is(o.err, context.Canceled):
 		r.refused++
+	case errors.Is(o.err, kerr.TopicAuthorizationFailed) && r.visible():
+		r.refused++
+		fmt.Fprintf(r.s.Err, "line %d: refused: this application may read topic %q but not write it (%s)\n", r.line, r.topic, kerr.TopicAuthorizationFailed.Message)
 	case o.err != nil:
 		r.refused++
 		fmt.Fprintf(r.s.Err, "line %d: %v\n", r.line, refusal(o.err, r.topic, "write"))
