@@ -14,6 +14,8 @@ import (
 // APIVersion is what each document names.
 const APIVersion = "sluice/v1"
 
+//go:generate go test -run TestPageIsUpToDate -update .
+
 // Kind is a sort of document.
 type Kind string
 
@@ -29,13 +31,19 @@ const (
 	KindCredential   Kind = "Credential"
 )
 
-// Metadata is what documents of all kinds have. Name is the identity within a
-// kind.
+// Metadata is what documents of all kinds have.
 type Metadata struct {
-	Name        string            `yaml:"name"`
-	Environment string            `yaml:"environment"`
-	Team        string            `yaml:"team"`
-	Labels      map[string]string `yaml:"labels"`
+	// Name is the identity within a kind: up to 128 letters, digits, dots, dashes and
+	// underscores, beginning with a letter or digit. Required.
+	Name string `yaml:"name"`
+	// Environment is where the document counts. Required for Cluster, Subscription and
+	// Credential, and not there for the other kinds.
+	Environment string `yaml:"environment"`
+	// Team is the owner. Not used in this release.
+	Team string `yaml:"team"`
+	// Labels are for people and tools.
+	Labels map[string]string `yaml:"labels"`
+	// Annotations are for people and tools.
 	Annotations map[string]string `yaml:"annotations"`
 }
 
@@ -114,44 +122,52 @@ func (s Source) problem(path, message, fix string) Problem {
 	return Problem{File: s.File, Line: at.Line, Column: at.Column, Path: path, Message: message, Fix: fix}
 }
 
-// EnvironmentSpec describes one stage of a promotion order. Environments need
+// EnvironmentSpec describes one stage, such as dev, qa or prod. Environments need
 // no document; when there is one, all that are used must have one.
 type EnvironmentSpec struct {
+	// Title is for people.
 	Title string `yaml:"title"`
 }
 
-// ClusterSpec is a target cluster in one environment.
+// ClusterSpec is a target cluster, the real Kafka, in one environment.
 type ClusterSpec struct {
-	// Bootstrap are host:port addresses.
+	// Bootstrap are host:port addresses of brokers. Required.
 	Bootstrap []string `yaml:"bootstrap"`
-	// TLS is used when it is there, even if empty.
-	TLS  *ClusterTLS  `yaml:"tls"`
+	// TLS 1.2 or newer is used when it is there, even if empty.
+	TLS *ClusterTLS `yaml:"tls"`
+	// SASL is who the gateway is there; nobody when it is missing.
 	SASL *ClusterSASL `yaml:"sasl"`
-	// System marks the cluster that holds Sluice's own topics.
+	// System marks the cluster that an application without topics is on, where an
+	// environment has several. The default is false.
 	System bool `yaml:"system"`
 }
 
 // ClusterTLS is how the gateway speaks TLS to a target cluster.
 type ClusterTLS struct {
-	// CA holds PEM certificates; the system's are used without it.
+	// CA holds PEM certificates of authorities; the system's are used without it.
 	CA SecretRef `yaml:"ca"`
-	// Certificate and Key are the gateway's own, PEM, for mutual TLS.
+	// Certificate is the gateway's own, PEM, for mutual TLS. Needs key.
 	Certificate SecretRef `yaml:"certificate"`
-	Key         SecretRef `yaml:"key"`
+	// Key belongs to certificate, PEM.
+	Key SecretRef `yaml:"key"`
 	// ServerName is expected in the brokers' certificates instead of their host names.
 	ServerName string `yaml:"serverName"`
-	// InsecureSkipVerify accepts any certificate.
+	// InsecureSkipVerify accepts any certificate, so that anybody between may read
+	// and change everything. The default is false.
 	InsecureSkipVerify bool `yaml:"insecureSkipVerify"`
 }
 
 // ClusterSASL is who the gateway is at a target cluster.
 type ClusterSASL struct {
-	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER.
-	Mechanism string    `yaml:"mechanism"`
-	Username  string    `yaml:"username"`
-	Password  SecretRef `yaml:"password"`
-	// Token is the bearer token of OAUTHBEARER; Issuer gets one instead.
-	Token  SecretRef    `yaml:"token"`
+	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER. Required.
+	Mechanism string `yaml:"mechanism"`
+	// Username is the gateway's user. Required, but not with OAUTHBEARER.
+	Username string `yaml:"username"`
+	// Password is the user's. Required, but not with OAUTHBEARER.
+	Password SecretRef `yaml:"password"`
+	// Token is the bearer token of OAUTHBEARER; either it or issuer is required there.
+	Token SecretRef `yaml:"token"`
+	// Issuer gets tokens for OAUTHBEARER.
 	Issuer *TokenIssuer `yaml:"issuer"`
 	// Extensions are SASL extensions of OAUTHBEARER (KIP-342).
 	Extensions map[string]string `yaml:"extensions"`
@@ -159,46 +175,66 @@ type ClusterSASL struct {
 
 // TokenIssuer is where OAUTHBEARER gets tokens by client credentials (RFC 6749 §4.4).
 type TokenIssuer struct {
-	TokenEndpoint string    `yaml:"tokenEndpoint"`
-	ClientID      string    `yaml:"clientId"`
-	ClientSecret  SecretRef `yaml:"clientSecret"`
-	Scope         string    `yaml:"scope"`
+	// TokenEndpoint is the issuer's URL for tokens. Required.
+	TokenEndpoint string `yaml:"tokenEndpoint"`
+	// ClientID is the gateway's client id there. Required.
+	ClientID string `yaml:"clientId"`
+	// ClientSecret is the gateway's secret there. Required.
+	ClientSecret SecretRef `yaml:"clientSecret"`
+	// Scope is asked for; none by default.
+	Scope string `yaml:"scope"`
 }
 
-// APISpec is a stable name with an owner.
+// APISpec is a stable name with an owner. In this release its fields are kept for
+// people and tools; the gateway does not use them.
 type APISpec struct {
-	Title       string  `yaml:"title"`
-	Description string  `yaml:"description"`
-	Visibility  string  `yaml:"visibility"`
-	Docs        Docs    `yaml:"docs"`
-	Support     Support `yaml:"support"`
+	// Title is for people.
+	Title string `yaml:"title"`
+	// Description is for people.
+	Description string `yaml:"description"`
+	// Visibility is private, team, partner or public.
+	Visibility string `yaml:"visibility"`
+	// Docs are the API's pages.
+	Docs Docs `yaml:"docs"`
+	// Support is whom to ask.
+	Support Support `yaml:"support"`
 }
 
 // Docs is where an API's pages are.
 type Docs struct {
+	// Dir is a directory of pages.
 	Dir string `yaml:"dir"`
 }
 
 // Support is whom to ask.
 type Support struct {
+	// Email is an address for questions.
 	Email string `yaml:"email"`
-	URL   string `yaml:"url"`
+	// URL is a page for questions.
+	URL string `yaml:"url"`
 }
 
-// VersionSpec is a consumer-visible major line. The document's name is the
-// API's name, ".v" and the major number.
+// VersionSpec is a major line of an API that consumers see. The document's name is
+// the API's name, ".v" and the major number, as orders.v1.
 type VersionSpec struct {
-	Contract      Contract `yaml:"contract"`
-	Compatibility string   `yaml:"compatibility"`
-	// Channels map each channel of the contract to its backing topic per
-	// environment.
-	Channels  map[string]map[string]Backing `yaml:"channels"`
-	Lifecycle Lifecycle                     `yaml:"lifecycle"`
+	// Contract is what may be done with each channel. Required.
+	Contract Contract `yaml:"contract"`
+	// Compatibility is NONE, or BACKWARD, FORWARD or FULL, each also with
+	// _TRANSITIVE. Not used in this release.
+	Compatibility string `yaml:"compatibility"`
+	// Channels map each channel of the contract, by environment, to its backing
+	// topic. A channel without one is not offered in that environment.
+	Channels map[string]map[string]Backing `yaml:"channels"`
+	// Lifecycle is where the version stands; see States.
+	Lifecycle Lifecycle `yaml:"lifecycle"`
 }
 
 // Contract is what may be done with each channel, inline or in a file.
 type Contract struct {
-	File     string             `yaml:"file"`
+	// File is a YAML file with nothing but channels, instead of writing them here;
+	// relative to the document's file. AsyncAPI is not read in this release.
+	File string `yaml:"file"`
+	// Channels are the streams, by name. Required, here or in the file.
 	Channels map[string]Channel `yaml:"channels"`
 	// source is the file of the channels, when it is not the document's own.
 	source *Source
@@ -208,138 +244,205 @@ type Contract struct {
 // provider: what it sends, a subscriber may read; what it receives, a subscriber
 // may write.
 type Channel struct {
-	// Address is the exposed topic; see ExposedTopic.
-	Address     string   `yaml:"address"`
-	Description string   `yaml:"description"`
-	Send        bool     `yaml:"send"`
-	Receive     bool     `yaml:"receive"`
-	Operations  []string `yaml:"operations"`
+	// Address is the exposed topic, the name that clients see. The default is the
+	// channel's name, from v2 on with the major number behind it, as placed.v2.
+	Address string `yaml:"address"`
+	// Description is for people.
+	Description string `yaml:"description"`
+	// Send says that the provider sends: subscribers may read. The default is false;
+	// one of send and receive is required.
+	Send bool `yaml:"send"`
+	// Receive says that the provider receives: subscribers may write. The default is
+	// false.
+	Receive bool `yaml:"receive"`
+	// Operations is another way to write the two: [send, receive].
+	Operations []string `yaml:"operations"`
 }
 
 // Backing is where a channel's records are in one environment.
 type Backing struct {
+	// Cluster is the name of a Cluster in that environment. Required.
 	Cluster string `yaml:"cluster"`
-	Topic   string `yaml:"topic"`
+	// Topic is the backing topic, the name on the target cluster. Required.
+	Topic string `yaml:"topic"`
 }
 
 // Lifecycle is where a version stands and what is planned.
 type Lifecycle struct {
-	// State is draft, preview, published, deprecated, retired or blocked; the
-	// default is draft.
+	// State is draft, preview, published, deprecated, retired or blocked. The default
+	// is draft, which offers nothing.
 	State string `yaml:"state"`
-	// Sunset and Grace after it end a deprecated version; Grace is 0 by default.
-	Sunset    time.Time     `yaml:"sunset"`
-	Grace     time.Duration `yaml:"grace"`
-	Successor string        `yaml:"successor"`
-	// RetiredAt and BlockedAt say since when, if that was not just now.
+	// Sunset is when a deprecated version ends. Required with deprecated.
+	Sunset time.Time `yaml:"sunset"`
+	// Grace is how long after its sunset the version still works. The default is 0.
+	Grace time.Duration `yaml:"grace"`
+	// Successor is the version to move to; what refused clients are told names it.
+	Successor string `yaml:"successor"`
+	// RetiredAt says since when the version is retired. The default is the sunset with
+	// its grace, or else when the gateway first saw it.
 	RetiredAt time.Time `yaml:"retiredAt"`
+	// BlockedAt says since when the version is blocked. The default is when the
+	// gateway first saw it.
 	BlockedAt time.Time `yaml:"blockedAt"`
-	Brownouts []Window  `yaml:"brownouts"`
+	// Brownouts are windows in which a deprecated version reads as empty and writes
+	// slowly, so that everybody notices before its sunset.
+	Brownouts []Window `yaml:"brownouts"`
 }
 
 // Window is a span of time, To excluded.
 type Window struct {
+	// From is when the window begins. Required.
 	From time.Time `yaml:"from"`
-	To   time.Time `yaml:"to"`
+	// To is when it has ended. Required.
+	To time.Time `yaml:"to"`
 }
 
 // ProductSpec is what people subscribe to.
 type ProductSpec struct {
-	Title       string          `yaml:"title"`
-	Description string          `yaml:"description"`
-	Versions    []string        `yaml:"versions"`
-	Plans       map[string]Plan `yaml:"plans"`
-	Terms       string          `yaml:"terms"`
+	// Title is for people.
+	Title string `yaml:"title"`
+	// Description is for people.
+	Description string `yaml:"description"`
+	// Versions are the names of what the product holds. Required.
+	Versions []string `yaml:"versions"`
+	// Plans are the conditions to choose from, by name. Required.
+	Plans map[string]Plan `yaml:"plans"`
+	// Terms are for people.
+	Terms string `yaml:"terms"`
 }
 
 // Plan is on which conditions.
 type Plan struct {
-	// Auth are the methods admitted: plain, scram, oauth, mtls.
+	// Auth are the methods admitted: plain, scram, oauth, mtls. A credential of
+	// another type does not see the product's topics. Required.
 	Auth []string `yaml:"auth"`
-	// Rights narrow the contract per channel: read, write, readwrite or none. A
+	// Rights narrow the contract, by channel, to read, write, readwrite or none. They
+	// never widen it. None leaves the channel out: subscribers do not see its topic. A
 	// channel that is not named keeps the rights of the contract.
-	Rights   map[string]string `yaml:"rights"`
-	Limits   Limits            `yaml:"limits"`
-	Approval string            `yaml:"approval"`
-	Price    Price             `yaml:"price"`
+	Rights map[string]string `yaml:"rights"`
+	// Limits are checked and not enforced in this release; each gives a warning.
+	Limits Limits `yaml:"limits"`
+	// Approval of subscriptions is automatic or manual. Not used in this release: the
+	// subscription's state counts.
+	Approval string `yaml:"approval"`
+	// Price is not charged in this release.
+	Price Price `yaml:"price"`
 }
 
 // Price is where a plan's price is.
 type Price struct {
+	// File is relative to the document's file.
 	File string `yaml:"file"`
 }
 
 // Limits are what a plan holds a client to; nil means no limit. They are
 // carried and not enforced yet.
 type Limits struct {
-	ReadBytesPerSecond    *Size          `yaml:"readBytesPerSecond"`
-	WriteBytesPerSecond   *Size          `yaml:"writeBytesPerSecond"`
-	ReadRecordsPerSecond  *int64         `yaml:"readRecordsPerSecond"`
-	WriteRecordsPerSecond *int64         `yaml:"writeRecordsPerSecond"`
-	ReadBytesPerMonth     *Size          `yaml:"readBytesPerMonth"`
-	WriteBytesPerMonth    *Size          `yaml:"writeBytesPerMonth"`
-	Replay                *time.Duration `yaml:"replay"`
-	RequestsPerSecond     *int64         `yaml:"requestsPerSecond"`
-	Connections           *int64         `yaml:"connections"`
-	ConnectionsPerSecond  *int64         `yaml:"connectionsPerSecond"`
+	// ReadBytesPerSecond is a size; no limit by default, as with all below.
+	ReadBytesPerSecond *Size `yaml:"readBytesPerSecond"`
+	// WriteBytesPerSecond is a size.
+	WriteBytesPerSecond *Size `yaml:"writeBytesPerSecond"`
+	// ReadRecordsPerSecond is a count.
+	ReadRecordsPerSecond *int64 `yaml:"readRecordsPerSecond"`
+	// WriteRecordsPerSecond is a count.
+	WriteRecordsPerSecond *int64 `yaml:"writeRecordsPerSecond"`
+	// ReadBytesPerMonth is a size.
+	ReadBytesPerMonth *Size `yaml:"readBytesPerMonth"`
+	// WriteBytesPerMonth is a size.
+	WriteBytesPerMonth *Size `yaml:"writeBytesPerMonth"`
+	// Replay is how old a record may be that is read.
+	Replay *time.Duration `yaml:"replay"`
+	// RequestsPerSecond is a count.
+	RequestsPerSecond *int64 `yaml:"requestsPerSecond"`
+	// Connections is how many there may be at once.
+	Connections *int64 `yaml:"connections"`
+	// ConnectionsPerSecond is how many may be opened.
+	ConnectionsPerSecond *int64 `yaml:"connectionsPerSecond"`
 }
 
-// ApplicationSpec is a consumer's registered program.
+// ApplicationSpec is a consumer's registered program. With an environment it is
+// one virtual cluster.
 type ApplicationSpec struct {
-	Description string    `yaml:"description"`
-	Suspended   bool      `yaml:"suspended"`
-	Namespace   Namespace `yaml:"namespace"`
-	Adopt       Adopt     `yaml:"adopt"`
-	// Clusters name the target cluster per environment for an application
-	// without topics; needed only where an environment has several.
+	// Description is for people.
+	Description string `yaml:"description"`
+	// Suspended suspends everything that the application has, its own topics
+	// included; see States. The default is false.
+	Suspended bool `yaml:"suspended"`
+	// Namespace lets the application create topics of its own; none by default.
+	Namespace Namespace `yaml:"namespace"`
+	// Adopt lets it use groups and transactional ids that exist on the target
+	// cluster; see Moving a consumer group.
+	Adopt Adopt `yaml:"adopt"`
+	// Clusters name the target cluster, by environment, of an application without
+	// topics; needed only where an environment has several.
 	Clusters map[string]string `yaml:"clusters"`
 }
 
 // Namespace is how many topics and partitions an application may create.
 type Namespace struct {
-	Topics     int `yaml:"topics"`
+	// Topics is how many there may be. The default is 0.
+	Topics int `yaml:"topics"`
+	// Partitions is how many they may have together, at least one for each topic. The
+	// default is 0.
 	Partitions int `yaml:"partitions"`
 }
 
 // Adopt are names of the target cluster that are used as they are.
 type Adopt struct {
-	Groups           []string `yaml:"groups"`
+	// Groups are names of consumer groups; one application only may adopt each.
+	Groups []string `yaml:"groups"`
+	// TransactionalIDs are adopted by one application only, too.
 	TransactionalIDs []string `yaml:"transactionalIds"`
 }
 
-// SubscriptionSpec is an application's agreement to a plan in one environment.
+// SubscriptionSpec is an application's agreement to a plan in one environment. No
+// two that are open may bring the same topic to an application, and all topics of
+// an application in an environment are on one target cluster.
 type SubscriptionSpec struct {
+	// Application is the name of the one that subscribes. Required.
 	Application string `yaml:"application"`
-	Product     string `yaml:"product"`
-	Plan        string `yaml:"plan"`
-	// State is pending, active, suspended, closed, rejected or expired; the
-	// default is active.
+	// Product is the name of what it subscribes to. Required.
+	Product string `yaml:"product"`
+	// Plan is the name of one of the product's plans. Required.
+	Plan string `yaml:"plan"`
+	// State is pending, active, suspended, closed, rejected or expired; see States.
+	// The default is active.
 	State string `yaml:"state"`
-	// Since begins and Expires ends an active subscription.
-	Since   time.Time `yaml:"since"`
+	// Since begins an active subscription; at once by default.
+	Since time.Time `yaml:"since"`
+	// Expires ends it; never by default.
 	Expires time.Time `yaml:"expires"`
-	// ClosedAt says since when it is closed, if that was not just now.
+	// ClosedAt says since when it is closed. The default is when the gateway first saw
+	// it.
 	ClosedAt time.Time `yaml:"closedAt"`
 }
 
 // CredentialSpec is one way into an application's virtual cluster.
 type CredentialSpec struct {
+	// Application is the name of the one that logs in. Required.
 	Application string `yaml:"application"`
-	// Type is plain, scram, oauth or mtls.
+	// Type is plain, scram, oauth or mtls; see Credentials by type. Required.
 	Type string `yaml:"type"`
-	// ClientID is what plain and scram log in with; the document's name by default.
-	ClientID string    `yaml:"clientId"`
-	Secret   SecretRef `yaml:"secret"`
-	// Issuer and Subject are the claims that oauth matches exactly.
-	Issuer  string `yaml:"issuer"`
+	// ClientID is the user name of plain and scram, up to 255 letters, digits and signs.
+	// The default is the document's name.
+	ClientID string `yaml:"clientId"`
+	// Secret is the password of plain and scram, at least 16 characters. Required for
+	// them, unless the credential is revoked.
+	Secret SecretRef `yaml:"secret"`
+	// Issuer is the iss claim that tokens of oauth have, exactly. Required for it.
+	Issuer string `yaml:"issuer"`
+	// Subject is the subject that tokens of oauth have, exactly. Required for it.
 	Subject string `yaml:"subject"`
-	// SAN is one subject alternative name of mtls: dns:…, uri:… or email:….
-	SAN      string    `yaml:"san"`
+	// SAN is one subject alternative name of the client certificate of mtls, exactly:
+	// dns:…, uri:… or email:…. Required for it.
+	SAN string `yaml:"san"`
+	// NotAfter ends the credential; never by default.
 	NotAfter time.Time `yaml:"notAfter"`
-	// State is active, retiring (until Until) or revoked; the default is active.
-	State string    `yaml:"state"`
+	// State is active, retiring or revoked. The default is active.
+	State string `yaml:"state"`
+	// Until is when a retiring credential ends. Required with retiring.
 	Until time.Time `yaml:"until"`
-	// Subscriptions narrow the credential to some of the application's; all when
-	// the field is missing.
+	// Subscriptions narrow the credential to some of the application's, by name; all
+	// when the field is missing.
 	Subscriptions []string `yaml:"subscriptions"`
 }
