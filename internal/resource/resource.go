@@ -181,7 +181,7 @@ type TokenIssuer struct {
 	ClientID string `yaml:"clientId"`
 	// ClientSecret is the gateway's secret there. Required.
 	ClientSecret SecretRef `yaml:"clientSecret"`
-	// Scope is asked for; none by default.
+	// Scope is what tokens are asked for with; none by default.
 	Scope string `yaml:"scope"`
 }
 
@@ -192,7 +192,7 @@ type APISpec struct {
 	Title string `yaml:"title"`
 	// Description is for people.
 	Description string `yaml:"description"`
-	// Visibility is private, team, partner or public.
+	// Visibility is one of private, team, partner or public.
 	Visibility string `yaml:"visibility"`
 	// Docs are the API's pages.
 	Docs Docs `yaml:"docs"`
@@ -269,7 +269,7 @@ type Backing struct {
 
 // Lifecycle is where a version stands and what is planned.
 type Lifecycle struct {
-	// State is draft, preview, published, deprecated, retired or blocked. The default
+	// State is one of draft, preview, published, deprecated, retired or blocked. The default
 	// is draft, which offers nothing.
 	State string `yaml:"state"`
 	// Sunset is when a deprecated version ends. Required with deprecated.
@@ -284,8 +284,8 @@ type Lifecycle struct {
 	// BlockedAt says since when the version is blocked. The default is when the
 	// gateway first saw it.
 	BlockedAt time.Time `yaml:"blockedAt"`
-	// Brownouts are windows in which a deprecated version reads as empty and writes
-	// slowly, so that everybody notices before its sunset.
+	// Brownouts are windows in which reading a deprecated version is silent and
+	// writing slow, so that everybody notices before its sunset.
 	Brownouts []Window `yaml:"brownouts"`
 }
 
@@ -405,7 +405,7 @@ type SubscriptionSpec struct {
 	Product string `yaml:"product"`
 	// Plan is the name of one of the product's plans. Required.
 	Plan string `yaml:"plan"`
-	// State is pending, active, suspended, closed, rejected or expired; see States.
+	// State is one of pending, active, suspended, closed, rejected or expired; see States.
 	// The default is active.
 	State string `yaml:"state"`
 	// Since begins an active subscription; at once by default.
@@ -421,7 +421,7 @@ type SubscriptionSpec struct {
 type CredentialSpec struct {
 	// Application is the name of the one that logs in. Required.
 	Application string `yaml:"application"`
-	// Type is plain, scram, oauth or mtls; see Credentials by type. Required.
+	// Type is one of plain, scram, oauth or mtls; see Credentials by type. Required.
 	Type string `yaml:"type"`
 	// ClientID is the user name of plain and scram, up to 255 letters, digits and signs.
 	// The default is the document's name.
@@ -438,7 +438,7 @@ type CredentialSpec struct {
 	SAN string `yaml:"san"`
 	// NotAfter ends the credential; never by default.
 	NotAfter time.Time `yaml:"notAfter"`
-	// State is active, retiring or revoked. The default is active.
+	// State is one of active, retiring or revoked. The default is active.
 	State string `yaml:"state"`
 	// Until is when a retiring credential ends. Required with retiring.
 	Until time.Time `yaml:"until"`
