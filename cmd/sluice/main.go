@@ -44,6 +44,9 @@ func serve(ctx context.Context, s cli.Setup) error {
 	if opts.Log, err = app.NewLogger(s.Config.Log, s.Log); err != nil {
 		return err
 	}
+	if s.Config.Log.Format != "json" { // which must stay JSON on every line
+		opts.Report = func(r app.Reload) { cli.WriteProblems(s.Log, r.Problems) }
+	}
 	a, err := app.New(opts)
 	if err != nil {
 		return err
@@ -83,6 +86,13 @@ func demo(ctx context.Context, s cli.DemoSetup) (cli.Demo, error) {
 	var err error
 	if opts.Log, err = app.NewLogger(opts.Config.Log, s.Log); err != nil {
 		return cli.Demo{}, err
+	}
+	opts.Report = func(r app.Reload) {
+		if len(r.Problems) > 0 {
+			cli.WriteProblems(s.Log, r.Problems)
+		} else if s.Changed != nil {
+			s.Changed(r.Summary, r.Changes)
+		}
 	}
 	d, err := app.StartDemo(ctx, opts)
 	if err != nil {

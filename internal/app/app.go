@@ -43,6 +43,10 @@ type Options struct {
 	Now func() time.Time
 	// Version of the software, for brokers' logs and metrics.
 	Version string
+	// Report, which may be nil, is told of resources that changed while the App
+	// runs, by one goroutine at a time. The problems of refused ones then go
+	// there, and only their count into the log.
+	Report func(Reload)
 	// PollEvery is how often files are looked at for changes; 100 ms if zero.
 	PollEvery time.Duration
 }
@@ -82,7 +86,8 @@ type App struct {
 	reloads      *prometheus.CounterVec
 	asked        chan chan error // calls of Reload
 	draining     atomic.Bool
-	stopped      chan struct{} // closed when Run has returned
+	stopped      chan struct{}         // closed when Run has returned
+	standings    map[appTopic]standing // of what is in force; watch's
 }
 
 // New reads and checks everything, takes the data directory and binds all
@@ -149,6 +154,7 @@ func (a *App) build() (err error) {
 	if err != nil {
 		return a.addressError(err)
 	}
+	a.standings = standings(result.Snapshot, a.opts.Now())
 	a.registry.MustRegister(a.reloads, clusterCollector{a.clusters}, certificateCollector{a.certificates})
 	for _, r := range []string{"applied", "refused"} {
 		a.reloads.WithLabelValues(r)
@@ -229,10 +235,12 @@ func (a *App) Run(ctx context.Context) error {
 			cancel()
 		}
 	})
+	inForce := summary(a.gateway.Snapshot().Number(), a.standings)
 	group.Go(func() { a.watch(ctx) })
 	stop := context.AfterFunc(ctx, func() { a.draining.Store(true) })
 	defer stop()
 	a.log.Info("sluice serves", "version", a.opts.Version, "bootstrap", a.Bootstrap(), "operations", a.OperationsAddress(), "environment", c.Environment, "snapshot", a.gateway.Snapshot().Number())
+	a.log.Info(inForce)
 	err := a.gateway.Run(ctx, c.Limits.DrainTimeout)
 	stopRest()
 	group.Wait()
@@ -278,7 +286,18 @@ func (a *App) watch(ctx context.Context) {
 	defer warn.Stop()
 	phase := time.NewTimer(a.resources.untilChange())
 	defer phase.Stop()
+	// Backing topics are looked at in the background, of the newest set only.
+	var checks sync.WaitGroup
+	defer checks.Wait()
+	stopCheck, checked := func() {}, (*grant.Snapshot)(nil)
+	defer func() { stopCheck() }()
 	for {
+		if s := a.gateway.Snapshot(); s != checked {
+			stopCheck()
+			check, cancel := context.WithCancel(ctx)
+			stopCheck, checked = cancel, s
+			checks.Go(func() { a.checkTopics(check, s) })
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -312,7 +331,7 @@ func (a *App) apply(load func() (*loaded, error)) error {
 	result, err := load()
 	if err != nil {
 		a.reloads.WithLabelValues("refused").Inc()
-		a.log.Error("resources refused, the old ones stay in force", "err", err)
+		a.refused(err)
 		return err
 	}
 	a.reloads.WithLabelValues("applied").Inc()
@@ -320,7 +339,10 @@ func (a *App) apply(load func() (*loaded, error)) error {
 	if old := a.gateway.Snapshot(); old != result.Snapshot {
 		a.gateway.Swap(result.Snapshot)
 		changed, removed := differences(old, result.Snapshot)
-		a.log.Info("resources in force", "snapshot", result.Snapshot.Number(), "credentials_changed", changed, "credentials_removed", removed)
+		a.log.Debug("snapshot swapped", "snapshot", result.Snapshot.Number(), "credentials_changed", changed, "credentials_removed", removed)
+		a.inForce(result.Snapshot, true)
+	} else {
+		a.inForce(old, false)
 	}
 	a.clusters.retire()
 	return nil

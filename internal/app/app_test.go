@@ -351,6 +351,12 @@ func TestReloadGivesAndTakesATopicWithinASecond(t *testing.T) {
 	w.within(time.Second, "vehicles.position is given", func() bool { return strings.Contains(w.topics(client), "vehicles.position") })
 	w.write("resources/reader.yaml", consumerYAML("reader", "orders"))
 	w.within(time.Second, "vehicles.position is taken", func() bool { return !strings.Contains(w.topics(client), "vehicles.position") })
+	for _, want := range []string{
+		"resources in force: 2 topics for 1 application (snapshot ", "resources in force: 3 topics for 1 application (snapshot ",
+		"application reader: vehicles.position gained: read", "application reader: vehicles.position ended: ",
+	} {
+		w.within(time.Second, want, func() bool { return strings.Contains(w.log.String(), want) })
+	}
 
 	w.produce(w.direct(), "backing.orders", "after")
 	w.next(client, "after")
@@ -557,5 +563,38 @@ spec: {bootstrap: ["127.0.0.1:1"]}
 	}
 	if code, body := r.readyz(t); code != 503 || !strings.Contains(body, `"spare"`) {
 		t.Errorf("readyz: got %d %q, want 503 that names the cluster never reached", code, body)
+	}
+}
+
+func TestMissingBackingTopicIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.serve()
+	w.write("resources/products.yaml", strings.Replace(productsYAML, "topic: backing.orders", "topic: backing.ordres", 1))
+	want := `application=reader topic=orders.placed backing=backing.ordres cluster=main`
+	w.within(5*time.Second, "a warning", func() bool { return strings.Contains(w.log.String(), want) })
+	if strings.Contains(w.log.String(), "backing=backing.feedback") {
+		t.Error("warns of a topic that exists")
+	}
+}
+
+func TestRefusedResourcesAreReported(t *testing.T) {
+	t.Parallel()
+	w := idle(t)
+	opts := w.options()
+	reports := make(chan Reload, 10)
+	opts.Report = func(r Reload) { reports <- r }
+	w.start(opts)
+	w.write("resources/reader.yaml", consumerYAML("reader", "orders", "unknown-product", "another"))
+	select {
+	case r := <-reports:
+		if len(r.Problems) != 2 || !strings.Contains(r.Problems[0], "reader.yaml:") {
+			t.Errorf("got %+v, want two problems with their places", r)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("no report")
+	}
+	if log := w.log.String(); !strings.Contains(log, "problems=2") || strings.Contains(log, "unknown-product") {
+		t.Errorf("log: got %s, want a short line", log)
 	}
 }

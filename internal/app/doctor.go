@@ -187,6 +187,8 @@ func (d *doctor) resources() *loaded {
 	var result *loaded
 	if !resource.Bad(problems) {
 		problems = append(problems, checkSet(d.opts, set, false, func(r *loaded) { result = r })...)
+	} else {
+		problems = append(problems, moreLater)
 	}
 	for _, p := range problems {
 		fix := p.Fix
@@ -194,7 +196,7 @@ func (d *doctor) resources() *loaded {
 		d.found(p.Warning, fix, "%s", p.String())
 	}
 	if result != nil {
-		d.found(true, "", "%d documents compile to %d credentials", count(set), result.Snapshot.Len())
+		d.found(true, "", "from %s: %s", counted(count(set), "document"), counted(result.Snapshot.Len(), "credential"))
 	}
 	return result
 }

@@ -155,6 +155,9 @@ func topicsOf(s *grant.Snapshot) snapshotTopics {
 	}
 }
 
+// moreLater stands after problems that keep the documents from being compiled.
+var moreLater = resource.Problem{Warning: true, Message: "the documents are not yet checked against each other", Fix: "more may follow once these are repaired"}
+
 // Check reads and compiles resource documents as a start would, without taking
 // the data directory or opening anything. It returns every problem, warnings
 // included. withoutSecrets makes warnings of secrets that cannot be read, for
@@ -166,7 +169,7 @@ func Check(opts Options, withoutSecrets bool) []resource.Problem {
 	}
 	set, problems := resource.Read(opts.Resources...)
 	if resource.Bad(problems) {
-		return problems
+		return append(problems, moreLater)
 	}
 	return append(problems, checkSet(opts, set, withoutSecrets, nil)...)
 }

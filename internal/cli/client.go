@@ -173,7 +173,8 @@ func (c *connection) explain(err error) error {
 		return fmt.Errorf("%s does not offer %s: choose another with --mechanism: %w", c.bootstrap, c.mechanism, err)
 	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such host"), strings.Contains(text, "unable to dial"):
 		if strings.Contains(text, "tls:") || strings.Contains(text, "x509") {
-			if strings.Contains(text, "does not look like a TLS handshake") {
+			// A listener of sluice answers TLS that it does not speak with an alert.
+			if strings.Contains(text, "does not look like a TLS handshake") || strings.Contains(text, "protocol version not supported") {
 				return fmt.Errorf("TLS with %s: %w: the listener may be plaintext: check --tls", c.bootstrap, err)
 			}
 			return fmt.Errorf("TLS with %s: %w: check --tls and --ca", c.bootstrap, err)

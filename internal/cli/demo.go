@@ -23,6 +23,9 @@ type DemoSetup struct {
 	LogLevel                        string
 	// Log is where logs are written.
 	Log io.Writer
+	// Changed, which may be nil, is told what changed resources mean: in a line
+	// as a whole, and one line for each topic gained or lost.
+	Changed func(summary string, changes []string)
 	// Addresses puts the three addresses over a configuration.
 	Addresses func(*Config) error
 }
@@ -70,6 +73,9 @@ in the data directory for the next start. Ctrl-C stops it.`,
 			}
 			setup.Addresses = func(c *Config) error {
 				return applyAddresses(c, setup.Listen, setup.BrokerPorts, setup.Operations)
+			}
+			if !asJSON {
+				setup.Changed = func(summary string, changes []string) { writeChanges(s.Out, summary, changes) }
 			}
 			demo, err := p.Demo(cmd.Context(), setup)
 			if err != nil {
@@ -186,6 +192,23 @@ func (d Demo) greet(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "\n%s\n", style.dim("Live events go on until you press Ctrl-C."))
 	return nil
+}
+
+// writeChanges writes what became of edited resources.
+func writeChanges(w io.Writer, summary string, changes []string) {
+	style := styleOf(w)
+	text := style.bold(summary) + "\n"
+	for _, line := range changes {
+		text += "  " + line + "\n"
+	}
+	io.WriteString(w, text)
+}
+
+// WriteProblems writes problems as config check does, one per line.
+func WriteProblems(w io.Writer, problems []string) {
+	for _, p := range problems {
+		fmt.Fprintln(w, p)
+	}
 }
 
 // editedNote says that what is printed may not be what is in force.

@@ -181,6 +181,7 @@ func runCheck(s Streams, p Programs, f *setupFlags, withoutSecrets bool) error {
 		return err
 	case err != nil:
 		bad++
+		fmt.Fprintln(s.Out, "more may follow once these are repaired")
 	default:
 		for _, problem := range setup.Config.Validate() {
 			if !problem.Warning { // flags may have brought it; warnings are told
