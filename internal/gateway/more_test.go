@@ -312,3 +312,44 @@ func TestTransactionsAreListedPerApplication(t *testing.T) {
 		t.Errorf("shared topic: %v, want TOPIC_AUTHORIZATION_FAILED", err)
 	}
 }
+
+// A running consumer group moves behind the gateway, and back, with its offsets.
+func TestAnAdoptedGroupMovesInAndOutWithItsOffsets(t *testing.T) {
+	g := app("acme", topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted))
+	g.Groups = []string{"legacy"}
+	w := start(t, credential("acme", g), credential("other", app("other", topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Never))))
+	direct := w.direct()
+	group := func(topic string) []kgo.Opt {
+		return []kgo.Opt{kgo.ConsumeTopics(topic), kgo.ConsumerGroup("legacy"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit()}
+	}
+	read := func(cl *kgo.Client, prefix string) {
+		t.Helper()
+		for _, r := range consume(t, cl, 3) {
+			if !strings.HasPrefix(string(r.Value), prefix) {
+				t.Errorf("read %q, want only what came since the last commit: %s…", r.Value, prefix)
+			}
+		}
+		if err := cl.CommitUncommittedOffsets(bounded(t)); err != nil {
+			t.Fatal(err)
+		}
+		cl.Close()
+	}
+	produceAs := func(prefix string) {
+		t.Helper()
+		for i := range 3 {
+			if err := direct.ProduceSync(bounded(t), &kgo.Record{Topic: "phys.orders", Value: fmt.Appendf(nil, "%s-%d", prefix, i)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	produceAs("before")
+	read(w.direct(group("phys.orders")...), "before")
+	produceAs("inside")
+	read(w.client("acme", group("orders")...), "inside")
+	produceAs("after")
+	read(w.direct(group("phys.orders")...), "after")
+
+	// Nobody else is in that group: the same name is another one's own.
+	other := w.client("other", group("orders")...)
+	consume(t, other, 9)
+}
