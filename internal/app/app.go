@@ -49,6 +49,8 @@ type Options struct {
 	Report func(Reload)
 	// PollEvery is how often files are looked at for changes; 100 ms if zero.
 	PollEvery time.Duration
+	// flagsOnly: there is no configuration file to change, as in the demo.
+	flagsOnly bool
 }
 
 func (o Options) withDefaults() Options {
@@ -121,7 +123,7 @@ func New(opts Options) (*App, error) {
 
 func (a *App) build() (err error) {
 	c := a.opts.Config
-	if a.state, err = openState(c.DataDir); err != nil {
+	if a.state, err = openState(c.DataDir, a.opts.setting("dataDir", "--data-dir")); err != nil {
 		return err
 	}
 	a.outbound, err = newOutbound(c.Outbound)
@@ -163,7 +165,7 @@ func (a *App) build() (err error) {
 		Address: c.Operations.Address, Metrics: a.registry, NotReady: a.NotReady, Log: a.log,
 	})
 	if err != nil {
-		return taken(err, "operations.address", "--operations")
+		return taken(err, a.opts.setting("operations.address", "--operations"))
 	}
 	return nil
 }
@@ -472,7 +474,7 @@ func (a *App) addressError(err error) error {
 		if i > 0 {
 			flag = ""
 		}
-		return taken(err, field, flag)
+		return taken(err, a.opts.setting(field, flag))
 	}
 	return err
 }
@@ -484,15 +486,23 @@ func sameAddress(a, b string) bool {
 	return portA == portB
 }
 
-// taken explains an address that cannot be listened on.
-func taken(err error, field, flag string) error {
+// setting names what to change, by field of the configuration and flag, which
+// may be "".
+func (o Options) setting(field, flag string) string {
+	switch {
+	case flag == "":
+		return field
+	case o.flagsOnly:
+		return flag
+	}
+	return field + " in the configuration, or " + flag
+}
+
+// taken explains an address that cannot be listened on, and where to change it.
+func taken(err error, where string) error {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "listen" {
 		return err
-	}
-	where := field
-	if flag != "" {
-		where += " in the configuration, or " + flag
 	}
 	address := "the address"
 	if op.Addr != nil {

@@ -77,6 +77,7 @@ type DemoUser struct {
 // the gateway. The demo must then be given to Run.
 func StartDemo(ctx context.Context, opts DemoOptions) (_ *Demo, err error) {
 	opts.Options = opts.Options.withDefaults()
+	opts.flagsOnly = true
 	if opts.DataDir, err = filepath.Abs(opts.DataDir); err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (d *Demo) prepare() error {
 		return fmt.Errorf("make data directory: %w: choose another with --data-dir", err)
 	}
 	d.lock = &state{dir: d.opts.DataDir, saved: map[string]string{}}
-	if err := d.lock.takeLock(); err != nil {
+	if err := d.lock.takeLock("--data-dir"); err != nil {
 		d.lock = nil
 		return err
 	}

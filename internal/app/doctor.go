@@ -116,7 +116,7 @@ func (d *doctor) configuration(running bool) {
 	if _, err := os.Stat(c.DataDir); errors.Is(err, fs.ErrNotExist) {
 		d.found(true, "", "data directory %s will be made", c.DataDir)
 	} else if !running {
-		s, err := openState(c.DataDir)
+		s, err := openState(c.DataDir, d.opts.setting("dataDir", "--data-dir"))
 		if err != nil {
 			d.found(false, "", "%v", err)
 			return

@@ -155,7 +155,7 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 			return opts
 		}, []string{"in use by another program", "listeners[0].brokerPorts", "--broker-ports"}},
 		{"a data directory in use", func(t *testing.T, w *world) Options {
-			s, err := openState(w.options().Config.DataDir)
+			s, err := openState(w.options().Config.DataDir, "--data-dir")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +216,7 @@ func TestTimeAloneChangesWhatIsInForce(t *testing.T) {
 	w.write("resources/reader.yaml", strings.Replace(consumerYAML("reader", "orders"), "plan: free", "plan: free, expires: "+now.Add(time.Hour).UTC().Format(time.RFC3339), 1))
 	opts := w.options().withDefaults()
 	opts.Now = func() time.Time { return now }
-	s, err := openState(opts.Config.DataDir)
+	s, err := openState(opts.Config.DataDir, "--data-dir")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestFilesAreReadOnceTheyStayTheSame(t *testing.T) {
 	t.Parallel()
 	w := idle(t)
 	opts := w.options().withDefaults()
-	s, err := openState(opts.Config.DataDir)
+	s, err := openState(opts.Config.DataDir, "--data-dir")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -442,7 +442,7 @@ func TestDemoKeepsRecordsAndOffsets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := StartDemo(ctx, opts); err == nil || !strings.Contains(err.Error(), "in use by another sluice") {
+		if _, err := StartDemo(ctx, opts); err == nil || !strings.HasSuffix(err.Error(), "in use by another sluice: stop it, or choose another with --data-dir") {
 			t.Errorf("a second demo on the same data: got %v", err)
 		}
 		started, done := make(chan struct{}), make(chan error, 1)

@@ -37,13 +37,14 @@ type state struct {
 	saved    map[string]string // content of files, to write only what changed
 }
 
-// openState makes a data directory if it is not there, and takes it.
-func openState(dir string) (*state, error) {
+// openState makes a data directory if it is not there, and takes it. setting is
+// where another one is chosen.
+func openState(dir, setting string) (*state, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w: choose another with dataDir in the configuration, or --data-dir", err)
+		return nil, fmt.Errorf("make data directory: %w: choose another with %s", err, setting)
 	}
 	s := &state{dir: dir, saved: map[string]string{}}
-	if err := s.takeLock(); err != nil {
+	if err := s.takeLock(setting); err != nil {
 		return nil, err
 	}
 	if err := s.read(); err != nil {
@@ -53,15 +54,15 @@ func openState(dir string) (*state, error) {
 	return s, nil
 }
 
-func (s *state) takeLock() error {
+func (s *state) takeLock(setting string) error {
 	f, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("lock data directory: %w: choose another with dataDir in the configuration, or --data-dir", err)
+		return fmt.Errorf("lock data directory: %w: choose another with %s", err, setting)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("data directory %s is in use by another sluice: stop it, or choose another with dataDir in the configuration, or --data-dir", s.dir)
+			return fmt.Errorf("data directory %s is in use by another sluice: stop it, or choose another with %s", s.dir, setting)
 		}
 		return fmt.Errorf("lock data directory %s: %w", s.dir, err)
 	}
