@@ -5,7 +5,6 @@
 #   make test          every test that decides whether a change is good, those against real Apache Kafka included
 #   make conformance   test's clients in full: every release of Kafka, every client, every case
 #   make chaos         gateways and brokers are killed, stopped and frozen under load; nothing acknowledged may be lost
-#   make chaos         gateways and brokers broken under load; writes docs/chaos.md
 #   make bench         direct, a forwarder and the gateway in one run, as ratios; ARGS=-quick to see it work
 #   make fuzz          every fuzz test for FUZZTIME (30s)
 #   make audit         known vulnerabilities; needs the network
@@ -59,7 +58,7 @@ lint:
 	@echo "check: staticcheck"
 	@$(TOOL) staticcheck ./...
 
-# docs/config.md, docs/metrics.md and docs/protocol.md are compared by unit tests beside what they are made from.
+# docs/config.md, docs/resources.md, docs/metrics.md and docs/protocol.md are compared by unit tests beside what they are made from.
 generated:
 	@echo "check: generated files"
 	@jar=$$(ls $(SLUICE_CACHE)/kafka/4.3.1/libs/kafka-clients-4.3.1.jar 2>/dev/null || true); \
