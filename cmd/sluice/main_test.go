@@ -237,3 +237,52 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// What is edited while the demo runs is remembered while it runs, and not when
+// it begins anew with its own resources.
+func TestDemoForgetsWhatWasTriedOut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d := startDemo(t, dir)
+	file := filepath.Join(dir, "resources", "demo.yaml")
+	original, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail := func(limit time.Duration, more ...string) (code int, problems string) {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		out, errs := &buffer{}, &buffer{}
+		args := append([]string{"tail", "orders.placed", "--properties", filepath.Join(dir, "city-map.properties")}, more...)
+		code = cli.Main(ctx, args, cli.Streams{In: strings.NewReader(""), Out: out, Err: errs}, programs())
+		return code, errs.String()
+	}
+	put := func(text, started string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		snapshot := filepath.Join(dir, "gateway", "snapshot.json")
+		deadline := time.Now().Add(10 * time.Second)
+		for {
+			if kept, err := os.ReadFile(snapshot); err == nil && strings.Contains(string(kept), started) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("no snapshot with %s", started)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	put(strings.Replace(string(original), "plan: open", "plan: partner", 1), `"n":2`)
+	put(string(original), `"n":3`)
+	if code, problems := tail(7*time.Second, "--from", "beginning"); code != 0 || !strings.Contains(problems, `waiting for records of "orders.placed"`) {
+		t.Errorf("an ended topic: got %d %q, want a remark that nothing comes", code, problems)
+	}
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	d.cmd.Wait()
+	startDemo(t, dir)
+	if code, problems := tail(10 * time.Second); code != 1 || !strings.Contains(problems, "refused: ") {
+		t.Errorf("after a new start: got %d %q, want a refusal", code, problems)
+	}
+}
