@@ -315,7 +315,7 @@ func (c *clientConn) next() error {
 	if api == nil {
 		return endedBy("client", "Kafka API %d (%s) is not offered", header.APIKey, wire.APIName(header.APIKey))
 	}
-	c.g.metrics.requests.WithLabelValues(api.Name).Inc()
+	c.g.metrics.byKey[header.APIKey].requests.Inc()
 	if wire.PreAuth(header.APIKey) {
 		return c.administer(header, body)
 	}

@@ -131,9 +131,13 @@ var errRecycled = errors.New("broker connection replaced")
 // takes the announced size.
 const answerLeap = 32 << 10
 
+// firstBytes is how much memory a frame gets before anything of it has come,
+// after the login and from brokers: a batch of usual size is read at once.
+const firstBytes = 64 << 10
+
 // pump carries the broker's answers to the client.
 func (c *clientConn) pump(up *upstream.Conn) error {
-	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{LeapBytes: answerLeap, Buffers: c.g.buffers, Budget: c.application.budget})
+	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{FirstBytes: firstBytes, LeapBytes: answerLeap, Buffers: c.g.buffers, Budget: c.application.budget})
 	limit := wire.Limit{Name: "max_answer_bytes", Bytes: c.g.config.Limits.MaxAnswerBytes}
 	stop := context.AfterFunc(c.ctx, func() { up.Close() })
 	defer stop()
@@ -207,7 +211,7 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 	if correlationID != p.correlationID {
 		return endedBy("upstream", "broker %d answered request %d, %s is %d", up.NodeID(), correlationID, p.name, p.correlationID)
 	}
-	c.g.metrics.latency.WithLabelValues(p.name).Observe(time.Since(p.sentAt).Seconds())
+	c.g.metrics.byKey[p.key].latency.Observe(time.Since(p.sentAt).Seconds())
 	version := p.sent
 	shape, err := wire.CheckResponse(p.key, version, body, 0)
 	if err != nil {

@@ -356,6 +356,7 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	c.credential.Store(cred)
 	c.g.authenticated(c, cred.Grant.Application)
 	c.frames.SetBudget(c.application.budget)
+	c.frames.SetFirstBytes(firstBytes)
 	c.watchExpiry(cred)
 	c.log.Debug("login", "mechanism", identity.Mechanism, "software", c.login.software)
 	// A snapshot that came in between has not seen this connection.

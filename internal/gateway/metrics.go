@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/internal/gateway/handler"
 )
 
 // metrics are the gateway's own counts. Labels are bounded: APIs come from
@@ -22,6 +24,11 @@ type metrics struct {
 	panics             prometheus.Counter
 	upstreamDials      *prometheus.CounterVec
 	latency            *prometheus.HistogramVec
+	// byKey saves the look-up of labels for each request.
+	byKey [handler.Keys]struct {
+		requests prometheus.Counter
+		latency  prometheus.Observer
+	}
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -38,6 +45,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		upstreamDials:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_gateway_upstream_dials_total", Help: "Connections to target clusters, by result."}, []string{"result"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_gateway_upstream_seconds", Help: "Time from forwarding a request to the broker's answer.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"api"}),
+	}
+	for _, api := range handler.Table {
+		if api.Posture != handler.Refused {
+			m.byKey[api.Key].requests = m.requests.WithLabelValues(api.Name)
+			m.byKey[api.Key].latency = m.latency.WithLabelValues(api.Name)
+		}
 	}
 	r.MustRegister(m.connections, m.refusedConnections, m.logins, m.requests, m.closed, m.received, m.sent, m.snapshots, m.panics, m.upstreamDials, m.latency)
 	return m

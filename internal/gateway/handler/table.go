@@ -144,7 +144,10 @@ func Lookup(key int16) *API {
 	return byKey[key]
 }
 
-var byKey = func() (rows [93]*API) {
+// Keys is one more than the greatest key of Table.
+const Keys = 93
+
+var byKey = func() (rows [Keys]*API) {
 	for _, a := range Table {
 		if a.Posture != Refused {
 			rows[a.Key] = a

@@ -189,7 +189,11 @@ func (dr *doctor) examine(ctx context.Context, conn *Conn, topics []string) {
 	for key, r := range conn.api.ranges {
 		versions.SetMaxKeyVersion(key, r.Max)
 	}
-	dr.good(StepVersions, "%s speaks like Kafka %s", conn.addr, versions.VersionGuess())
+	if guess := versions.VersionGuess(); strings.Contains(guess, "between") {
+		dr.good(StepVersions, "%s offers %d Kafka APIs, like no one release of Kafka", conn.addr, len(conn.api.ranges))
+	} else {
+		dr.good(StepVersions, "%s speaks like Kafka %s", conn.addr, guess)
+	}
 	if conn.api.ranges[kmsg.Metadata.Int16()].Max < 12 {
 		dr.bad(StepVersions, "use Kafka 3.1 or later", "the cluster cannot look up topic ids")
 	}
@@ -213,7 +217,11 @@ func (dr *doctor) examine(ctx context.Context, conn *Conn, topics []string) {
 	if metadata.ClusterID != nil {
 		id = *metadata.ClusterID
 	}
-	dr.good(StepMetadata, "cluster %s has %d brokers", id, len(brokers))
+	noun := "brokers"
+	if len(brokers) == 1 {
+		noun = "broker"
+	}
+	dr.good(StepMetadata, "cluster %s has %d %s", id, len(brokers), noun)
 	dr.reach(ctx, brokers)
 	for _, name := range topics {
 		dr.topic(name, metadata.Topics)

@@ -131,7 +131,7 @@ func TestDiagnose(t *testing.T) {
 		{"connect", false, "connect to 127.0.0.1:1", "check the port"},
 		{"tls", false, "expires", "renew"},
 		{"login", true, "accepts our login", ""},
-		{"versions", true, "speaks like Kafka", ""},
+		{"versions", true, "like no one release of Kafka", ""},
 		{"metadata", true, "has 2 brokers", ""},
 		{"brokers", true, "node 1 is reached", ""},
 		{"rights", false, `topic "orders" is there, but we lack WRITE`, "WRITE"},

@@ -110,6 +110,10 @@ type FrameConfig struct {
 	// Budget is charged for what a frame's buffer has beyond its first 4 KiB,
 	// while that grows with what arrives, until the frame is released.
 	Budget *Budget
+	// FirstBytes is how large a frame's buffer may begin, before anything of it
+	// has come; 4 KiB if less. More saves reads, and is for peers who have
+	// proved who they are.
+	FirstBytes int
 	// LeapBytes, when positive, lets a frame's buffer take its final size at
 	// once after so many bytes have come, up to that of the largest pooled
 	// buffer: for peers that are trusted to send what they announce, and bounded
@@ -153,6 +157,9 @@ func NewFrameReader(src io.Reader, config FrameConfig) *FrameReader {
 // there give back to the one they took from. It is not to be called while a
 // frame is being read.
 func (r *FrameReader) SetBudget(b *Budget) { r.config.Budget = b }
+
+// SetFirstBytes sets [FrameConfig.FirstBytes] for the frames to come.
+func (r *FrameReader) SetFirstBytes(n int) { r.config.FirstBytes = n }
 
 // Frame is the content of a frame, without its length.
 type Frame struct {
@@ -212,10 +219,20 @@ func (r *FrameReader) Size(limit Limit) (int, error) {
 	return size, nil
 }
 
-// Body reads the size bytes that follow. Its buffer starts at 4 KiB and
-// doubles only once it is full, whatever size says.
+// Body reads the size bytes that follow. Its buffer starts at 4 KiB, or
+// at FirstBytes, and grows only once it is full, whatever size says.
 func (r *FrameReader) Body(ctx context.Context, size int) (_ *Frame, err error) {
-	f := &Frame{buf: r.config.Buffers.Get(min(size, minBufferBytes)), buffers: r.config.Buffers, budget: r.config.Budget}
+	first := max(min(size, r.config.FirstBytes), min(size, minBufferBytes))
+	f := &Frame{buffers: r.config.Buffers, budget: r.config.Budget}
+	if first > minBufferBytes {
+		first = minBufferBytes << bufferClass(first)
+		more := int64(first - minBufferBytes)
+		if err := f.budget.AcquireWithin(ctx, more, r.config.BudgetWait); err != nil {
+			return nil, fmt.Errorf("frame of %d bytes: %w", size, err)
+		}
+		f.held = more
+	}
+	f.buf = r.config.Buffers.Get(first)
 	defer func() {
 		if err != nil {
 			f.Release()

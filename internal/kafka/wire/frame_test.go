@@ -447,3 +447,40 @@ func TestFrameLeapsToItsSizeOnceSomeOfItIsThere(t *testing.T) {
 		t.Errorf("%d bytes are held after the release", budget.InUse())
 	}
 }
+
+func TestFrameBeginsWithItsFirstBytes(t *testing.T) {
+	for _, tc := range []struct{ size, first, want int }{
+		{100, 64 << 10, 0}, {5 << 10, 64 << 10, 4 << 10}, {16 << 10, 64 << 10, 12 << 10}, {200 << 10, 64 << 10, 60 << 10}, {200 << 10, 0, 0},
+	} {
+		budget := NewBudget(1 << 20)
+		held := int64(-1)
+		frame := binary.BigEndian.AppendUint32(nil, uint32(tc.size))
+		r := NewFrameReader(iotest.OneByteReader(bytes.NewReader(append(frame, make([]byte, tc.size)...))), FrameConfig{
+			Buffers: new(Buffers), Budget: budget, FirstBytes: tc.first,
+			OnProgress: func(int, int) error {
+				if held < 0 {
+					held = budget.InUse()
+				}
+				return nil
+			},
+		})
+		f, err := r.Next(t.Context(), Limit{"limit", 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held != int64(tc.want) || len(f.Bytes()) != tc.size {
+			t.Errorf("%d bytes, first %d: began with %d beyond 4 KiB, want %d", tc.size, tc.first, held, tc.want)
+		}
+		f.Release()
+		if budget.InUse() != 0 {
+			t.Errorf("%d bytes are held after the release", budget.InUse())
+		}
+	}
+	// Without room in the budget nothing is read.
+	budget := NewBudget(10 << 10)
+	frame := binary.BigEndian.AppendUint32(nil, 64<<10)
+	r := NewFrameReader(bytes.NewReader(frame), FrameConfig{Buffers: new(Buffers), Budget: budget, FirstBytes: 64 << 10, BudgetWait: time.Millisecond})
+	if _, err := r.Next(t.Context(), Limit{"limit", 1 << 20}); !errors.Is(err, ErrBudget) {
+		t.Errorf("got %v, want ErrBudget", err)
+	}
+}
