@@ -148,6 +148,17 @@ func TestSASLAndTLSAndACL(t *testing.T) {
 	}
 
 	password := c.Password("carol")
+	// The controller has the ACL; the broker learns of it a moment later.
+	carol := newClient(t, c.BootstrapSASL(), kgo.SASL(plain.Auth{User: "carol", Pass: password}.AsMechanism()))
+	for {
+		err := carol.ProduceSync(ctx, &kgo.Record{Topic: "orders", Value: []byte("x")}).FirstErr()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, kerr.TopicAuthorizationFailed) || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
 	unsecured := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." +
 		base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"sub":"carol","iat":%d,"exp":%d}`, time.Now().Unix(), time.Now().Unix()+600)) + "."
 	for name, mechanism := range map[string]sasl.Mechanism{
