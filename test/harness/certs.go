@@ -18,35 +18,55 @@ import (
 // certName is the name in an application's client certificate.
 func certName(app string) string { return app + ".clients.test" }
 
-type authority struct {
+// Authority signs certificates of a test. NewAuthority makes it.
+type Authority struct {
+	CA string // path of its own certificate, PEM
+
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// newCerts makes an authority and the gateway's certificate in a folder.
-func newCerts(dir string) (Certs, error) {
+// NewAuthority makes an authority whose files are in a folder.
+func NewAuthority(dir string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return Certs{}, err
+		return nil, err
 	}
-	a := &authority{dir: dir, key: key}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return Certs{}, err
+		return nil, err
 	}
+	a := &Authority{CA: filepath.Join(dir, "ca.pem"), dir: dir, key: key}
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		return nil, err
+	}
+	return a, writePEM(a.CA, "CERTIFICATE", der)
+}
+
+// Server issues a certificate of a server for host names and 127.0.0.1, and returns the paths of its files, PEM.
+func (a *Authority) Server(name string, hosts ...string) (cert, key string, err error) {
+	return a.issue(name, x509.ExtKeyUsageServerAuth, hosts, []net.IP{net.IPv4(127, 0, 0, 1)})
+}
+
+// Pool returns what a client trusts who trusts the authority.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// newCerts makes an authority and the gateway's certificate in a folder.
+func newCerts(dir string) (Certs, error) {
+	a, err := NewAuthority(dir)
+	if err != nil {
 		return Certs{}, err
 	}
-	ca := filepath.Join(dir, "ca.pem")
-	if err := writePEM(ca, "CERTIFICATE", der); err != nil {
-		return Certs{}, err
-	}
-	cert, keyFile, err := a.issue("gateway", x509.ExtKeyUsageServerAuth, []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)})
+	cert, keyFile, err := a.Server("gateway", "localhost")
 	if err != nil {
 		return Certs{}, err
 	}
@@ -54,8 +74,6 @@ func newCerts(dir string) (Certs, error) {
 	if err != nil {
 		return Certs{}, err
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
 	client := func(app string) (string, string) {
 		cert, key := filepath.Join(dir, app+".pem"), filepath.Join(dir, app+".key")
 		if _, err := os.Stat(cert); err == nil {
@@ -67,14 +85,14 @@ func newCerts(dir string) (Certs, error) {
 		return cert, key
 	}
 	return Certs{
-		CA:     ca,
-		Server: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven},
+		CA:     a.CA,
+		Server: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: a.Pool(), ClientAuth: tls.VerifyClientCertIfGiven},
 		Cert:   func(app string) string { cert, _ := client(app); return cert },
 		Key:    func(app string) string { _, key := client(app); return key },
 	}, nil
 }
 
-func (a *authority) issue(name string, usage x509.ExtKeyUsage, dns []string, ips []net.IP) (certFile, keyFile string, err error) {
+func (a *Authority) issue(name string, usage x509.ExtKeyUsage, dns []string, ips []net.IP) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
