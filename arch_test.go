@@ -28,6 +28,9 @@ type row struct {
 // everyTest may be imported by any _test.go file: it starts a real Kafka, knows nothing of ours, and never ships.
 const everyTest = "kafkatest"
 
+// messagesForTests makes Kafka messages, valid and damaged ones; it never ships either.
+const messagesForTests = "kafka/wire/wiretest"
+
 // rows is the table. A folder that is named here need not exist yet.
 var rows = map[string]row{
 	"grant":      {},
@@ -35,8 +38,9 @@ var rows = map[string]row{
 	"grant/feed": {may: []string{"grant"}},
 	"usage/feed": {may: []string{"usage"}},
 
-	"kafka/wire":           {},
-	"kafka/wire/schemagen": {}, // a program run by hand; writes kafka/wire/schema_gen.go
+	"kafka/wire":           {tests: []string{"kafka/wire/wiretest"}},
+	"kafka/wire/wiretest":  {may: []string{"kafka/wire"}}, // messages for tests; never in the product
+	"kafka/wire/schemagen": {},                            // a program run by hand; writes kafka/wire/schema_gen.go
 	"kafka/sasl":           {},
 	"kafka/records":        {},
 
@@ -166,7 +170,7 @@ func violations(f file) []string {
 			allowed := matches(ours, rows[key].may)
 			if f.test {
 				allowed = allowed || ours == f.folder || ours == everyTest || matches(ours, rows[key].tests)
-			} else if ours == everyTest {
+			} else if ours == everyTest || ours == messagesForTests {
 				allowed = false
 			}
 			if f.folder == "app" && ours == "cli" {
@@ -272,6 +276,7 @@ func TestArchitectureCanFail(t *testing.T) {
 		{"app starts anything", file{folder: "app", imports: []string{"sluice/internal/gateway", "sluice/internal/broker"}}, ""},
 		{"app does not know its command line", file{folder: "app", imports: []string{"sluice/internal/cli"}}, "app must not import cli"},
 		{"the product never imports its test bench", file{folder: "app", imports: []string{"sluice/internal/kafkatest"}}, "must not import kafkatest"},
+		{"nor its made-up messages", file{folder: "gateway", imports: []string{"sluice/internal/kafka/wire/wiretest"}}, "must not import kafka/wire/wiretest"},
 		{"a test may start a real Kafka", file{folder: "broker", test: true, imports: []string{"sluice/internal/kafkatest", "sluice/internal/broker"}}, ""},
 		{"a test is bound by the table too", file{folder: "grant", test: true, imports: []string{"sluice/internal/gateway"}}, "must not import gateway"},
 		{"SQL outside store", file{folder: "metering", imports: []string{"database/sql"}}, "SQL appears only in store"},
