@@ -17,38 +17,20 @@ func listOffsets(x *Exchange, r kmsg.Request) (Action, error) {
 		return Action{Close: "list offsets as a replica"}, nil
 	}
 	req.ReplicaID = -1
-	var m merger[kmsg.ListOffsetsResponseTopic]
-	var forward []kmsg.ListOffsetsRequestTopic
-	for _, rt := range req.Topics {
-		t := x.named(rt.Topic, grant.Describe)
-		if t.allowed() {
-			m.forward(t, false)
-			rt.Topic = t.backing
-			forward = append(forward, rt)
-			continue
-		}
-		x.reject(&t, grant.Describe)
-		out := kmsg.NewListOffsetsResponseTopic()
-		out.Topic = rt.Topic
-		for _, p := range rt.Partitions {
-			rp := kmsg.NewListOffsetsResponseTopicPartition()
-			rp.Partition, rp.ErrorCode, rp.Offset, rp.Timestamp = p.Partition, kerr.TopicAuthorizationFailed.Code, -1, -1
-			out.Partitions = append(out.Partitions, rp)
-		}
-		m.answer(t, out)
-	}
-	finish := func(resp *kmsg.ListOffsetsResponse) kmsg.Response {
-		resp.Version = req.Version
-		resp.Topics = m.merge(x, resp.Topics,
-			func(t *kmsg.ListOffsetsResponseTopic) topicKey { return topicKey{name: t.Topic} },
-			func(t *kmsg.ListOffsetsResponseTopic, to *target) { t.Topic = to.exposed })
-		return resp
-	}
-	if !m.any {
-		return answer(finish(kmsg.NewPtrListOffsetsResponse())), nil
-	}
-	req.Topics = forward
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		return finish(kr.(*kmsg.ListOffsetsResponse)), nil
-	}}, nil
+	return byName[kmsg.ListOffsetsRequestTopic, kmsg.ListOffsetsResponseTopic]{
+		op:     grant.Describe,
+		topics: &req.Topics,
+		name:   func(t *kmsg.ListOffsetsRequestTopic) *string { return &t.Topic },
+		refused: func(_ *target, t *kmsg.ListOffsetsRequestTopic, _ string) kmsg.ListOffsetsResponseTopic {
+			out := kmsg.NewListOffsetsResponseTopic()
+			for _, p := range t.Partitions {
+				rp := kmsg.NewListOffsetsResponseTopicPartition()
+				rp.Partition, rp.ErrorCode, rp.Offset, rp.Timestamp = p.Partition, kerr.TopicAuthorizationFailed.Code, -1, -1
+				out.Partitions = append(out.Partitions, rp)
+			}
+			return out
+		},
+		list:    func(r kmsg.Response) *[]kmsg.ListOffsetsResponseTopic { return &r.(*kmsg.ListOffsetsResponse).Topics },
+		exposed: func(t *kmsg.ListOffsetsResponseTopic) *string { return &t.Topic },
+	}.serve(x, req), nil
 }

@@ -108,51 +108,40 @@ func offsetFetch(x *Exchange, r kmsg.Request) (Action, error) {
 
 func offsetFetchOne(x *Exchange, req *kmsg.OffsetFetchRequest) (Action, error) {
 	req.Group = x.Grant.Group(req.Group)
-	all := req.Topics == nil
-	var m merger[kmsg.OffsetFetchResponseTopic]
-	forward := []kmsg.OffsetFetchRequestTopic{}
-	for _, rt := range req.Topics {
-		t := x.named(rt.Topic, grant.Describe)
-		if t.allowed() {
-			m.forward(t, false)
-			rt.Topic = t.backing
-			forward = append(forward, rt)
-			continue
-		}
-		x.reject(&t, grant.Describe)
-		out := kmsg.NewOffsetFetchResponseTopic()
-		out.Topic = rt.Topic
-		for _, p := range rt.Partitions {
-			rp := kmsg.NewOffsetFetchResponseTopicPartition()
-			rp.Partition, rp.ErrorCode, rp.Offset, rp.LeaderEpoch = p, refusedCode(false), -1, -1
-			rp.Metadata = new(string)
-			out.Partitions = append(out.Partitions, rp)
-		}
-		m.answer(t, out)
-	}
-	if !all {
-		req.Topics = forward
+	if req.Topics != nil {
+		return byName[kmsg.OffsetFetchRequestTopic, kmsg.OffsetFetchResponseTopic]{
+			op:     grant.Describe,
+			topics: &req.Topics, // left empty they are not null, which asks for all
+			name:   func(t *kmsg.OffsetFetchRequestTopic) *string { return &t.Topic },
+			refused: func(_ *target, t *kmsg.OffsetFetchRequestTopic, _ string) kmsg.OffsetFetchResponseTopic {
+				out := kmsg.NewOffsetFetchResponseTopic()
+				for _, p := range t.Partitions {
+					rp := kmsg.NewOffsetFetchResponseTopicPartition()
+					rp.Partition, rp.ErrorCode, rp.Offset, rp.LeaderEpoch = p, refusedCode(false), -1, -1
+					rp.Metadata = new(string)
+					out.Partitions = append(out.Partitions, rp)
+				}
+				return out
+			},
+			list:    func(r kmsg.Response) *[]kmsg.OffsetFetchResponseTopic { return &r.(*kmsg.OffsetFetchResponse).Topics },
+			exposed: func(t *kmsg.OffsetFetchResponseTopic) *string { return &t.Topic },
+			send:    always,
+		}.serve(x, req), nil
 	}
 	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
 		resp := kr.(*kmsg.OffsetFetchResponse)
 		resp.Version = req.Version
-		if all {
-			kept := resp.Topics[:0]
-			for _, t := range resp.Topics {
-				exposed, ok := x.expose(t.Topic)
-				if !ok {
-					x.Conn.foreign(x, "topic")
-					continue
-				}
-				t.Topic = exposed
-				kept = append(kept, t)
+		kept := resp.Topics[:0]
+		for _, t := range resp.Topics {
+			exposed, ok := x.expose(t.Topic)
+			if !ok {
+				x.Conn.foreign(x, "topic")
+				continue
 			}
-			resp.Topics = kept
-			return resp, nil
+			t.Topic = exposed
+			kept = append(kept, t)
 		}
-		resp.Topics = m.merge(x, resp.Topics,
-			func(t *kmsg.OffsetFetchResponseTopic) topicKey { return topicKey{name: t.Topic} },
-			func(t *kmsg.OffsetFetchResponseTopic, to *target) { t.Topic = to.exposed })
+		resp.Topics = kept
 		return resp, nil
 	}}, nil
 }

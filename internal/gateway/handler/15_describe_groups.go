@@ -11,44 +11,30 @@ import (
 
 func describeGroups(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.DescribeGroupsRequest)
-	asked := make(map[string]string, len(req.Groups))
-	for i, g := range req.Groups {
-		req.Groups[i] = x.Grant.Group(g)
-		asked[req.Groups[i]] = g
-	}
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		resp := kr.(*kmsg.DescribeGroupsResponse)
-		resp.Version = req.Version
-		kept := resp.Groups[:0]
-		for _, g := range resp.Groups {
-			name, ok := asked[g.Group]
-			if !ok {
-				x.Conn.foreign(x, "group")
-				continue
-			}
-			g.Group = name
-			brokerTexts(g.ErrorCode, &g.ErrorMessage)
+	return ofGroups[kmsg.DescribeGroupsResponseGroup]{
+		groups: req.Groups,
+		list: func(r kmsg.Response) *[]kmsg.DescribeGroupsResponseGroup {
+			return &r.(*kmsg.DescribeGroupsResponse).Groups
+		},
+		fields: func(g *kmsg.DescribeGroupsResponseGroup) (*string, int16, **string) {
+			return &g.Group, g.ErrorCode, &g.ErrorMessage
+		},
+		each: func(g *kmsg.DescribeGroupsResponseGroup) {
 			if req.IncludeAuthorizedOperations {
 				g.AuthorizedOperations = groupOperations
 			}
 			for i := range g.Members {
 				m := &g.Members[i]
-				m.ClientID, m.ClientHost = x.clientID(m.ClientID), hiddenHost
+				x.exposeMember(&m.ClientID, &m.ClientHost)
 				if g.ProtocolType != consumerProtocol {
 					continue
 				}
 				m.ProtocolMetadata = orEmpty(exposeSubscription(x.Grant, m.ProtocolMetadata))
 				m.MemberAssignment = orEmpty(exposeAssignment(x.Grant, m.MemberAssignment))
 			}
-			kept = append(kept, g)
-		}
-		resp.Groups = kept
-		return resp, nil
-	}}, nil
+		},
+	}.serve(x, req), nil
 }
-
-// hiddenHost stands for the host of a group's member.
-const hiddenHost = "/0.0.0.0"
 
 // orEmpty shows nothing rather than bytes that could not be mapped.
 func orEmpty(b []byte, err error) []byte {
@@ -77,26 +63,11 @@ func listGroups(x *Exchange, r kmsg.Request) (Action, error) {
 
 func deleteGroups(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.DeleteGroupsRequest)
-	asked := make(map[string]string, len(req.Groups))
-	for i, g := range req.Groups {
-		req.Groups[i] = x.Grant.Group(g)
-		asked[req.Groups[i]] = g
-	}
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		resp := kr.(*kmsg.DeleteGroupsResponse)
-		resp.Version = req.Version
-		kept := resp.Groups[:0]
-		for _, g := range resp.Groups {
-			name, ok := asked[g.Group]
-			if !ok {
-				x.Conn.foreign(x, "group")
-				continue
-			}
-			g.Group = name
-			brokerTexts(g.ErrorCode, &g.ErrorMessage)
-			kept = append(kept, g)
-		}
-		resp.Groups = kept
-		return resp, nil
-	}}, nil
+	return ofGroups[kmsg.DeleteGroupsResponseGroup]{
+		groups: req.Groups,
+		list:   func(r kmsg.Response) *[]kmsg.DeleteGroupsResponseGroup { return &r.(*kmsg.DeleteGroupsResponse).Groups },
+		fields: func(g *kmsg.DeleteGroupsResponseGroup) (*string, int16, **string) {
+			return &g.Group, g.ErrorCode, &g.ErrorMessage
+		},
+	}.serve(x, req), nil
 }

@@ -136,38 +136,23 @@ func txnOffsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.TxnOffsetCommitRequest)
 	req.TransactionalID = x.Grant.TransactionalID(req.TransactionalID)
 	req.Group = x.Grant.Group(req.Group)
-	var m merger[kmsg.TxnOffsetCommitResponseTopic]
-	forward := []kmsg.TxnOffsetCommitRequestTopic{}
-	for _, rt := range req.Topics {
-		t := x.named(rt.Topic, grant.Describe)
-		if t.allowed() {
-			m.forward(t, false)
-			rt.Topic = t.backing
-			forward = append(forward, rt)
-			continue
-		}
-		x.reject(&t, grant.Describe)
-		out := kmsg.NewTxnOffsetCommitResponseTopic()
-		out.Topic = rt.Topic
-		for _, p := range rt.Partitions {
-			rp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
-			out.Partitions = append(out.Partitions, rp)
-		}
-		m.answer(t, out)
-	}
-	finish := func(resp *kmsg.TxnOffsetCommitResponse) kmsg.Response {
-		resp.Version = req.Version
-		resp.Topics = m.merge(x, resp.Topics,
-			func(t *kmsg.TxnOffsetCommitResponseTopic) topicKey { return topicKey{name: t.Topic} },
-			func(t *kmsg.TxnOffsetCommitResponseTopic, to *target) { t.Topic = to.exposed })
-		return resp
-	}
-	if !m.any && len(req.Topics) > 0 {
-		return answer(finish(kmsg.NewPtrTxnOffsetCommitResponse())), nil
-	}
-	req.Topics = forward
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		return finish(kr.(*kmsg.TxnOffsetCommitResponse)), nil
-	}}, nil
+	return byName[kmsg.TxnOffsetCommitRequestTopic, kmsg.TxnOffsetCommitResponseTopic]{
+		op:     grant.Describe,
+		topics: &req.Topics,
+		name:   func(t *kmsg.TxnOffsetCommitRequestTopic) *string { return &t.Topic },
+		refused: func(_ *target, t *kmsg.TxnOffsetCommitRequestTopic, _ string) kmsg.TxnOffsetCommitResponseTopic {
+			out := kmsg.NewTxnOffsetCommitResponseTopic()
+			for _, p := range t.Partitions {
+				rp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				out.Partitions = append(out.Partitions, rp)
+			}
+			return out
+		},
+		list: func(r kmsg.Response) *[]kmsg.TxnOffsetCommitResponseTopic {
+			return &r.(*kmsg.TxnOffsetCommitResponse).Topics
+		},
+		exposed: func(t *kmsg.TxnOffsetCommitResponseTopic) *string { return &t.Topic },
+		send:    ifEmpty,
+	}.serve(x, req), nil
 }

@@ -16,38 +16,22 @@ func offsetForLeaderEpoch(x *Exchange, r kmsg.Request) (Action, error) {
 		return Action{Close: "offset for leader epoch as a replica"}, nil
 	}
 	req.ReplicaID = -1
-	var m merger[kmsg.OffsetForLeaderEpochResponseTopic]
-	var forward []kmsg.OffsetForLeaderEpochRequestTopic
-	for _, rt := range req.Topics {
-		t := x.named(rt.Topic, grant.Describe)
-		if t.allowed() {
-			m.forward(t, false)
-			rt.Topic = t.backing
-			forward = append(forward, rt)
-			continue
-		}
-		x.reject(&t, grant.Describe)
-		out := kmsg.NewOffsetForLeaderEpochResponseTopic()
-		out.Topic = rt.Topic
-		for _, p := range rt.Partitions {
-			rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
-			rp.Partition, rp.ErrorCode, rp.LeaderEpoch, rp.EndOffset = p.Partition, kerr.TopicAuthorizationFailed.Code, -1, -1
-			out.Partitions = append(out.Partitions, rp)
-		}
-		m.answer(t, out)
-	}
-	finish := func(resp *kmsg.OffsetForLeaderEpochResponse) kmsg.Response {
-		resp.Version = req.Version
-		resp.Topics = m.merge(x, resp.Topics,
-			func(t *kmsg.OffsetForLeaderEpochResponseTopic) topicKey { return topicKey{name: t.Topic} },
-			func(t *kmsg.OffsetForLeaderEpochResponseTopic, to *target) { t.Topic = to.exposed })
-		return resp
-	}
-	if !m.any {
-		return answer(finish(kmsg.NewPtrOffsetForLeaderEpochResponse())), nil
-	}
-	req.Topics = forward
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		return finish(kr.(*kmsg.OffsetForLeaderEpochResponse)), nil
-	}}, nil
+	return byName[kmsg.OffsetForLeaderEpochRequestTopic, kmsg.OffsetForLeaderEpochResponseTopic]{
+		op:     grant.Describe,
+		topics: &req.Topics,
+		name:   func(t *kmsg.OffsetForLeaderEpochRequestTopic) *string { return &t.Topic },
+		refused: func(_ *target, t *kmsg.OffsetForLeaderEpochRequestTopic, _ string) kmsg.OffsetForLeaderEpochResponseTopic {
+			out := kmsg.NewOffsetForLeaderEpochResponseTopic()
+			for _, p := range t.Partitions {
+				rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+				rp.Partition, rp.ErrorCode, rp.LeaderEpoch, rp.EndOffset = p.Partition, kerr.TopicAuthorizationFailed.Code, -1, -1
+				out.Partitions = append(out.Partitions, rp)
+			}
+			return out
+		},
+		list: func(r kmsg.Response) *[]kmsg.OffsetForLeaderEpochResponseTopic {
+			return &r.(*kmsg.OffsetForLeaderEpochResponse).Topics
+		},
+		exposed: func(t *kmsg.OffsetForLeaderEpochResponseTopic) *string { return &t.Topic },
+	}.serve(x, req), nil
 }

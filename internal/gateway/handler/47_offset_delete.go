@@ -12,38 +12,21 @@ import (
 func offsetDelete(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.OffsetDeleteRequest)
 	req.Group = x.Grant.Group(req.Group)
-	var m merger[kmsg.OffsetDeleteResponseTopic]
-	var forward []kmsg.OffsetDeleteRequestTopic
-	for _, rt := range req.Topics {
-		t := x.named(rt.Topic, grant.Describe)
-		if t.allowed() {
-			m.forward(t, false)
-			rt.Topic = t.backing
-			forward = append(forward, rt)
-			continue
-		}
-		x.reject(&t, grant.Describe)
-		out := kmsg.NewOffsetDeleteResponseTopic()
-		out.Topic = rt.Topic
-		for _, p := range rt.Partitions {
-			rp := kmsg.NewOffsetDeleteResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
-			out.Partitions = append(out.Partitions, rp)
-		}
-		m.answer(t, out)
-	}
-	finish := func(resp *kmsg.OffsetDeleteResponse) kmsg.Response {
-		resp.Version = req.Version
-		resp.Topics = m.merge(x, resp.Topics,
-			func(t *kmsg.OffsetDeleteResponseTopic) topicKey { return topicKey{name: t.Topic} },
-			func(t *kmsg.OffsetDeleteResponseTopic, to *target) { t.Topic = to.exposed })
-		return resp
-	}
-	if !m.any && len(req.Topics) > 0 {
-		return answer(finish(kmsg.NewPtrOffsetDeleteResponse())), nil
-	}
-	req.Topics = forward
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		return finish(kr.(*kmsg.OffsetDeleteResponse)), nil
-	}}, nil
+	return byName[kmsg.OffsetDeleteRequestTopic, kmsg.OffsetDeleteResponseTopic]{
+		op:     grant.Describe,
+		topics: &req.Topics,
+		name:   func(t *kmsg.OffsetDeleteRequestTopic) *string { return &t.Topic },
+		refused: func(_ *target, t *kmsg.OffsetDeleteRequestTopic, _ string) kmsg.OffsetDeleteResponseTopic {
+			out := kmsg.NewOffsetDeleteResponseTopic()
+			for _, p := range t.Partitions {
+				rp := kmsg.NewOffsetDeleteResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				out.Partitions = append(out.Partitions, rp)
+			}
+			return out
+		},
+		list:    func(r kmsg.Response) *[]kmsg.OffsetDeleteResponseTopic { return &r.(*kmsg.OffsetDeleteResponse).Topics },
+		exposed: func(t *kmsg.OffsetDeleteResponseTopic) *string { return &t.Topic },
+		send:    ifEmpty,
+	}.serve(x, req), nil
 }

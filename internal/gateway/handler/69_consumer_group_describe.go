@@ -13,60 +13,29 @@ import (
 
 func consumerGroupDescribe(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.ConsumerGroupDescribeRequest)
-	asked := make(map[string]string, len(req.Groups))
-	for i, g := range req.Groups {
-		req.Groups[i] = x.Grant.Group(g)
-		asked[req.Groups[i]] = g
-	}
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		resp := kr.(*kmsg.ConsumerGroupDescribeResponse)
-		resp.Version = req.Version
-		kept := resp.Groups[:0]
-		for _, g := range resp.Groups {
-			name, ok := asked[g.Group]
-			if !ok {
-				x.Conn.foreign(x, "group")
-				continue
-			}
-			g.Group = name
-			brokerTexts(g.ErrorCode, &g.ErrorMessage)
+	at := func(t *kmsg.AssignmentTopicPartition) (*string, *[16]byte) { return &t.Topic, &t.TopicID }
+	return ofGroups[kmsg.ConsumerGroupDescribeResponseGroup]{
+		groups: req.Groups,
+		list: func(r kmsg.Response) *[]kmsg.ConsumerGroupDescribeResponseGroup {
+			return &r.(*kmsg.ConsumerGroupDescribeResponse).Groups
+		},
+		fields: func(g *kmsg.ConsumerGroupDescribeResponseGroup) (*string, int16, **string) {
+			return &g.Group, g.ErrorCode, &g.ErrorMessage
+		},
+		each: func(g *kmsg.ConsumerGroupDescribeResponseGroup) {
 			if req.IncludeAuthorizedOperations {
 				g.AuthorizedOperations = groupOperations
 			}
 			for i := range g.Members {
 				m := &g.Members[i]
-				m.ClientID, m.ClientHost = x.clientID(m.ClientID), hiddenHost
+				x.exposeMember(&m.ClientID, &m.ClientHost)
 				m.SubscribedTopicRegex = nil
-				names := m.SubscribedTopics[:0]
-				for _, n := range m.SubscribedTopics {
-					if exposed, ok := x.expose(n); ok {
-						names = append(names, exposed)
-					}
-				}
-				m.SubscribedTopics = names
-				m.Assignment.TopicPartitions = x.exposeAssigned(m.Assignment.TopicPartitions)
-				m.TargetAssignment.TopicPartitions = x.exposeAssigned(m.TargetAssignment.TopicPartitions)
+				m.SubscribedTopics = x.exposeNames(m.SubscribedTopics)
+				m.Assignment.TopicPartitions = exposeAssigned(x, m.Assignment.TopicPartitions, at)
+				m.TargetAssignment.TopicPartitions = exposeAssigned(x, m.TargetAssignment.TopicPartitions, at)
 			}
-			kept = append(kept, g)
-		}
-		resp.Groups = kept
-		return resp, nil
-	}}, nil
-}
-
-func (x *Exchange) exposeAssigned(in []kmsg.AssignmentTopicPartition) []kmsg.AssignmentTopicPartition {
-	out := in[:0]
-	for _, t := range in {
-		exposed, ok := x.expose(t.Topic)
-		if !ok {
-			x.Conn.foreign(x, "topic")
-			continue
-		}
-		id, _ := x.exposeID(t.Topic, t.TopicID)
-		t.Topic, t.TopicID = exposed, id
-		out = append(out, t)
-	}
-	return out
+		},
+	}.serve(x, req), nil
 }
 
 // ClientID is the client id under which a client's connection is known to the
