@@ -39,16 +39,19 @@ var rows = map[string]row{
 	"usage/feed": {may: []string{"usage"}},
 
 	"kafka/wire":           {tests: []string{"kafka/wire/wiretest"}},
-	"kafka/wire/wiretest":  {may: []string{"kafka/wire"}}, // messages for tests; never in the product
-	"kafka/wire/schemagen": {},                            // a program run by hand; writes kafka/wire/schema_gen.go
+	"kafka/wire/wiretest":  {may: []string{"kafka/wire"}},       // messages for tests; never in the product
+	"kafka/wire/schemagen": {may: []string{"kafka/definition"}}, // a program run by hand; writes kafka/wire/schema_gen.go
+	"kafka/definition":     {},                                  // of messages, from Kafka's jar; for schemagen and tests
 	"kafka/sasl":           {},
 	"kafka/records":        {},
 
-	"gateway":          {may: []string{"gateway/*", "kafka/*", "grant", "usage"}},
-	"gateway/handler":  {may: []string{"kafka/*", "grant", "usage", "gateway/limit", "gateway/record", "gateway/upstream", "fault"}}, // upstream: the types of a target cluster's directory
-	"gateway/limit":    {may: []string{"grant"}},
-	"gateway/record":   {may: []string{"kafka/*", "grant"}},
-	"gateway/upstream": {may: []string{"kafka/*", "grant"}},
+	"gateway": {may: []string{"gateway/*", "kafka/*", "grant", "usage"}},
+	"gateway/handler": {may: []string{"kafka/*", "grant", "usage", "gateway/limit", "gateway/record", "gateway/upstream", "fault"}, // upstream: the types of a target cluster's directory
+		tests: []string{"gateway/handler/fieldrule"}},
+	"gateway/handler/fieldrule": {may: []string{"kafka/definition"}}, // the guard over messages' fields; for tests only
+	"gateway/limit":             {may: []string{"grant"}},
+	"gateway/record":            {may: []string{"kafka/*", "grant"}},
+	"gateway/upstream":          {may: []string{"kafka/*", "grant"}},
 
 	"mediation":   {may: []string{"fault"}},
 	"mediation/*": {may: []string{"mediation", "fault"}},
