@@ -61,6 +61,8 @@ type clientConn struct {
 
 	closeOnce sync.Once
 	dismissed atomic.Bool // by run, or by a panic's watch over it
+
+	newcomer newcomer
 }
 
 func newClientConn(l *listener, conn net.Conn, address netip.Addr, port int) *clientConn {
@@ -185,7 +187,7 @@ func (c *clientConn) serve() error {
 	if err := c.handshake(); err != nil {
 		return err
 	}
-	c.in = bufio.NewReaderSize(c.net, 4<<10)
+	c.in = bufio.NewReaderSize(stranger{c}, 4<<10)
 	c.frames = wire.NewFrameReader(c.in, wire.FrameConfig{
 		Buffers: c.g.buffers, Budget: c.g.budget, Pace: wire.DefaultPace(), SetReadDeadline: c.setReadDeadline,
 	})
@@ -224,8 +226,12 @@ func (c *clientConn) handshake() error {
 	if c.l.config.TLS == nil {
 		return nil
 	}
-	conn := tls.Server(c.net, c.l.config.TLS)
-	if err := conn.HandshakeContext(c.ctx); err != nil {
+	gated := &gatedConn{Conn: c.net, c: c, within: c.g.config.Limits.AuthDeadline}
+	conn := tls.Server(gated, c.l.config.TLS)
+	err := conn.HandshakeContext(c.ctx)
+	gated.over()
+	if err != nil {
+		c.g.metrics.handshakes.WithLabelValues("failed").Inc()
 		var notTLS tls.RecordHeaderError
 		if errors.As(err, &notTLS) {
 			return endedBy("client", "plaintext on the TLS listener %s: set the client's security.protocol to SASL_SSL or SSL", c.l.config.Address)
@@ -233,8 +239,12 @@ func (c *clientConn) handshake() error {
 		if errors.Is(err, io.EOF) {
 			return endedBy("client", "closed during the TLS handshake")
 		}
+		if errors.Is(err, errNoTurn) {
+			return endedBy("gateway", "%w", err)
+		}
 		return endedBy("client", "TLS handshake: %w", err)
 	}
+	c.g.metrics.handshakes.WithLabelValues("ok").Inc()
 	c.net = conn
 	c.serverName = conn.ConnectionState().ServerName
 	return nil

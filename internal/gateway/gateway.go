@@ -6,6 +6,7 @@
 package gateway
 
 import (
+	"container/list"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -87,24 +88,26 @@ type Deps struct {
 
 // Gateway serves Kafka clients. Make one with New, start it with Run.
 type Gateway struct {
-	config    Config
-	deps      Deps
-	log       *slog.Logger
-	snapshot  atomic.Pointer[grant.Snapshot]
-	metrics   *metrics
-	handling  *handler.Metrics
-	reserved  handler.Reservations
-	budget    *wire.Budget
-	buffers   *wire.Buffers
-	phantom   []byte // makes unknown users look like known ones
-	listeners []*listener
-	gate      logGate
-	draining  chan struct{} // closed when the gateway stops taking requests
+	config     Config
+	deps       Deps
+	log        *slog.Logger
+	snapshot   atomic.Pointer[grant.Snapshot]
+	metrics    *metrics
+	handling   *handler.Metrics
+	reserved   handler.Reservations
+	budget     *wire.Budget
+	buffers    *wire.Buffers
+	phantom    []byte // makes unknown users look like known ones
+	listeners  []*listener
+	gate       logGate
+	handshakes *gate
+	draining   chan struct{} // closed when the gateway stops taking requests
 
 	mu              sync.Mutex // guards what follows
 	conns           map[*clientConn]struct{}
 	applications    map[string]*application // by name, as long as they have connections
 	unauthenticated int
+	silent          list.List          // of *clientConn: those before their login that wait for their client, longest first
 	strangers       map[netip.Addr]int // the unauthenticated by neighbourhood
 	perAddress      map[netip.Addr]int
 	stopped         bool
@@ -124,6 +127,7 @@ func New(config Config, deps Deps, first *grant.Snapshot) (*Gateway, error) {
 		phantom: config.PhantomSecret, draining: make(chan struct{}),
 		conns: make(map[*clientConn]struct{}), applications: make(map[string]*application), perAddress: make(map[netip.Addr]int), strangers: make(map[netip.Addr]int),
 	}
+	g.handshakes = newGate(g.metrics.handshakesWaiting)
 	if len(g.phantom) == 0 {
 		g.phantom = make([]byte, 32)
 		rand.Read(g.phantom)
@@ -228,12 +232,12 @@ func (g *Gateway) admit(c *clientConn) error {
 		return errors.New("the gateway is draining")
 	case len(g.conns) >= limits.MaxConnections:
 		return fmt.Errorf("max_connections=%d reached", limits.MaxConnections)
-	case g.unauthenticated >= limits.MaxUnauthenticated:
-		return fmt.Errorf("max_unauthenticated_connections=%d reached", limits.MaxUnauthenticated)
 	case limits.MaxUnauthenticatedPerAddress > 0 && g.strangers[neighbourhood(c.address)] >= limits.MaxUnauthenticatedPerAddress:
 		return fmt.Errorf("max_unauthenticated_per_address=%d reached", limits.MaxUnauthenticatedPerAddress)
 	case limits.MaxConnectionsPerAddress > 0 && g.perAddress[c.address] >= limits.MaxConnectionsPerAddress:
 		return fmt.Errorf("max_connections_per_address=%d reached", limits.MaxConnectionsPerAddress)
+	case g.unauthenticated >= limits.MaxUnauthenticated && !g.makeRoom():
+		return errCrowded{limits.MaxUnauthenticated}
 	}
 	g.conns[c] = struct{}{}
 	g.unauthenticated++
@@ -255,6 +259,9 @@ func neighbourhood(a netip.Addr) netip.Addr {
 
 // known counts a connection out of those before their login; g.mu is held.
 func (g *Gateway) known(c *clientConn) {
+	if c.newcomer.evicted {
+		return
+	}
 	g.unauthenticated--
 	a := neighbourhood(c.address)
 	if g.strangers[a]--; g.strangers[a] <= 0 {
@@ -292,6 +299,7 @@ func (g *Gateway) dismiss(c *clientConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.conns, c)
+	g.unlist(c)
 	if a := c.application; a == nil {
 		g.known(c)
 	} else if a.conns--; a.conns == 0 {

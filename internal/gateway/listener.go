@@ -192,7 +192,14 @@ func (l *listener) admit(conn net.Conn, local net.Addr) {
 		port = a.Port
 	}
 	c := newClientConn(l, conn, addressOf(conn.RemoteAddr()), port)
-	if err := l.g.admit(c); err != nil {
+	err := l.g.admit(c)
+	for began := time.Now(); errors.As(err, new(errCrowded)) && time.Since(began) < roomWait; err = l.g.admit(c) {
+		select {
+		case <-time.After(roomLook):
+		case <-l.g.draining:
+		}
+	}
+	if err != nil {
 		l.g.metrics.refusedConnections.Inc()
 		l.g.sometimes("admit", "connection refused", "client", c.address, "reason", err)
 		conn.Close()

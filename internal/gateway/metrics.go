@@ -16,6 +16,9 @@ import (
 type metrics struct {
 	connections        prometheus.Gauge
 	refusedConnections prometheus.Counter
+	evicted            prometheus.Counter
+	handshakes         *prometheus.CounterVec
+	handshakesWaiting  prometheus.Gauge
 	logins             *prometheus.CounterVec
 	requests           *prometheus.CounterVec
 	closed             *prometheus.CounterVec
@@ -35,6 +38,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		connections:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_gateway_connections", Help: "Client connections, before and after their login."}),
 		refusedConnections: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_gateway_connections_refused_total", Help: "Connections closed at once because a limit was reached."}),
+		evicted:            prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_gateway_connections_evicted_total", Help: "Connections before their login that were silent and made room for others."}),
+		handshakes:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_gateway_tls_handshakes_total", Help: "TLS handshakes of clients, by result."}, []string{"result"}),
+		handshakesWaiting:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_gateway_tls_handshakes_waiting", Help: "TLS handshakes that wait for their turn."}),
 		logins:             prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_gateway_logins_total", Help: "Logins by mechanism and result."}, []string{"mechanism", "result"}),
 		requests:           prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_gateway_requests_total", Help: "Requests by Kafka API."}, []string{"api"}),
 		closed:             prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_gateway_connections_closed_total", Help: "Connections closed, by which side or what ended them."}, []string{"by"}),
@@ -52,7 +58,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			m.byKey[api.Key].latency = m.latency.WithLabelValues(api.Name)
 		}
 	}
-	r.MustRegister(m.connections, m.refusedConnections, m.logins, m.requests, m.closed, m.received, m.sent, m.snapshots, m.panics, m.upstreamDials, m.latency)
+	r.MustRegister(m.connections, m.refusedConnections, m.evicted, m.handshakes, m.handshakesWaiting, m.logins, m.requests, m.closed, m.received, m.sent, m.snapshots, m.panics, m.upstreamDials, m.latency)
 	return m
 }
 
