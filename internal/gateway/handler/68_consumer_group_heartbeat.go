@@ -59,7 +59,9 @@ func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 	}
 
 	leaving := req.MemberEpoch < 0
-	if !leaving {
+	if leaving { // what it subscribes to is of no use to the broker any more
+		req.SubscribedTopicNames, req.SubscribedTopicRegex = nil, nil
+	} else {
 		if err := x.subscribe(key, req); err != nil {
 			return Action{}, err
 		}

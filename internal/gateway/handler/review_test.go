@@ -269,3 +269,22 @@ func TestSubscriptionSentAgainMakesNothingUp(t *testing.T) {
 		t.Errorf("sent %+v, want both names and nothing else", sent)
 	}
 }
+
+// A member that leaves needs no subscription, and what it says of one must not
+// reach the broker as it is: names of the target cluster, and a regular
+// expression that the broker would run over them.
+func TestLeavingMembersSubscriptionIsNotSentUpstream(t *testing.T) {
+	g := granted(t, nil)
+	for epoch := int32(-3); epoch < 0; epoch++ {
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Version, req.Group, req.MemberID, req.MemberEpoch = 1, "g", "m", epoch
+		req.SubscribedTopicNames, req.SubscribedTopicRegex = []string{"phys.secret", "a"}, kmsg.StringPtr(".*")
+		action, err := Lookup(68).Serve(exchange(g, 68, 1), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if up := action.Upstream.(*kmsg.ConsumerGroupHeartbeatRequest); up.SubscribedTopicNames != nil || up.SubscribedTopicRegex != nil {
+			t.Errorf("epoch %d: %v and %v are sent upstream", epoch, up.SubscribedTopicNames, up.SubscribedTopicRegex)
+		}
+	}
+}
