@@ -126,6 +126,7 @@ func (a *App) build() (err error) {
 	if a.state, err = openState(c.DataDir, a.opts.setting("dataDir", "--data-dir")); err != nil {
 		return err
 	}
+	a.state.setAside(a.log)
 	a.outbound, err = newOutbound(c.Outbound)
 	if err != nil {
 		return err
@@ -148,8 +149,10 @@ func (a *App) build() (err error) {
 		learn: func(b []upstream.Broker) { a.gateway.Learn(b) },
 	})
 	a.clusters.update(result.Clusters, result.Snapshot)
+	clientLimits := limits(c.Limits)
+	clientLimits.MaxConnections = withinDescriptors(clientLimits.MaxConnections, a.log)
 	a.gateway, err = gateway.New(gateway.Config{
-		Listeners: listeners, Limits: limits(c.Limits), DataDir: c.DataDir, PhantomSecret: a.state.derive("phantom"),
+		Listeners: listeners, Limits: clientLimits, DataDir: c.DataDir, PhantomSecret: a.state.derive("phantom"),
 	}, gateway.Deps{
 		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now,
 	}, result.Snapshot)
@@ -157,7 +160,7 @@ func (a *App) build() (err error) {
 		return a.addressError(err)
 	}
 	a.standings = standings(result.Snapshot, a.opts.Now())
-	a.registry.MustRegister(a.reloads, clusterCollector{a.clusters}, certificateCollector{a.certificates})
+	a.registry.MustRegister(a.reloads, a.resources.saves, clusterCollector{a.clusters}, certificateCollector{a.certificates})
 	for _, r := range []string{"applied", "refused"} {
 		a.reloads.WithLabelValues(r)
 	}
@@ -322,6 +325,7 @@ func (a *App) watch(ctx context.Context) {
 				phase.Reset(a.resources.untilChange())
 			}
 			a.reloadCertificates(false)
+			a.resources.catchUp()
 			// Large sets are looked at less often, up to three times a second.
 			poll.Reset(max(a.opts.PollEvery, min(10*time.Since(began), 3*a.opts.PollEvery)))
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sluice/internal/config"
 	"sluice/internal/control/publish"
 	"sluice/internal/grant"
@@ -32,10 +34,15 @@ type resources struct {
 	stamp  string        // of what was read last
 	seen   string        // at the last look, to wait until writing has ended
 	change time.Time     // when to compile again by itself
+
+	saves    prometheus.Gauge // 1 while the data directory has what is in force
+	saveNext time.Time        // when to try again to write it; zero when it has it
 }
 
 func newResources(opts Options, s *state) *resources {
-	return &resources{opts: opts, log: opts.Log, state: s}
+	return &resources{opts: opts, log: opts.Log, state: s, saves: prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "sluice_data_directory_saved", Help: "1 while the data directory has what is in force, 0 while it cannot be written.",
+	})}
 }
 
 func (r *resources) look() string {
@@ -108,7 +115,38 @@ func (r *resources) compile(set *resource.Set) (*loaded, []resource.Problem, err
 		return nil, problems, err
 	}
 	r.set, r.change = set, result.NextChange
+	r.told()
 	return result, problems, nil
+}
+
+// saveAgain is how often writing the data directory is tried again.
+const saveAgain = 5 * time.Second
+
+// catchUp writes what the data directory lacks, if it is time to try.
+func (r *resources) catchUp() {
+	if !r.saveNext.IsZero() && !r.opts.Now().Before(r.saveNext) {
+		r.state.flush()
+		r.told()
+	}
+}
+
+// told says once that the data directory cannot be written, and once that it can
+// be again.
+func (r *resources) told() {
+	failing := !r.saveNext.IsZero()
+	if err := r.state.unsaved; err != nil {
+		if !failing {
+			r.log.Error("what is in force is not in the data directory, and will be tried again: a restart compiles the resources anew", "err", err)
+		}
+		r.saves.Set(0)
+		r.saveNext = r.opts.Now().Add(saveAgain)
+		return
+	}
+	if failing {
+		r.log.Info("the data directory has what is in force again")
+	}
+	r.saves.Set(1)
+	r.saveNext = time.Time{}
 }
 
 // due reports whether the time to compile again has come.

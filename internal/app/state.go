@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,17 @@ type state struct {
 	// snapshot is the one in force when the process ended; nil at the first start.
 	snapshot *grant.Snapshot
 	saved    map[string]string // content of files, to write only what changed
+	written  *grant.Snapshot   // that is in its file
+	unsaved  error             // why history or snapshot are not in their files
+	damaged  []damage          // files that could not be understood
+}
+
+// damage is a file that could not be understood, and what it means to go on
+// without it.
+type damage struct {
+	file string
+	err  error
+	loss string
 }
 
 // openState makes a data directory if it is not there, and takes it. setting is
@@ -89,7 +101,8 @@ func (s *state) read() error {
 	} else if ok {
 		s.history = new(publish.History)
 		if err := json.Unmarshal([]byte(text), s.history); err != nil {
-			return fmt.Errorf("%s: %w: restore it from a backup, or remove it: what ended lately is then answered as if it never was", filepath.Join(s.dir, historyFile), err)
+			s.history = nil
+			s.damaged = append(s.damaged, damage{historyFile, err, "what ended before the last change of the documents is answered as if it never was"})
 		}
 	}
 	if text, ok, err = s.file(snapshotFile); err != nil {
@@ -97,9 +110,11 @@ func (s *state) read() error {
 	} else if ok {
 		s.snapshot = new(grant.Snapshot)
 		if err := json.Unmarshal([]byte(text), s.snapshot); err != nil {
-			return fmt.Errorf("%s: %w: remove it, it is made again from the resources", filepath.Join(s.dir, snapshotFile), err)
+			s.snapshot = nil
+			s.damaged = append(s.damaged, damage{snapshotFile, err, "nothing, it is made again from the resources"})
 		}
 	}
+	s.written = s.snapshot
 	return nil
 }
 
@@ -115,28 +130,52 @@ func (s *state) file(name string) (text string, ok bool, err error) {
 	return string(data), true, nil
 }
 
-// keep writes what changed, the history before the snapshot that rests on it.
+// setAside keeps damaged files for whoever wants to look at them, and says what
+// is lost. Access is not: that comes from the documents.
+func (s *state) setAside(log *slog.Logger) {
+	for _, d := range s.damaged {
+		name := filepath.Join(s.dir, d.file)
+		err := os.Rename(name, name+".damaged")
+		log.Error("a file of the data directory is damaged and not used", "file", name, "err", d.err, "lost", d.loss, "kept_as", name+".damaged", "rename", err)
+	}
+	s.damaged = nil
+}
+
+// keep takes note of what is in force and writes what changed of it. Only a seed
+// that is not kept is an error: with another one, clients would see other topic
+// ids after a restart. Documents are obeyed on a full disk too, since they may
+// take something away; flush tries again to write what they came to.
 func (s *state) keep(history *publish.History, snapshot *grant.Snapshot) error {
 	if err := s.write(seedFile, []byte(hex.EncodeToString(s.seed)+"\n")); err != nil {
 		return err
 	}
-	past, err := json.Marshal(history)
+	s.history, s.snapshot = history, snapshot
+	s.flush()
+	return nil
+}
+
+// flush writes the history, and then the snapshot that rests on it.
+func (s *state) flush() { s.unsaved = s.save() }
+
+func (s *state) save() error {
+	past, err := json.Marshal(s.history)
 	if err != nil {
 		return err
 	}
 	if err := s.write(historyFile, append(past, '\n')); err != nil {
 		return err
 	}
-	if s.snapshot != snapshot {
-		grants, err := json.Marshal(snapshot)
-		if err != nil {
-			return err
-		}
-		if err := s.write(snapshotFile, append(grants, '\n')); err != nil {
-			return err
-		}
+	if s.written == s.snapshot {
+		return nil
 	}
-	s.history, s.snapshot = history, snapshot
+	grants, err := json.Marshal(s.snapshot)
+	if err != nil {
+		return err
+	}
+	if err := s.write(snapshotFile, append(grants, '\n')); err != nil {
+		return err
+	}
+	s.written = s.snapshot
 	return nil
 }
 

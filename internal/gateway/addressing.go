@@ -26,6 +26,7 @@ type addressing interface {
 	node(port int, serverName string) int32
 	// Advertise returns where clients find a broker.
 	Advertise(node int32) (host string, port int32, ok bool)
+	// learn gives brokers addresses; nil tries again what has not worked.
 	learn(brokers []upstream.Broker)
 	bootstrap() string
 }
@@ -41,9 +42,12 @@ type portAddressing struct {
 	listen        func(port int) (got int, err error)
 	warn          func(msg string, args ...any)
 
-	mu     sync.Mutex // guards ports and full
+	mu     sync.Mutex // guards what follows
 	ports  map[int32]int
 	failed map[int32]bool
+	known  []upstream.Broker
+	// unsaved: the file does not have what ports has.
+	unsaved bool
 }
 
 // portFile is what the data directory keeps.
@@ -66,7 +70,10 @@ func (a *portAddressing) restore() error {
 	}
 	var kept portFile
 	if err := json.Unmarshal(data, &kept); err != nil {
-		return fmt.Errorf("read learned ports from %s: %w", a.file, err)
+		// Ports are given out anew, in the order of the nodes. A client that
+		// meets another broker than it knew there asks for metadata again.
+		a.warn("learned ports are damaged and not used: brokers may get others", "file", a.file, "err", err, "kept_as", a.file+".damaged", "rename", os.Rename(a.file, a.file+".damaged"))
+		return nil
 	}
 	for name, port := range kept.Ports {
 		node, err := strconv.ParseInt(name, 10, 32)
@@ -92,6 +99,10 @@ func (a *portAddressing) learn(brokers []upstream.Broker) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	changed := false
+	if brokers == nil {
+		brokers = a.known
+	}
+	a.known = brokers
 	if len(a.ports) == 0 && len(brokers) == 1 {
 		a.ports[brokers[0].NodeID] = 0
 		changed = true
@@ -117,10 +128,12 @@ func (a *portAddressing) learn(brokers []upstream.Broker) {
 		a.ports[id] = port
 		changed = true
 	}
-	if changed {
-		if err := a.save(); err != nil {
-			a.warn("learned ports are not saved", "err", err)
+	if changed || a.unsaved {
+		err := a.save()
+		if err != nil && !a.unsaved {
+			a.warn("learned ports are not saved, it will be tried again", "err", err)
 		}
+		a.unsaved = err != nil
 	}
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -71,6 +72,38 @@ func TestPortsStickToNodesOverRestarts(t *testing.T) {
 	}
 	if got := advertised(t, a, 9); got != -1 {
 		t.Errorf("node 9 is at %d, want hidden: there is no port left", got)
+	}
+}
+
+func TestDamagedPortsAreSetAside(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ports.json")
+	if err := os.WriteFile(file, []byte(`{"ports": {"1": 190`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := ports(t, file)
+	a.learn(brokersOf(1, 2))
+	if got := advertised(t, ports(t, file), 2); got != 19094 {
+		t.Errorf("node 2 is at %d after a restart, want 19094", got)
+	}
+	if kept, err := os.ReadFile(file + ".damaged"); err != nil || len(kept) == 0 {
+		t.Errorf("what was damaged is not kept: %v", err)
+	}
+}
+
+func TestPortsAreWrittenOnceThereIsRoom(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "full")
+	file := filepath.Join(dir, "ports.json")
+	a := ports(t, file)
+	a.learn(brokersOf(1, 2)) // no such directory
+	if got := advertised(t, a, 2); got != 19094 {
+		t.Errorf("node 2 is at %d, want 19094", got)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a.learn(nil)
+	if got := advertised(t, ports(t, file), 2); got != 19094 {
+		t.Errorf("node 2 is at %d after a restart, want 19094", got)
 	}
 }
 

@@ -183,6 +183,10 @@ func (g *Gateway) Swap(next *grant.Snapshot) {
 	}
 }
 
+// learnAgain is how often ports that could not be bound or written down are
+// tried again.
+const learnAgain = 5 * time.Second
+
 // Run accepts clients until the context ends, then drains: it stops accepting,
 // answers what is in flight, closes connections as they fall silent, and after
 // the drain time the rest.
@@ -190,7 +194,15 @@ func (g *Gateway) Run(ctx context.Context, drain time.Duration) error {
 	for _, l := range g.listeners {
 		l.start()
 	}
-	<-ctx.Done()
+	again := time.NewTicker(learnAgain)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-again.C:
+			g.Learn(nil)
+		}
+	}
+	again.Stop()
 	g.closeListeners()
 	g.mu.Lock()
 	g.stopped = true
