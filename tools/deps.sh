@@ -65,14 +65,26 @@ done
 [ "${1:-test}" = check ] && exit 0
 
 need java "a Java runtime, 17 or newer (openjdk-17-jre-headless, say)"
+if ! command -v javac >/dev/null; then # our application of Kafka Streams is compiled against each release
+	install default-jdk-headless || die "no javac found: install a JDK, 17 or newer (openjdk-17-jdk-headless, say)"
+fi
 for version in $(sed -n 's/^func Versions() .*{\(.*\)} }$/\1/p' internal/kafkatest/jars.go | tr -d '",'); do
-	[ -n "$(ls -A "$cache/kafka/$version/libs" 2>/dev/null)" ] && continue
-	need mvn "Maven, needed once"
-	say "fetching Apache Kafka $version from Maven Central"
-	folder=$(mktemp -d)
-	cp internal/kafkatest/pom.xml "$folder" # into Maven's repository; kafkatest collects them from there
-	mvn -B -q -Dstyle.color=never -f "$folder/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$folder/libs"
-	rm -rf "$folder"
+	maven() { # maven POM: its jars into Maven's repository; the tests collect them from there
+		need mvn "Maven, needed once"
+		local folder
+		folder=$(mktemp -d)
+		cp "$1" "$folder/pom.xml"
+		mvn -B -q -Dstyle.color=never -f "$folder/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$folder/libs"
+		rm -rf "$folder"
+	}
+	if [ -z "$(ls -A "$cache/kafka/$version/libs" 2>/dev/null)" ]; then
+		say "fetching Apache Kafka $version from Maven Central"
+		maven internal/kafkatest/pom.xml
+	fi
+	if [ -z "$(ls -d "$cache/kafka/$version"/programs-*/.complete 2>/dev/null)" ]; then
+		say "fetching Streams, Connect and MirrorMaker $version from Maven Central"
+		maven test/programs/pom.xml
+	fi
 done
 
 if ! command -v kcat >/dev/null; then
