@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,15 +45,15 @@ func TestTheSilentMakeRoomForALogin(t *testing.T) {
 	if got := testutil.ToFloat64(w.gateway.metrics.evicted); got != 1 {
 		t.Errorf("made room: %v connections, want 1", got)
 	}
-	silent[0].SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := silent[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the one that was silent longest: %v, want the end", err)
-	}
-	for _, conn := range silent[1:] { // they may still log in
+	ended := 0
+	for _, conn := range silent { // the others may still log in
 		if _, err := exchange(conn, kmsg.NewPtrApiVersionsRequest()); err != nil {
-			t.Error(err)
+			ended++
 		}
 		conn.Close()
+	}
+	if ended != 1 {
+		t.Errorf("%d of those that were silent have ended, want 1", ended)
 	}
 	eventually(t, "connections before their login are not counted out", func() bool {
 		w.gateway.mu.Lock()
