@@ -65,6 +65,8 @@ type Shape struct {
 	UUID        func(r *rand.Rand, m *Message, f wire.Field) (value [16]byte, ok bool)
 	Bytes       func(r *rand.Rand, m *Message, f wire.Field) (value []byte, ok bool)
 	Int         func(r *rand.Rand, m *Message, f wire.Field) (value int64, ok bool)
+	// Count says how many elements an array has.
+	Count func(r *rand.Rand, m *Message, f wire.Field) (n int, ok bool)
 	// Null says whether a nullable field is null.
 	Null func(r *rand.Rand, m *Message, f wire.Field) (null, ok bool)
 	// Tagged says whether a tagged field is there.
@@ -191,7 +193,13 @@ func (e *encoder) field(n *node) {
 		e.length(SpanCount, n.Field, -1, 4)
 		return
 	}
-	count := e.g.Rand.IntN(e.g.Shape.Elements + 1)
+	count, ok := 0, false
+	if f := e.g.Shape.Count; f != nil {
+		count, ok = f(e.g.Rand, e.m, n.Field)
+	}
+	if !ok {
+		count = e.g.Rand.IntN(e.g.Shape.Elements + 1)
+	}
 	e.length(SpanCount, n.Field, count, 4)
 	for range count {
 		e.element(n, false)
