@@ -46,12 +46,14 @@ var rows = map[string]row{
 	"kafka/records":        {},
 
 	"gateway": {may: []string{"gateway/*", "kafka/*", "grant", "usage"}},
-	"gateway/handler": {may: []string{"kafka/*", "grant", "usage", "gateway/limit", "gateway/record", "gateway/upstream", "fault"}, // upstream: the types of a target cluster's directory
+	"gateway/handler": {may: []string{"kafka/*", "grant", "usage", "gateway/limit", "gateway/record", "gateway/upstream", "gateway/clientmetrics", "fault"}, // upstream: the types of a target cluster's directory
 		tests: []string{"gateway/handler/fieldrule"}},
 	"gateway/handler/fieldrule": {may: []string{"kafka/definition"}}, // the guard over messages' fields; for tests only
 	"gateway/limit":             {may: []string{"grant"}},
 	"gateway/record":            {may: []string{"kafka/*", "grant"}},
 	"gateway/upstream":          {may: []string{"kafka/*", "grant"}},
+
+	"gateway/clientmetrics": {}, // what clients push about themselves (KIP-714)
 
 	"mediation":   {may: []string{"fault"}},
 	"mediation/*": {may: []string{"mediation", "fault"}},

@@ -24,6 +24,7 @@ import (
 
 	"sluice/internal/config"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/clientmetrics"
 	"sluice/internal/gateway/handler"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
@@ -152,7 +153,7 @@ func (a *App) build() (err error) {
 	clientLimits := limits(c.Limits)
 	clientLimits.MaxConnections = withinDescriptors(clientLimits.MaxConnections, a.log)
 	a.gateway, err = gateway.New(gateway.Config{
-		Listeners: listeners, Limits: clientLimits, DataDir: c.DataDir, PhantomSecret: a.state.derive("phantom"),
+		Listeners: listeners, Limits: clientLimits, DataDir: c.DataDir, PhantomSecret: a.state.derive("phantom"), Telemetry: telemetryOf(c.Telemetry),
 	}, gateway.Deps{
 		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now,
 	}, result.Snapshot)
@@ -417,6 +418,14 @@ func limits(l config.Limits) gateway.Limits {
 			SessionPartitions: handler.DefaultLimits.SessionPartitions, Members: handler.DefaultLimits.Members,
 		},
 	}
+}
+
+// telemetryOf is what clients are asked to tell of themselves, nil for nothing.
+func telemetryOf(t config.Telemetry) *clientmetrics.Config {
+	if !t.Enabled {
+		return nil
+	}
+	return &clientmetrics.Config{Interval: t.Interval, MaxBytes: int(t.MaxBytes), Metrics: t.Metrics}
 }
 
 func newOutbound(c config.Outbound) (*outbound.Client, error) {

@@ -37,6 +37,8 @@ type Config struct {
 	OAuth OAuth `yaml:"oauth"`
 	// What one client, or all together, may take.
 	Limits Limits `yaml:"limits"`
+	// What Kafka clients are asked to tell of themselves.
+	Telemetry Telemetry `yaml:"telemetry"`
 	// Health and metrics over HTTP.
 	Operations Operations `yaml:"operations"`
 	// What is logged.
@@ -168,6 +170,19 @@ func (l Limits) ApplicationMemory() Size {
 	return max(l.MemoryBudget/4, l.MaxFrameBytes, l.MaxAnswerBytes)
 }
 
+// Telemetry is client telemetry (KIP-714): clients that can, and whose users do not switch it off, push metrics about
+// themselves, which end in the gateway and are shown per application.
+type Telemetry struct {
+	// Ask clients for metrics.
+	Enabled bool `yaml:"enabled"`
+	// How often a client pushes them, from 100ms to 1h.
+	Interval time.Duration `yaml:"interval"`
+	// Beginnings of the names of those asked for, as org.apache.kafka.consumer.; without any, all that metrics.md lists as sluice_client_….
+	Metrics []string `yaml:"metrics"`
+	// Largest push, as it is sent; at most 2MiB. Decompressed it may have 4 MiB.
+	MaxBytes Size `yaml:"maxBytes"`
+}
+
 // Operations is the HTTP listener for health and metrics.
 type Operations struct {
 	// Host and port of /livez, /readyz and /metrics. They are for operators: keep them off public networks.
@@ -206,6 +221,7 @@ func Default() Config {
 			MaxInFlight: 64, FetchPartitionMaxBytes: 1 << 20, FetchMaxBytes: 8 << 20,
 			DrainTimeout: 30 * time.Second,
 		},
+		Telemetry:  Telemetry{Enabled: true, Interval: time.Minute, MaxBytes: 1 << 20},
 		Operations: Operations{Address: "127.0.0.1:19644"},
 		Log:        Log{Level: "info", Format: "text"},
 	}

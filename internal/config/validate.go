@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sluice/internal/strictyaml"
 )
@@ -60,6 +61,7 @@ func (c *Config) Validate() []Problem {
 	c.validateSockets(v)
 	c.validateIssuers(v)
 	c.validateLimits(v)
+	c.validateTelemetry(v)
 	if _, port, ok := hostPort(c.Operations.Address); !ok {
 		v.report("operations.address", fmt.Sprintf("%q is not host:port", c.Operations.Address), "write it as 127.0.0.1:19644")
 	} else if port >= 0 && !loopback(c.Operations.Address) {
@@ -287,6 +289,21 @@ func (c *Config) validateLimits(v *validator) {
 		v.report("limits.memoryPerApplication", "is less than one frame may have", "raise it above limits.maxFrameBytes and limits.maxAnswerBytes, or lower those")
 	}
 	atMost("memoryPerApplication", int64(l.MemoryPerApplication), int64(l.MemoryBudget), "limits.memoryBudget")
+}
+
+func (c *Config) validateTelemetry(v *validator) {
+	t := c.Telemetry
+	if t.Interval < 100*time.Millisecond || t.Interval > time.Hour {
+		v.report("telemetry.interval", fmt.Sprintf("is %v", t.Interval), "write 100ms to 1h")
+	}
+	if t.MaxBytes < 1<<10 || t.MaxBytes > 2<<20 {
+		v.report("telemetry.maxBytes", fmt.Sprintf("is %d bytes", t.MaxBytes), "write 1KiB to 2MiB")
+	}
+	for i, m := range t.Metrics {
+		if !strings.HasPrefix(m, "org.apache.kafka.") {
+			v.report(fmt.Sprintf("telemetry.metrics[%d]", i), fmt.Sprintf("%q is not how the name of a client's metric begins", m), "write it as org.apache.kafka.consumer.")
+		}
+	}
 }
 
 // networks checks a list of networks.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/internal/gateway/clientmetrics"
 	"sluice/internal/gateway/handler"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
@@ -74,6 +75,9 @@ type Config struct {
 	// PhantomSecret makes logins of unknown clients look like known ones; the
 	// same on every gateway of an environment. Random when empty.
 	PhantomSecret []byte
+	// Telemetry asks clients for metrics (KIP-714); nil does not. Its Known and
+	// Now are set by New.
+	Telemetry *clientmetrics.Config
 }
 
 // Deps is what a Gateway needs of others.
@@ -95,6 +99,7 @@ type Gateway struct {
 	metrics    *metrics
 	handling   *handler.Metrics
 	reserved   handler.Reservations
+	telemetry  *clientmetrics.Collector // nil where clients are not asked
 	budget     *wire.Budget
 	buffers    *wire.Buffers
 	phantom    []byte // makes unknown users look like known ones
@@ -133,6 +138,15 @@ func New(config Config, deps Deps, first *grant.Snapshot) (*Gateway, error) {
 		rand.Read(g.phantom)
 	}
 	g.snapshot.Store(first)
+	if config.Telemetry != nil {
+		t := *config.Telemetry
+		t.Known, t.Now = g.applicationsOf(), deps.Now
+		var err error
+		if g.telemetry, err = clientmetrics.New(t); err != nil {
+			return nil, fmt.Errorf("telemetry.metrics: %w", err)
+		}
+		deps.Registry.MustRegister(g.telemetry)
+	}
 	for _, lc := range config.Listeners {
 		l, err := newListener(g, lc)
 		if err != nil {

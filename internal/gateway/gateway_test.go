@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
+	"sluice/internal/gateway/clientmetrics"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
 	"sluice/internal/kafka/sasl"
@@ -133,7 +134,7 @@ func startLimited(t *testing.T, limits Limits, listener ListenerConfig, credenti
 	}
 	w.gateway, err = New(Config{
 		Listeners: []ListenerConfig{listener},
-		Limits:    limits, DataDir: t.TempDir(),
+		Limits:    limits, DataDir: t.TempDir(), Telemetry: &clientmetrics.Config{},
 	}, Deps{Clusters: oneCluster{w.cluster}, Log: log, Registry: prometheus.NewRegistry(), Now: w.now}, snapshot)
 	if err != nil {
 		t.Fatal(err)

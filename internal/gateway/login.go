@@ -351,7 +351,7 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	c.cluster = cluster
 	c.state = &handler.Conn{
 		Cluster: cluster, Addresses: c.l.addressing, Limits: c.g.config.Limits.Handler,
-		Metrics: c.g.handling, Reservations: &c.g.reserved, Log: c.log, Current: func() *grant.Grant { return c.credential.Load().Grant },
+		Metrics: c.g.handling, Reservations: &c.g.reserved, Telemetry: c.g.telemetry, Log: c.log, Current: func() *grant.Grant { return c.credential.Load().Grant },
 	}
 	c.credential.Store(cred)
 	c.g.authenticated(c, cred.Grant.Application)
@@ -415,7 +415,7 @@ func (g *Gateway) offered() wire.APIVersionsResponse {
 	clusters := g.deps.Clusters.All()
 	highest := map[int16]int16{}
 	for _, api := range handler.Table {
-		if api.Posture == handler.Refused {
+		if api.Posture == handler.Refused || g.telemetry == nil && (api.Key == 71 || api.Key == 72) {
 			continue
 		}
 		lowest, most := api.Min, api.Max

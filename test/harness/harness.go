@@ -29,6 +29,7 @@ import (
 
 	"sluice/internal/control/publish"
 	"sluice/internal/gateway"
+	"sluice/internal/gateway/clientmetrics"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
 	"sluice/internal/kafka/sasl"
@@ -66,6 +67,8 @@ func Main(m interface{ Run() int }, options kafkatest.Options, kafka **kafkatest
 type World struct {
 	Kafka   *kafkatest.Cluster
 	Gateway *gateway.Gateway
+	// Registry has the gateway's metrics.
+	Registry *prometheus.Registry
 	// Clients is where clients with SASL connect, in plaintext.
 	Clients *Forwarder
 	// Trusted logs in by itself as the application Spec.Trusted, for clients that cannot.
@@ -122,14 +125,15 @@ func (w *World) startGateway() {
 	for attempt := 0; ; attempt++ {
 		ports := [3]string{freePort(), freePort(), freePort()}
 		w.Clients, w.Trusted, w.TLS = newForwarder(tb, ports[0], w.secrets), newForwarder(tb, ports[1], w.secrets), ports[2]
+		w.Registry = prometheus.NewRegistry()
 		w.Gateway, err = gateway.New(gateway.Config{
 			Listeners: []gateway.ListenerConfig{
 				{Name: "clients", Address: ports[0], AdvertisedPort: w.Clients.port, Mechanisms: all},
 				{Name: "trusted", Address: ports[1], AdvertisedPort: w.Trusted.port, Mechanisms: all},
 				{Name: "tls", Address: ports[2], TLS: w.Certs.Server, Mechanisms: all},
 			},
-			Limits: gateway.DefaultLimits(), DataDir: w.dir,
-		}, gateway.Deps{Clusters: one{w.cluster}, Log: w.log, Registry: prometheus.NewRegistry(), Now: time.Now}, w.snapshot)
+			Limits: gateway.DefaultLimits(), DataDir: w.dir, Telemetry: &clientmetrics.Config{Interval: w.spec.PushEvery},
+		}, gateway.Deps{Clusters: one{w.cluster}, Log: w.log, Registry: w.Registry, Now: time.Now}, w.snapshot)
 		if err == nil {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 const environment = "test"
@@ -15,6 +16,8 @@ type Spec struct {
 	Apps   []App
 	// Trusted is the application as which World.Trusted logs in.
 	Trusted string
+	// PushEvery is how often clients are asked for metrics (KIP-714); as in the product if zero.
+	PushEvery time.Duration
 }
 
 // Topic is one exposed topic and who has it.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/internal/gateway/clientmetrics"
 	"sluice/internal/grant"
 )
 
@@ -24,6 +25,9 @@ type Conn struct {
 	Log       *slog.Logger
 	// Reservations are shared by all connections of a gateway.
 	Reservations *Reservations
+	// Telemetry takes the metrics that clients push; nil where it is off. Shared
+	// by all connections of a gateway.
+	Telemetry *clientmetrics.Collector
 	// Current returns the grant as it is now, which may be newer than the one
 	// an exchange has pinned.
 	Current func() *grant.Grant

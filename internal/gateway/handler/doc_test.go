@@ -95,7 +95,7 @@ the range is narrowed to theirs. A newer broker or library never widens it.
 	}
 	gap := func(a *handler.API) bool { return strings.HasPrefix(a.Note, "gap") }
 	section("Rewritten", "Each has a file `internal/gateway/handler/NN_name.go`, some share one.", false, posture(handler.Rewritten))
-	section("Answered by the gateway", "The only APIs before the login.", false, posture(handler.Answered))
+	section("Answered by the gateway", "17, 18 and 36 are the only APIs before the login.", false, posture(handler.Answered))
 	section("Gaps", "Refused for now.", true, func(a *handler.API) bool { return a.Posture == handler.Refused && gap(a) })
 	section("Refused", "Not for clients of a virtual cluster.", true, func(a *handler.API) bool { return a.Posture == handler.Refused && !gap(a) })
 
