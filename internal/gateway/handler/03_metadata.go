@@ -174,11 +174,7 @@ func (x *Exchange) metadataAnswer(req *kmsg.MetadataRequest, resp *kmsg.Metadata
 		}
 		nt.Topic = &exposed
 		nt.ErrorCode = t.ErrorCode
-		if nt.ErrorCode == kerr.TopicAuthorizationFailed.Code {
-			// Ours is a right the application has; the target cluster's
-			// refusal is the operator's to mend, and doctor names it.
-			x.log().Warn("the target cluster refuses our own principal a topic", "topic", exposed, "backing_topic", e.target.backing)
-		}
+		x.warnOfRefusal(&e.target, nt.ErrorCode)
 		if t.TopicID != ([16]byte{}) {
 			if vid, ok := x.exposeID(e.target.backing, t.TopicID); ok {
 				nt.TopicID = vid
@@ -191,6 +187,15 @@ func (x *Exchange) metadataAnswer(req *kmsg.MetadataRequest, resp *kmsg.Metadata
 		out.Topics = append(out.Topics, nt)
 	}
 	return out
+}
+
+// warnOfRefusal tells the log that the target cluster refuses our own principal
+// a topic that the application was granted: that is the operator's to mend, and
+// doctor names it.
+func (x *Exchange) warnOfRefusal(t *target, code int16) {
+	if code == kerr.TopicAuthorizationFailed.Code {
+		x.log().Warn("the target cluster refuses our own principal a topic", "topic", t.exposed, "backing_topic", t.backing)
+	}
 }
 
 // upstreamMax is the newest version of a Kafka API that the target cluster

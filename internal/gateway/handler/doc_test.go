@@ -32,10 +32,10 @@ func TestProtocolPageIsUpToDate(t *testing.T) {
 
 // neutral are the values of the target cluster that clients see as they are.
 var neutral = []struct{ value, where, why string }{
-	{"node ids", "Metadata, Fetch, Produce, FindCoordinator, DescribeCluster", "small numbers; a client connects to the host beside them, which is ours"},
+	{"node ids", "Metadata, DescribeTopicPartitions, Fetch, Produce, FindCoordinator, DescribeCluster", "small numbers; a client connects to the host beside them, which is ours"},
 	{"controller id", "Metadata, DescribeCluster", "a node id"},
-	{"partition counts, replica lists, in-sync replicas", "Metadata", "partitions are part of what a client programs against; replicas are node ids"},
-	{"leader epochs", "Metadata, Fetch, Produce, OffsetForLeaderEpoch", "clients fence themselves by them; changing one would break truncation detection"},
+	{"partition counts, replica lists, in-sync and eligible leader replicas", "Metadata, DescribeTopicPartitions", "partitions are part of what a client programs against; replicas are node ids"},
+	{"leader epochs", "Metadata, DescribeTopicPartitions, Fetch, Produce, OffsetForLeaderEpoch", "clients fence themselves by them; changing one would break truncation detection"},
 	{"offsets: of records, high watermark, last stable, log start", "Produce, Fetch, ListOffsets, OffsetFetch", "an offset stored with the application must stay true when it moves behind the gateway or back"},
 	{"timestamps", "Produce, ListOffsets, records", "of the records"},
 	{"producer ids and epochs", "InitProducerId, Produce, Fetch, EndTxn", "numbers that a client gets only for itself; those in records tell writers apart, not who they are"},

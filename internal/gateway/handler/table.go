@@ -116,7 +116,7 @@ var Table = []*API{
 	{Key: 72, Name: "PushTelemetry", Min: 0, Max: 0, Posture: Answered, Handle: pushTelemetry, Note: "decoded within bounds and shown per application in `/metrics`; never forwarded"},
 	{Key: 73, Name: "AssignReplicasToDirs", Note: "between brokers"},
 	{Key: 74, Name: "ListConfigResources", Note: "gap"},
-	{Key: 75, Name: "DescribeTopicPartitions", Note: "gap: clients fall back to Metadata"},
+	{Key: 75, Name: "DescribeTopicPartitions", Min: 0, Max: 0, Posture: Rewritten, Handle: describeTopicPartitions, Note: "only the application's topics, in pages by exposed name; authorised operations from the grant"},
 	{Key: 76, Name: "ShareGroupHeartbeat", Note: "gap"},
 	{Key: 77, Name: "ShareGroupDescribe", Note: "gap"},
 	{Key: 78, Name: "ShareFetch", Note: "gap"},
