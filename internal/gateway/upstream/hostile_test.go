@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
@@ -357,5 +359,97 @@ func BenchmarkIdleConn(b *testing.B) {
 		}
 		clear(conns)
 		conns = conns[:0]
+	}
+}
+
+// Whatever a broker says during a login, dialling ends with an error that names
+// the step and never our secret, or with a connection.
+func TestNonsenseDuringTheLogin(t *testing.T) {
+	const secret = "hunter2-is-the-secret"
+	challenges := func(said ...string) func(key, version int16, corr uint32) []byte {
+		round := 0
+		return func(key, version int16, corr uint32) []byte {
+			switch key {
+			case 18:
+				return allVersions(version, corr)
+			case 17:
+				return framed(corr, &kmsg.SASLHandshakeResponse{Version: version})
+			}
+			resp := &kmsg.SASLAuthenticateResponse{Version: version, SASLAuthBytes: []byte(said[min(round, len(said)-1)])}
+			round++
+			return framed(corr, resp)
+		}
+	}
+	handshake := func(answer func(version int16, corr uint32) []byte) func(key, version int16, corr uint32) []byte {
+		return func(key, version int16, corr uint32) []byte {
+			if key == 18 {
+				return allVersions(version, corr)
+			}
+			return answer(version, corr)
+		}
+	}
+	plainLogin := plain.Auth{User: "u", Pass: secret}.AsMechanism()
+	scramLogin := scram.Auth{User: "u", Pass: secret}.AsSha256Mechanism()
+	bearer := oauth.Auth{Token: secret}.AsMechanism()
+	for name, c := range map[string]struct {
+		mechanism sasl.Mechanism
+		script    func(key, version int16, corr uint32) []byte
+		works     bool
+	}{
+		"handshake refused": {plainLogin, handshake(func(v int16, c uint32) []byte {
+			return framed(c, &kmsg.SASLHandshakeResponse{Version: v, ErrorCode: 33})
+		}), false},
+		"handshake with an error nobody knows": {plainLogin, handshake(func(v int16, c uint32) []byte {
+			return framed(c, &kmsg.SASLHandshakeResponse{Version: v, ErrorCode: -999})
+		}), false},
+		"handshake offers what looks like a log": {plainLogin, handshake(func(v int16, c uint32) []byte {
+			return framed(c, &kmsg.SASLHandshakeResponse{Version: v, ErrorCode: 33, SupportedMechanisms: []string{"A\nlevel=ERROR", strings.Repeat("x", 30_000)}})
+		}), false},
+		"handshake with endless mechanisms":  {plainLogin, handshake(func(_ int16, c uint32) []byte { return append(be32(10, c), 0, 33, 0x7f, 0xff, 0xff, 0xff) }), false},
+		"handshake answered with another id": {plainLogin, handshake(func(v int16, c uint32) []byte { return framed(c+1, &kmsg.SASLHandshakeResponse{Version: v}) }), false},
+		"handshake never answered":           {plainLogin, handshake(func(int16, uint32) []byte { return []byte{} }), false},
+		"handshake and then silence": {plainLogin, func(key, v int16, c uint32) []byte {
+			if key == 36 {
+				return []byte{}
+			}
+			return challenges("")(key, v, c)
+		}, false},
+		"PLAIN with a challenge":                 {plainLogin, challenges("what is your name?"), true}, // franz-go, as other clients, takes the error code's word
+		"SCRAM with an empty challenge":          {scramLogin, challenges(""), false},
+		"SCRAM with bytes":                       {scramLogin, challenges("\x00\xff\x00"), false},
+		"SCRAM with somebody else's nonce":       {scramLogin, challenges("r=somebody-elses,s=AAAA,i=4096"), false},
+		"SCRAM without iterations":               {scramLogin, challenges("r=x,s=AAAA"), false},
+		"SCRAM with no iterations":               {scramLogin, challenges("r=x,s=AAAA,i=0"), false},
+		"SCRAM with negative iterations":         {scramLogin, challenges("r=x,s=AAAA,i=-5"), false},
+		"SCRAM with more than a number":          {scramLogin, challenges("r=x,s=AAAA,i=99999999999999999999"), false},
+		"SCRAM with a salt that is none":         {scramLogin, challenges("r=x,s=!!!,i=4096"), false},
+		"SCRAM with an extension":                {scramLogin, challenges("m=x,r=x,s=AAAA,i=4096"), false},
+		"SCRAM that says the same for ever":      {scramLogin, challenges("e=other-error"), false},
+		"SCRAM with commas only":                 {scramLogin, challenges(",,,,,,"), false},
+		"OAUTHBEARER with a challenge":           {bearer, challenges(`{"status":"` + secret + `"}`), false},
+		"OAUTHBEARER with half a challenge":      {bearer, challenges(`{"status":`), false},
+		"OAUTHBEARER with an answer without end": {bearer, challenges(strings.Repeat("a", 200_000)), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := quick(scripted(t, c.script))
+			cfg.DialTimeout, cfg.RequestTimeout = 500*time.Millisecond, 500*time.Millisecond
+			cfg.SASL = with(c.mechanism)
+			conn, err := NewCluster(cfg).Dial(context.Background(), AnyNode, "x")
+			if conn != nil {
+				conn.Close()
+			}
+			if c.works != (err == nil) {
+				t.Fatalf("got %v", err)
+			}
+			var step *DialError
+			switch {
+			case err == nil:
+			case !errors.As(err, &step) || step.Step != StepLogin:
+				t.Errorf("step of %v", err)
+			case strings.Contains(err.Error(), secret), len(err.Error()) > 5000, strings.Contains(err.Error(), "\n"):
+				t.Errorf("text: %.300s", err)
+			}
+		})
 	}
 }

@@ -70,7 +70,7 @@ func (c *Conn) login(ctx context.Context) error {
 		if done {
 			break
 		}
-		if err := sane(name, resp.SASLAuthBytes); err != nil {
+		if err := sane(name, resp.SASLAuthBytes, secrets); err != nil {
 			return err
 		}
 		if done, message, err = session.Challenge(resp.SASLAuthBytes); err != nil {
@@ -116,7 +116,7 @@ func refused(who string, resp *kmsg.SASLAuthenticateResponse, secrets []string) 
 }
 
 // sane looks at a challenge before the mechanism does.
-func sane(mechanism string, challenge []byte) error {
+func sane(mechanism string, challenge []byte, secrets []string) error {
 	switch {
 	case strings.HasPrefix(mechanism, "SCRAM-"):
 		for field := range bytes.SplitSeq(challenge, []byte(",")) {
@@ -129,7 +129,7 @@ func sane(mechanism string, challenge []byte) error {
 	case mechanism == "OAUTHBEARER" && len(challenge) > 0:
 		var problem struct{ Status string }
 		if json.Unmarshal(challenge, &problem) == nil && problem.Status != "" {
-			return fmt.Errorf("broker refused the OAUTHBEARER token: %s", strconv.Quote(clip(problem.Status)))
+			return fmt.Errorf("broker refused the OAUTHBEARER token: %s", strconv.Quote(clip(redact(problem.Status, secrets))))
 		}
 		return errors.New("broker refused the OAUTHBEARER token")
 	}
