@@ -139,6 +139,14 @@ func startLimited(t *testing.T, limits Limits, listener ListenerConfig, credenti
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.run()
+	return w
+}
+
+// run starts cluster and gateway, and stops them with the test.
+func (w *world) run() {
+	t := w.t
+	t.Helper()
 	w.cluster.OnBrokers(w.gateway.Learn)
 	ctx, cancel := context.WithCancel(context.Background())
 	clusterDone, gatewayDone := make(chan error, 1), make(chan error, 1)
@@ -162,7 +170,6 @@ func startLimited(t *testing.T, limits Limits, listener ListenerConfig, credenti
 	case <-time.After(10 * time.Second):
 		t.Fatal("cluster is not reached: ", w.cluster.Err())
 	}
-	return w
 }
 
 // swap puts other credentials in force.
