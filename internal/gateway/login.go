@@ -446,11 +446,7 @@ func (g *Gateway) offered() wire.APIVersionsResponse {
 	}
 	slices.SortFunc(resp.Keys, func(a, b wire.APIVersionRange) int { return int(a.APIKey) - int(b.APIKey) })
 
-	// A feature is only true where every version it rests on is offered.
-	rests := map[string]bool{
-		"transaction.version": highest[0] >= 12 && highest[26] >= 5 && highest[28] >= 5,
-		"group.version":       has(highest, 68) && has(highest, 69),
-	}
+	rests := restOn(highest)
 	first := true
 	for _, cluster := range clusters {
 		supported, finalized, epoch := cluster.Features()
@@ -468,6 +464,17 @@ func (g *Gateway) offered() wire.APIVersionsResponse {
 		resp.FinalizedEpoch = max(resp.FinalizedEpoch, epoch)
 	}
 	return resp
+}
+
+// restOn says which features may be told to clients: a feature is only true
+// where every version it rests on is offered. highest are the versions offered,
+// by API key.
+func restOn(highest map[int16]int16) map[string]bool {
+	return map[string]bool{
+		"transaction.version": highest[0] >= 12 && highest[26] >= 5 && highest[28] >= 5,
+		"group.version":       has(highest, 68) && has(highest, 69),
+		"share.version":       has(highest, 76) && has(highest, 77) && has(highest, 78) && has(highest, 79),
+	}
 }
 
 func has(m map[int16]int16, key int16) bool { _, ok := m[key]; return ok }

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/netip"
@@ -32,6 +33,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"sluice/internal/gateway/handler"
 	"sluice/internal/grant"
 	"sluice/internal/kafka/sasl"
 )
@@ -523,5 +525,28 @@ func TestNeighbourhood(t *testing.T) {
 	}
 	if neighbourhood(netip.Addr{}).IsValid() {
 		t.Error("no address has a neighbourhood")
+	}
+}
+
+// A client that sees a feature uses all Kafka APIs behind it.
+func TestFeaturesRestOnTheVersionsOffered(t *testing.T) {
+	all := map[int16]int16{}
+	for _, api := range handler.Table {
+		if api.Posture != handler.Refused {
+			all[api.Key] = api.Max
+		}
+	}
+	needs := map[string][]int16{"transaction.version": {0, 26, 28}, "group.version": {68, 69}, "share.version": {76, 77, 78, 79}}
+	for feature, on := range restOn(all) {
+		if !on || needs[feature] == nil {
+			t.Errorf("%s is not offered with all Kafka APIs", feature)
+		}
+		for _, key := range needs[feature] {
+			less := maps.Clone(all)
+			delete(less, key)
+			if restOn(less)[feature] {
+				t.Errorf("%s is offered without Kafka API %d", feature, key)
+			}
+		}
 	}
 }

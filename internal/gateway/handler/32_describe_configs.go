@@ -100,11 +100,15 @@ func describeConfigs(x *Exchange, r kmsg.Request) (Action, error) {
 	}}, nil
 }
 
-// synonyms keeps the topic's own values: those of brokers are the operator's.
+// configSourceGroup is a value set for a group, which kmsg has no name for.
+const configSourceGroup kmsg.ConfigSource = 8
+
+// synonyms keeps a topic's and a group's own values: those of brokers are the
+// operator's.
 func synonyms(in []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym) []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym {
 	out := in[:0]
 	for _, s := range in {
-		if s.Source == kmsg.ConfigSourceDynamicTopicConfig || s.Source == kmsg.ConfigSourceDefaultConfig {
+		if s.Source == kmsg.ConfigSourceDynamicTopicConfig || s.Source == configSourceGroup || s.Source == kmsg.ConfigSourceDefaultConfig {
 			out = append(out, s)
 		}
 	}

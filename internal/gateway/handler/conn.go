@@ -32,13 +32,15 @@ type Conn struct {
 	// an exchange has pinned.
 	Current func() *grant.Grant
 
-	mu         sync.Mutex // guards the fields below
-	sessions   map[int32]*fetchSession
-	remembered int // partitions in sessions
-	members    map[memberKey]*member
-	denied     map[string]bool // transactional ids whose transaction may hold no partition upstream
-	rejections map[rejectionKey]*rejection
-	foreigners map[string]foreigners // by API
+	mu           sync.Mutex // guards the fields below
+	sessions     map[int32]*fetchSession
+	remembered   int           // partitions in sessions, those of share included
+	share        *shareSession // 78_share_session.go
+	members      map[memberKey]*member
+	shareMembers map[memberKey]*shareMember
+	denied       map[string]bool // transactional ids whose transaction may hold no partition upstream
+	rejections   map[rejectionKey]*rejection
+	foreigners   map[string]foreigners // by API
 }
 
 // foreigners are names that were dropped from answers since the last log line.

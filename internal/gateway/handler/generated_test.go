@@ -105,6 +105,8 @@ func plausible(g *grant.Grant) wiretest.Shape {
 				return 0, true // of partitions to brokers: refused
 			case f.Name == "ForgottenTopicsData":
 				return 0, true // sessions begin here
+			case m.Key == 78 && f.Path == "Topics.Partitions":
+				return 1 + r.IntN(3), true // a topic without any says nothing
 			case !strings.Contains(f.Path, "."): // a request for nothing is answered at once
 				return 1 + r.IntN(3), true
 			}
@@ -114,7 +116,7 @@ func plausible(g *grant.Grant) wiretest.Shape {
 			if m.Key == 75 { // a page has its own cursor upstream
 				return true, true
 			}
-			return false, f.EntityType == "topicName" || m.Key == 3 || m.Key == 19 || m.Key == 9 && m.Version < 8 && f.Path == "Topics"
+			return false, f.EntityType == "topicName" || m.Key == 78 || m.Key == 79 || m.Key == 3 || m.Key == 19 || m.Key == 9 && m.Version < 8 && f.Path == "Topics"
 		},
 		Bytes: func(r *rand.Rand, m *wiretest.Message, f wire.Field) ([]byte, bool) {
 			if f.Type == "records" {
@@ -153,6 +155,12 @@ func plausible(g *grant.Grant) wiretest.Shape {
 				return []int64{-1, 0}[r.IntN(2)], true
 			case f.Name == "SessionId":
 				return 0, true
+			case m.Key == 78 && f.Name == "ShareSessionEpoch":
+				return 0, true // sessions begin here
+			case m.Key == 79 && f.Name == "ShareSessionEpoch":
+				return []int64{-1, sharedEpoch}[r.IntN(2)], true
+			case (m.Key == 78 || m.Key == 79) && f.Name == "PartitionIndex":
+				return r.Int64N(1 << 31), true // each once
 			case f.Name == "Acks":
 				return []int64{-1, 1}[r.IntN(2)], true
 			case strings.HasSuffix(f.Name, "MaxBytes"), strings.HasSuffix(f.Name, "Ms"), f.Name == "MaxBytes":
@@ -162,6 +170,10 @@ func plausible(g *grant.Grant) wiretest.Shape {
 		},
 	}
 }
+
+// sharedEpoch is the epoch of the share session in which records are
+// acknowledged.
+const sharedEpoch = 5
 
 // exceptions are fields whose value may differ upstream, beyond the mapping of
 // names and what testdata/fields.txt says is left out: with the reason.
@@ -325,6 +337,9 @@ func through(g *grant.Grant, api *API, version int16, in []byte) (body []byte, a
 	req.SetVersion(version)
 	if err := req.ReadFrom(in); err != nil {
 		return nil, action, err
+	}
+	if r, ok := req.(*kmsg.ShareAcknowledgeRequest); ok { // is part of a session
+		x.Conn.share = &shareSession{key: memberKey{*r.GroupID, *r.MemberID}, next: sharedEpoch, upstream: sharedEpoch}
 	}
 	if action, err = api.Serve(x, req); err != nil || action.Upstream == nil {
 		return nil, action, err

@@ -117,10 +117,10 @@ var Table = []*API{
 	{Key: 73, Name: "AssignReplicasToDirs", Note: "between brokers"},
 	{Key: 74, Name: "ListConfigResources", Note: "gap"},
 	{Key: 75, Name: "DescribeTopicPartitions", Min: 0, Max: 0, Posture: Rewritten, Handle: describeTopicPartitions, Note: "only the application's topics, in pages by exposed name; authorised operations from the grant"},
-	{Key: 76, Name: "ShareGroupHeartbeat", Note: "gap"},
-	{Key: 77, Name: "ShareGroupDescribe", Note: "gap"},
-	{Key: 78, Name: "ShareFetch", Note: "gap"},
-	{Key: 79, Name: "ShareAcknowledge", Note: "gap"},
+	{Key: 76, Name: "ShareGroupHeartbeat", Min: 1, Max: 1, Posture: Rewritten, Handle: shareGroupHeartbeat, Coordination: true, Note: "group, names and ids mapped; never an error for a topic"},
+	{Key: 77, Name: "ShareGroupDescribe", Min: 1, Max: 1, Posture: Rewritten, Handle: shareGroupDescribe, Note: "groups, names and ids mapped, members' hosts hidden"},
+	{Key: 78, Name: "ShareFetch", Min: 1, Max: 2, Posture: Rewritten, Handle: shareFetch, Note: "group and ids mapped; withheld topics leave the broker's share session and come back; one session for each connection; sizes clamped; hosts replaced"},
+	{Key: 79, Name: "ShareAcknowledge", Min: 1, Max: 2, Posture: Rewritten, Handle: shareAcknowledge, Note: "group and ids mapped; never fails for a topic the application has or had; hosts replaced"},
 	{Key: 80, Name: "AddRaftVoter", Note: "infrastructure"},
 	{Key: 81, Name: "RemoveRaftVoter", Note: "infrastructure"},
 	{Key: 82, Name: "UpdateRaftVoter", Note: "between controllers"},
@@ -131,9 +131,9 @@ var Table = []*API{
 	{Key: 87, Name: "ReadShareGroupStateSummary", Note: "between brokers"},
 	{Key: 88, Name: "StreamsGroupHeartbeat", Note: "gap"},
 	{Key: 89, Name: "StreamsGroupDescribe", Note: "gap"},
-	{Key: 90, Name: "DescribeShareGroupOffsets", Note: "gap"},
-	{Key: 91, Name: "AlterShareGroupOffsets", Note: "gap"},
-	{Key: 92, Name: "DeleteShareGroupOffsets", Note: "gap"},
+	{Key: 90, Name: "DescribeShareGroupOffsets", Min: 0, Max: 1, Posture: Rewritten, Handle: describeShareGroupOffsets, Note: "groups, names and ids mapped; all topics means the application's"},
+	{Key: 91, Name: "AlterShareGroupOffsets", Min: 0, Max: 0, Posture: Rewritten, Handle: alterShareGroupOffsets, Note: "group, names and ids mapped"},
+	{Key: 92, Name: "DeleteShareGroupOffsets", Min: 0, Max: 0, Posture: Rewritten, Handle: deleteShareGroupOffsets, Note: "group, names and ids mapped"},
 }
 
 // Lookup returns the row of a Kafka API that is let in, or nil.

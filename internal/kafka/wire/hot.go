@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// Walks over the two bodies that carry records, Produce requests and Fetch
-// responses, so that they can be passed on with other names and without being
+// Walks over the bodies that carry records, Produce requests and Fetch and
+// ShareFetch responses, so that they can be passed on with other names and without being
 // decoded or copied. They are for bodies that passed the structural check in
 // the same version; on anything else they say no, and never read outside.
 
@@ -228,6 +228,72 @@ func WalkFetchResponse(dst []HotTopic, version int16, b []byte) (head FetchHead,
 	}
 	head.Tags = w.tags()
 	return head, dst, !w.bad && w.at == len(b)
+}
+
+// ShareFetchHead is the beginning and the end of a ShareFetch response.
+type ShareFetchHead struct {
+	ErrorCode  int16
+	LockMillis int32
+	Endpoints  int
+}
+
+// WalkShareFetchResponse walks the body of a ShareFetch response, versions 1
+// and 2. The topics are appended to dst; they and their partitions are views of
+// b. A partition's error is that of the fetch or that of the acknowledgements.
+// It says no to a body that holds error texts.
+func WalkShareFetchResponse(dst []HotTopic, version int16, b []byte) (head ShareFetchHead, topics []HotTopic, ok bool) {
+	if version < 1 || version > 2 {
+		return head, dst, false
+	}
+	w := walk{b: b, flexible: true}
+	w.take(4) // throttle time
+	head.ErrorCode = w.int16()
+	texts := w.string() != nil
+	head.LockMillis = w.int32()
+	for range w.count() {
+		t := w.topic(true)
+		for range w.count() {
+			p := HotPartition{Index: w.int32(), ErrorCode: w.int16()}
+			texts = w.string() != nil || texts
+			if code := w.int16(); p.ErrorCode == 0 {
+				p.ErrorCode = code
+			}
+			texts = w.string() != nil || texts
+			w.take(8) // current leader
+			w.tags()
+			p.Records = w.bytes()
+			for range w.count() { // acquired records
+				w.take(18)
+				w.tags()
+				if w.bad {
+					break
+				}
+			}
+			w.tags()
+			if w.bad {
+				return head, dst, false
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		w.tags()
+		if w.bad {
+			return head, dst, false
+		}
+		dst = append(dst, t)
+	}
+	for range w.count() {
+		w.take(4)
+		w.string()
+		w.take(4)
+		w.string()
+		w.tags()
+		if w.bad {
+			break
+		}
+		head.Endpoints++
+	}
+	w.tags()
+	return head, dst, !w.bad && !texts && w.at == len(b)
 }
 
 // ProduceHead is the beginning of a Produce request.

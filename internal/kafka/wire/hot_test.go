@@ -93,6 +93,79 @@ func TestFetchResponsesAreWalkedAsTheyAreDecoded(t *testing.T) {
 	}
 }
 
+func randomShareFetch(r *rand.Rand, version int16) *kmsg.ShareFetchResponse {
+	resp := kmsg.NewPtrShareFetchResponse()
+	resp.Version, resp.ThrottleMillis, resp.ErrorCode, resp.AcquisitionLockTimeoutMillis = version, r.Int32(), int16(r.IntN(100)), r.Int32()
+	for range r.IntN(4) {
+		t := kmsg.NewShareFetchResponseTopic()
+		copy(t.TopicID[:], someBytes(r, 20))
+		for range r.IntN(4) {
+			p := kmsg.NewShareFetchResponseTopicPartition()
+			p.Partition, p.ErrorCode, p.AcknowledgeErrorCode = r.Int32(), int16(r.IntN(2)), int16(r.IntN(2))
+			p.CurrentLeader.LeaderID, p.Records = r.Int32(), someBytes(r, 3000)
+			for range r.IntN(3) {
+				p.AcquiredRecords = append(p.AcquiredRecords, kmsg.ShareFetchResponseTopicPartitionAcquiredRecord{FirstOffset: r.Int64(), DeliveryCount: 1})
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	for range r.IntN(3) {
+		resp.NodeEndpoints = append(resp.NodeEndpoints, kmsg.ShareFetchResponseNodeEndpoint{NodeID: r.Int32(), Host: "host", Rack: kmsg.StringPtr("rack")})
+	}
+	return resp
+}
+
+func TestShareFetchResponsesAreWalkedAsTheyAreDecoded(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for version := int16(1); version <= 2; version++ {
+		for range 100 {
+			want := randomShareFetch(r, version)
+			b := want.AppendTo(nil)
+			head, topics, ok := WalkShareFetchResponse(nil, version, b)
+			if !ok || head.ErrorCode != want.ErrorCode || head.LockMillis != want.AcquisitionLockTimeoutMillis || head.Endpoints != len(want.NodeEndpoints) || len(topics) != len(want.Topics) {
+				t.Fatalf("version %d: %v %+v, %d topics", version, ok, head, len(topics))
+			}
+			var patches []Patch
+			for i, got := range topics {
+				wt := &want.Topics[i]
+				if got.ID != wt.TopicID || len(got.Partitions) != len(wt.Partitions) {
+					t.Fatalf("version %d: topic %d is %+v", version, i, got)
+				}
+				for j, p := range got.Partitions {
+					if wp := &wt.Partitions[j]; p.Index != wp.Partition || p.ErrorCode != max(wp.ErrorCode, wp.AcknowledgeErrorCode) || !bytes.Equal(p.Records, wp.Records) {
+						t.Fatalf("version %d: partition %d is %+v", version, j, p)
+					}
+				}
+				wt.TopicID = [16]byte{9, byte(i)}
+				patches = append(patches, Patch{got.At, got.Len, bytes.Clone(wt.TopicID[:])})
+			}
+			gathered, _ := Gather(nil, b, patches)
+			if !bytes.Equal(bytes.Join(gathered, nil), want.AppendTo(nil)) {
+				t.Fatalf("version %d: patched body differs from the encoded one", version)
+			}
+			// An error text has to be replaced: that is not for a walk.
+			message := "text"
+			edits := []**string{&want.ErrorMessage}
+			for i := range want.Topics {
+				for j := range want.Topics[i].Partitions {
+					edits = append(edits, &want.Topics[i].Partitions[j].ErrorMessage, &want.Topics[i].Partitions[j].AcknowledgeErrorMessage)
+				}
+			}
+			for _, edit := range edits {
+				*edit = &message
+				if _, _, ok := WalkShareFetchResponse(nil, version, want.AppendTo(nil)); ok {
+					t.Fatalf("version %d: a body with a text was walked", version)
+				}
+				*edit = nil
+			}
+			if _, _, ok := WalkShareFetchResponse(nil, version, append(b, 0)); ok {
+				t.Fatalf("version %d: a body with something behind it was walked", version)
+			}
+		}
+	}
+}
+
 func TestProduceRequestsAreWalkedAsTheyAreDecoded(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for version := int16(3); version <= 13; version++ {
@@ -154,6 +227,8 @@ func FuzzHotWalks(f *testing.F) {
 	for _, v := range []int16{4, 11, 12, 13, 18} {
 		f.Add(v, randomFetch(r, v).AppendTo(nil))
 	}
+	f.Add(int16(1), randomShareFetch(r, 1).AppendTo(nil))
+	f.Add(int16(2), randomShareFetch(r, 2).AppendTo(nil))
 	f.Fuzz(func(t *testing.T, version int16, b []byte) {
 		// Whatever the bytes are, the views lie inside them.
 		if _, topics, ok := WalkFetchResponse(nil, version, b); ok {
@@ -166,5 +241,9 @@ func FuzzHotWalks(f *testing.F) {
 			}
 		}
 		WalkProduceRequest(nil, version, b)
+		_, topics, _ := WalkShareFetchResponse(nil, version, b)
+		for _, topic := range topics {
+			_ = b[topic.At : topic.At+topic.Len]
+		}
 	})
 }
