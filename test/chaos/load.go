@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"sluice/test/harness"
 )
 
 // Load works through a gateway until it is stopped, and remembers what it was
@@ -262,7 +263,7 @@ func (l *Load) Stop(direct func(...kgo.Opt) *kgo.Client, plainTopic, txnTopic st
 
 	at := map[string][]acknowledged{}
 	last := map[string]int{} // per producer and key: the sequence seen last
-	for _, r := range readAll(l.tb, direct, plainTopic) {
+	for _, r := range harness.ReadTopic(l.tb, direct, plainTopic, kgo.ReadCommitted()) {
 		value := string(r.Value)
 		at[value] = append(at[value], acknowledged{r.Partition, r.Offset})
 		_, seq, _ := strings.Cut(value, "-")
@@ -288,7 +289,7 @@ func (l *Load) Stop(direct func(...kgo.Opt) *kgo.Client, plainTopic, txnTopic st
 	}
 
 	parts := map[string]int{}
-	for _, r := range readAll(l.tb, direct, txnTopic) {
+	for _, r := range harness.ReadTopic(l.tb, direct, txnTopic, kgo.ReadCommitted()) {
 		id, _, _ := strings.Cut(string(r.Value), "-")
 		parts[id]++
 	}
@@ -308,43 +309,4 @@ func (l *Load) Stop(direct func(...kgo.Opt) *kgo.Client, plainTopic, txnTopic st
 		}
 	}
 	return v
-}
-
-// readAll reads a topic from its start to where it ends now, committed records
-// only.
-func readAll(tb testing.TB, direct func(...kgo.Opt) *kgo.Client, topic string) []*kgo.Record {
-	tb.Helper()
-	// Control records are kept, because a partition may end with one.
-	cl := direct(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
-	defer cl.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
-	defer cancel()
-	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Err != nil {
-			tb.Fatal(o.Err)
-		}
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
-		}
-	})
-	var out []*kgo.Record
-	for len(left) > 0 {
-		for _, r := range cl.PollFetches(ctx).Records() {
-			if !r.Attrs.IsControl() {
-				out = append(out, r)
-			}
-			if end, ok := left[r.Partition]; ok && r.Offset+1 >= end {
-				delete(left, r.Partition)
-			}
-		}
-		if ctx.Err() != nil {
-			tb.Fatalf("read %s: ends %v are not reached after %d records", topic, left, len(out))
-		}
-	}
-	return out
 }
