@@ -5,7 +5,8 @@
 #   make test          every test that decides whether a change is good, those against real Apache Kafka included
 #   make conformance   test's clients in full: every release of Kafka, every client, every case
 #   make chaos         gateways and brokers are killed, stopped and frozen under load; nothing acknowledged may be lost,
-#                      no anomaly found that direct clients do not meet; SLUICE_SEEDS=50 for more histories
+#                      no anomaly found that direct clients do not meet; SLUICE_SEEDS=50 for more histories;
+#                      connections cut at every byte, full disks, storms of logins: nobody else may notice
 #   make bench         direct, a forwarder and the gateway in one run, as ratios; ARGS=-quick to see it work
 #   make fuzz          every fuzz test for FUZZTIME (30s)
 #   make audit         known vulnerabilities; needs the network
@@ -99,7 +100,7 @@ conformance: deps
 	if [ -n "$$failed" ]; then echo "conformance: failed on$$failed"; exit 1; fi; echo "conformance: good"
 
 chaos: deps
-	SLUICE_FULL=1 go -C test test -count=1 -timeout 4h -p 1 -v ./chaos ./consistency/...
+	SLUICE_FULL=1 go -C test test -count=1 -timeout 4h -p 1 -v ./chaos ./consistency/... ./robust
 
 bench: deps
 	@go -C test run ./bench $(ARGS)
