@@ -6,7 +6,6 @@ import (
 	"testing"
 )
 
-
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
