@@ -75,6 +75,47 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// Rights to administer are there or not, and follow the topic's state.
+func TestDecideAdministration(t *testing.T) {
+	for _, tc := range []struct {
+		state     State
+		has, lack Verdict
+	}{
+		{Open, Allow, RefuseRight},
+		{BrownOut, Allow, RefuseRight},
+		{Suspended, RefusePolicy, RefuseRight},
+		{Ended, RefusePolicy, RefuseRight},
+		{Refused, Unknown, Unknown},
+	} {
+		t.Run(tc.state.String(), func(t *testing.T) {
+			phases := []Phase{{State: tc.state, Rule: "phase"}}
+			granted := Right{Access: Granted}
+			deletes := &Topic{Read: granted, Write: granted, DeleteRecords: true, Phases: phases}
+			alters := &Topic{Read: granted, Write: granted, AlterConfigs: true, Phases: phases}
+			for topic, want := range map[*Topic]map[Operation]Verdict{
+				deletes: {DeleteRecords: tc.has, AlterConfigs: tc.lack},
+				alters:  {DeleteRecords: tc.lack, AlterConfigs: tc.has},
+			} {
+				for op, want := range want {
+					if got := topic.Decide(op, now); got.Verdict != want || got.Rule == "" {
+						t.Errorf("%v: got %+v, want %v", op, got, want)
+					}
+				}
+			}
+		})
+	}
+	g := grantOf(t, func(g *Grant) { g.Namespace = Namespace{Topics: 1, Partitions: 1} })
+	suspended := grantOf(t, func(g *Grant) { g.Namespace = Namespace{Topics: 1, Partitions: 1, Suspended: "rule"} })
+	for _, op := range []Operation{DeleteRecords, AlterConfigs} {
+		if got := g.DecideOwn(op); got.Verdict != Allow {
+			t.Errorf("%v, own topic: %+v", op, got)
+		}
+		if got := suspended.DecideOwn(op); got.Verdict != RefusePolicy || got.Rule != "rule" {
+			t.Errorf("%v, own topic of a suspended application: %+v", op, got)
+		}
+	}
+}
+
 func TestDecideNamesTheRule(t *testing.T) {
 	topic := &Topic{Read: Right{Access: Granted}, Write: Right{Access: Withdrawn, Rule: "plan changed"}, Phases: []Phase{{State: Open, Rule: "active", Message: "m"}}}
 	for op, want := range map[Operation]string{Read: "active", Write: "plan changed", Describe: "active"} {

@@ -126,6 +126,11 @@ type Topic struct {
 	Subscription string `json:"subscription,omitempty"`
 	Read         Right  `json:"read"`
 	Write        Right  `json:"write"`
+	// DeleteRecords and AlterConfigs let the application administer the topic,
+	// which everybody who has it notices. They are not remembered once taken
+	// away: no running client depends on them as on reading and writing.
+	DeleteRecords bool `json:"deleteRecords,omitempty"`
+	AlterConfigs  bool `json:"alterConfigs,omitempty"`
 	// Phases are ordered by From; before the first one the topic is Refused.
 	Phases []Phase `json:"phases"`
 }
@@ -174,10 +179,14 @@ const (
 	Write
 	// List covers listings and regular expressions.
 	List
+	// DeleteRecords removes records before an offset, for everybody.
+	DeleteRecords
+	// AlterConfigs changes the configuration of a topic, for everybody.
+	AlterConfigs
 )
 
 func (o Operation) String() string {
-	return name([]string{"describe", "read", "write", "list"}, uint8(o))
+	return name([]string{"describe", "read", "write", "list", "delete records", "alter configs"}, uint8(o))
 }
 
 // Verdict says what a handler does with a topic for one operation.
@@ -232,6 +241,16 @@ func (t *Topic) Decide(op Operation, now time.Time) Decision {
 		d.Verdict = Allow
 		if phase.State == Ended {
 			d.Verdict = Absent
+		}
+		return d
+	case DeleteRecords, AlterConfigs:
+		switch {
+		case op == DeleteRecords && !t.DeleteRecords || op == AlterConfigs && !t.AlterConfigs:
+			d.Verdict, d.Rule = RefuseRight, "no right to "+op.String()
+		case phase.State == Open || phase.State == BrownOut:
+			d.Verdict = Allow
+		default:
+			d.Verdict = RefusePolicy
 		}
 		return d
 	}

@@ -217,6 +217,7 @@ const (
 	opAlter           = 1 << 7
 	opDescribe        = 1 << 8
 	opDescribeConfigs = 1 << 10
+	opAlterConfigs    = 1 << 11
 )
 
 func (x *Exchange) clusterOperations() int32 {
@@ -228,7 +229,7 @@ func (x *Exchange) clusterOperations() int32 {
 
 func (x *Exchange) topicOperations(t *target) int32 {
 	if t.topic == nil {
-		return opRead | opWrite | opCreate | opDelete | opAlter | opDescribe | opDescribeConfigs
+		return opRead | opWrite | opCreate | opDelete | opAlter | opDescribe | opDescribeConfigs | opAlterConfigs
 	}
 	ops := int32(opDescribe | opDescribeConfigs)
 	if t.topic.Read.Access == grant.Granted {
@@ -237,8 +238,14 @@ func (x *Exchange) topicOperations(t *target) int32 {
 	if t.topic.Write.Access == grant.Granted {
 		ops |= opWrite
 	}
+	if t.topic.DeleteRecords {
+		ops |= opDelete // the operation of Kafka's that DeleteRecords needs
+	}
+	if t.topic.AlterConfigs {
+		ops |= opAlterConfigs
+	}
 	return ops
 }
 
 // groupOperations are what an application may do with any group of its own.
-const groupOperations = opRead | opDelete | opDescribe
+const groupOperations = opRead | opDelete | opDescribe | opDescribeConfigs | opAlterConfigs

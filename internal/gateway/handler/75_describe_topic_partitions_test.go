@@ -192,7 +192,7 @@ func TestTopicsAreDescribedInPagesByExposedName(t *testing.T) {
 		}
 		want := []entry{
 			{"a", g.Topic("a").ID, opRead | opWrite | opDescribe | opDescribeConfigs},
-			{"b.mine", g.VirtualID(cluster[mine]), opRead | opWrite | opCreate | opDelete | opAlter | opDescribe | opDescribeConfigs},
+			{"b.mine", g.VirtualID(cluster[mine]), opRead | opWrite | opCreate | opDelete | opAlter | opDescribe | opDescribeConfigs | opAlterConfigs},
 			{"c", grant.TopicID{3}, opRead | opDescribe | opDescribeConfigs},
 			{"x/y", grant.TopicID{}, authorizedUnknown},
 		}

@@ -29,9 +29,12 @@ func (known) TopicName(_ context.Context, id [16]byte) (string, bool, error) {
 func (known) Topics(context.Context, string) ([]upstream.Topic, error) { return nil, nil }
 func (known) LearnTopic(string, [16]byte)                              {}
 func (known) ForgetTopic(string)                                       {}
-func (known) LearnBrokers([]upstream.Broker)                           {}
-func (known) Versions() map[int16]upstream.Range                       { return nil }
-func (known) Advertise(int32) (string, int32, bool)                    { return "gw", 1, true }
+func (known) TopicConfigs(context.Context, []string) (map[string]map[string]string, error) {
+	return nil, nil
+}
+func (known) LearnBrokers([]upstream.Broker)        {}
+func (known) Versions() map[int16]upstream.Range    { return nil }
+func (known) Advertise(int32) (string, int32, bool) { return "gw", 1, true }
 
 func exchange(g *grant.Grant, key, version int16) *Exchange {
 	c := &Conn{Cluster: known{}, Addresses: known{}, Limits: DefaultLimits, Log: slog.New(slog.DiscardHandler), Current: func() *grant.Grant { return g }}

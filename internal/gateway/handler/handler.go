@@ -24,6 +24,7 @@ type Cluster interface {
 	TopicID(ctx context.Context, backing string) (id [16]byte, ok bool, err error)
 	TopicName(ctx context.Context, id [16]byte) (backing string, ok bool, err error)
 	Topics(ctx context.Context, prefix string) ([]upstream.Topic, error)
+	TopicConfigs(ctx context.Context, backing []string) (map[string]map[string]string, error)
 	LearnTopic(backing string, id [16]byte)
 	ForgetTopic(backing string)
 	LearnBrokers([]upstream.Broker)

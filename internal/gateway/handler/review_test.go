@@ -39,6 +39,13 @@ func (s still) Topics(_ context.Context, prefix string) (out []upstream.Topic, _
 	}
 	return out, nil
 }
+func (still) TopicConfigs(_ context.Context, backing []string) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	for _, name := range backing { // set by the operator, and by an application
+		out[name] = map[string]string{"unclean.leader.election.enable": "true", "retention.ms": "86400000"}
+	}
+	return out, nil
+}
 func (still) LearnTopic(string, [16]byte)        {}
 func (still) ForgetTopic(string)                 {}
 func (still) LearnBrokers([]upstream.Broker)     {}

@@ -482,3 +482,38 @@ func (c *Cluster) list(ctx context.Context) ([]Topic, error) {
 	slices.SortFunc(topics, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
 	return topics, nil
 }
+
+// TopicConfigs returns the configurations that are set on topics themselves, by
+// backing name and configuration; not those that they inherit, nor sensitive
+// ones. A topic that does not exist is left out.
+func (c *Cluster) TopicConfigs(ctx context.Context, backing []string) (map[string]map[string]string, error) {
+	out := make(map[string]map[string]string, len(backing))
+	for names := range slices.Chunk(backing, topicsPerRequest) {
+		req := kmsg.NewPtrDescribeConfigsRequest()
+		for _, name := range names {
+			r := kmsg.NewDescribeConfigsRequestResource()
+			r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, name
+			req.Resources = append(req.Resources, r)
+		}
+		answer, err := c.call(ctx, req)
+		if err != nil {
+			return nil, fmt.Errorf("describe configurations of topics of target cluster %q: %w", c.cfg.Name, err)
+		}
+		for _, r := range answer.(*kmsg.DescribeConfigsResponse).Resources {
+			if r.ResourceType != kmsg.ConfigResourceTypeTopic || r.ErrorCode == kerr.UnknownTopicOrPartition.Code {
+				continue
+			}
+			if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+				return nil, fmt.Errorf("describe configurations of topic %q of target cluster %q: %w", r.ResourceName, c.cfg.Name, err)
+			}
+			set := map[string]string{}
+			for _, config := range r.Configs {
+				if config.Source == kmsg.ConfigSourceDynamicTopicConfig && config.Value != nil && !config.IsSensitive {
+					set[config.Name] = *config.Value
+				}
+			}
+			out[r.ResourceName] = set
+		}
+	}
+	return out, nil
+}
