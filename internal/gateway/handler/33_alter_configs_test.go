@@ -281,23 +281,21 @@ func TestConfigResourcesAreListed(t *testing.T) {
 		4:  {"1"}, 8: {"1"}, 16: {"metrics"},
 	}
 	for _, tc := range []struct {
-		name    string
-		version int16
-		types   []int8
-		sent    []int8
-		want    []string // or an error
-		code    *kerr.Error
+		name  string
+		types []int8
+		sent  []int8
+		want  []string // or an error
+		code  *kerr.Error
 	}{
-		{"client metrics, by version 0", 0, nil, nil, nil, kerr.ClusterAuthorizationFailed},
-		{"everything", 1, nil, []int8{2, 32}, []string{"2 a", "2 b", "2 mine", "32 mine", "32 adopted"}, nil},
-		{"topics, twice", 1, []int8{2, 2}, []int8{2}, []string{"2 a", "2 b", "2 mine"}, nil},
-		{"groups and what is hidden", 1, []int8{16, 32, 4}, []int8{32}, []string{"32 mine", "32 adopted"}, nil},
-		{"only what is hidden", 1, []int8{4, 8, 16}, nil, nil, kerr.ClusterAuthorizationFailed},
-		{"a type nobody knows", 1, []int8{2, 3}, nil, nil, kerr.UnsupportedVersion},
+		{"everything", nil, []int8{2, 32}, []string{"2 a", "2 b", "2 mine", "32 mine", "32 adopted"}, nil},
+		{"topics, twice", []int8{2, 2}, []int8{2}, []string{"2 a", "2 b", "2 mine"}, nil},
+		{"groups and what is hidden", []int8{16, 32, 4}, []int8{32}, []string{"32 mine", "32 adopted"}, nil},
+		{"only what is hidden", []int8{4, 8, 16}, nil, nil, kerr.ClusterAuthorizationFailed},
+		{"a type nobody knows", []int8{2, 3}, nil, nil, kerr.UnsupportedVersion},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			req := kmsg.NewPtrListConfigResourcesRequest()
-			req.Version, req.ResourceTypes = tc.version, tc.types
+			req.Version, req.ResourceTypes = 1, tc.types
 			action := exchanger(g, still{}, new(bytes.Buffer))(req)
 			if tc.code != nil {
 				if action.Upstream != nil || action.Answer.(*kmsg.ListConfigResourcesResponse).ErrorCode != tc.code.Code {

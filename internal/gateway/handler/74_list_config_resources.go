@@ -9,10 +9,10 @@ import (
 	"sluice/internal/grant"
 )
 
-// ListConfigResources, versions 0 and 1 (KIP-1142): the application's topics
-// and groups. Brokers, their loggers and client metrics are hidden: whoever asks
-// for nothing else, as version 0 does, gets the error of a cluster whose
-// configurations he may not see.
+// ListConfigResources, version 1 (KIP-1142): the application's topics and
+// groups. Brokers, their loggers and client metrics are hidden: whoever asks for
+// nothing else gets the error of a cluster whose configurations he may not see.
+// Version 0 knew client metrics only.
 
 func listConfigResources(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.ListConfigResourcesRequest)
@@ -22,9 +22,6 @@ func listConfigResources(x *Exchange, r kmsg.Request) (Action, error) {
 		resp := kmsg.NewPtrListConfigResourcesResponse()
 		resp.Version, resp.ErrorCode = req.Version, e.Code
 		return answer(resp), nil
-	}
-	if req.Version == 0 {
-		return refuse(kerr.ClusterAuthorizationFailed)
 	}
 	asked := ours // those that are supported
 	if len(req.ResourceTypes) > 0 {

@@ -115,7 +115,7 @@ var Table = []*API{
 	{Key: 71, Name: "GetTelemetrySubscriptions", Min: 0, Max: 0, Posture: Answered, Handle: getTelemetrySubscriptions, Note: "the metrics that the gateway asks for (KIP-714); not offered where `telemetry.enabled` is off"},
 	{Key: 72, Name: "PushTelemetry", Min: 0, Max: 0, Posture: Answered, Handle: pushTelemetry, Note: "decoded within bounds and shown per application in `/metrics`; never forwarded"},
 	{Key: 73, Name: "AssignReplicasToDirs", Note: "between brokers"},
-	{Key: 74, Name: "ListConfigResources", Min: 0, Max: 1, Posture: Rewritten, Handle: listConfigResources, Note: "only the application's topics and groups; brokers and client metrics refused"},
+	{Key: 74, Name: "ListConfigResources", Min: 1, Max: 1, Posture: Rewritten, Handle: listConfigResources, Note: "only the application's topics and groups; brokers and client metrics refused"},
 	{Key: 75, Name: "DescribeTopicPartitions", Min: 0, Max: 0, Posture: Rewritten, Handle: describeTopicPartitions, Note: "only the application's topics, in pages by exposed name; authorised operations from the grant"},
 	{Key: 76, Name: "ShareGroupHeartbeat", Min: 1, Max: 1, Posture: Rewritten, Handle: shareGroupHeartbeat, Coordination: true, Note: "group, names and ids mapped; never an error for a topic"},
 	{Key: 77, Name: "ShareGroupDescribe", Min: 1, Max: 1, Posture: Rewritten, Handle: shareGroupDescribe, Note: "groups, names and ids mapped, members' hosts hidden"},
