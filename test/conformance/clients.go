@@ -76,8 +76,8 @@ func Clients() []Client {
 	const all = "produce consume transact list loop send"
 	return []Client{
 		{Name: "franz-go", Patterns: true, Version: moduleVersion("github.com/twmb/franz-go"), Can: all, Run: franzGo},
-		{Name: "Java", Version: "kafka-clients 4.1.2, its console tools", Can: all, Regex: true, Patterns: true, Run: java("classic")},
-		{Name: "Java KIP-848", Version: "kafka-clients 4.1.2, its console tools", Can: "consume loop", Regex: true, Patterns: true, Run: java("consumer")},
+		{Name: "Java", Version: "kafka-clients of the release, its console tools", Can: all, Regex: true, Patterns: true, Run: java("classic")},
+		{Name: "Java KIP-848", Version: "kafka-clients of the release, its console tools", Can: "consume loop", Regex: true, Patterns: true, Run: java("consumer")},
 		{Name: "librdkafka", Patterns: true, Version: "confluent-kafka 2.16.1", Can: all, Run: python("librdkafka")},
 		{Name: "kafkajs", Patterns: true, Version: "2.2.4", Can: all, Run: node},
 		{Name: "Sarama", Version: moduleVersion("github.com/IBM/sarama"), Can: all, Run: saramaRun},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +17,7 @@ import (
 var apache *kafkatest.Cluster
 
 func TestMain(m *testing.M) {
-	harness.Main(afterwards{m, writeTable}, kafkatest.Options{Heap: "512m"}, &apache)
+	harness.Main(afterwards{m, publish}, kafkatest.Options{Heap: "512m"}, &apache)
 }
 
 // afterwards runs the tests and then a function.
@@ -276,63 +275,32 @@ func TestTransactionWithRefusedTopic(t *testing.T) {
 	}
 }
 
-// table collects what docs/compatibility.md says.
-var table = struct {
-	sync.Mutex
-	features []string
-	outcome  map[string]map[string]string
-}{outcome: map[string]map[string]string{}}
+// findings are what docs/compatibility.md says.
+var findings harness.Findings
 
-func note(c Client, feature, outcome string) {
-	table.Lock()
-	defer table.Unlock()
-	if !slices.Contains(table.features, feature) {
-		table.features = append(table.features, feature)
-	}
-	if table.outcome[c.Name] == nil {
-		table.outcome[c.Name] = map[string]string{}
-	}
-	table.outcome[c.Name][feature] = outcome
-}
+func note(c Client, feature, outcome string) { findings.Note(c.Name, c.Version, feature, outcome) }
 
-// writeTable writes docs/compatibility.md after a full run of all clients and tests.
-func writeTable() error {
-	if !harness.Full() || os.Getenv("SLUICE_CLIENTS") != "" || apache.Version != kafkatest.DefaultVersion || len(table.features) < len(order) {
+// publish writes what was found, after a full run of all clients and tests.
+func publish() error {
+	if !harness.Full() || os.Getenv("SLUICE_CLIENTS") != "" {
+		return nil
+	}
+	noted := map[string]bool{}
+	for _, c := range findings.Clients {
+		for _, f := range c.Features {
+			noted[f.Feature] = true
+		}
+	}
+	if len(noted) < len(order) {
 		return nil // not everything was run
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Client libraries\n\nMade by the full run of `test/conformance` (do not edit): each library through the gateway, with topics, groups and ids renamed, on Apache Kafka %s.\n\n", apache.Version)
-	features := slices.DeleteFunc(slices.Clone(order), func(f string) bool { return !slices.Contains(table.features, f) })
-	fmt.Fprintf(&b, "| | %s |\n|---|%s\n", strings.Join(features, " | "), strings.Repeat("---|", len(features)))
+	var names []string
 	for _, c := range Clients() {
-		row := table.outcome[c.Name]
-		if row == nil {
-			continue
-		}
-		fmt.Fprintf(&b, "| **%s** %s |", c.Name, c.Version)
-		for _, f := range features {
-			cell := row[f]
-			if cell == "" {
-				cell = "–"
-			}
-			fmt.Fprintf(&b, " %s |", cell)
-		}
-		b.WriteString("\n")
+		names = append(names, c.Name)
 	}
-	b.WriteString(legend)
-	return os.WriteFile(filepath.Join("..", "..", "docs", "compatibility.md"), []byte(b.String()), 0o644)
+	return findings.Publish(harness.Libraries, apache.Version, names, order)
 }
 
 // order is that of the columns.
 var order = []string{"produce and consume", "transactions", "lists its own topics only", "refusals", "SCRAM and TLS",
 	"one topic withheld", "one topic ended", "one topic ended, regex", "all topics withheld", "login refused for a while", "writes suspended for a while"}
-
-const legend = `
-"–": the library, or the program we drive it with, does not have it. Behaviour tests run with a metadata age of 3 s.
-
-- *One topic withheld*: a topic is suspended while it and another one are consumed on one connection: the other one flows on without a gap, no more requests than before, and the topic is back, without a record lost, within seconds of healing.
-- *One topic ended*: the same with a closed subscription, over several metadata refreshes. *Regex*: for a subscription by a regular expression the topic goes, and comes back, with a rebalance.
-- *All topics withheld*: at most 3 fetches a second.
-- *Login refused for a while*: the credential is revoked, and its logins refused, for ten seconds. "stops": the library takes a refused login as final and must be started anew. "ends": so does the program we drive it with; an application may catch the exception and go on.
-- *Writes suspended for a while*: writes to one topic are answered POLICY_VIOLATION (44), those to another go on, and the topic works again after healing. "new producer": an idempotent producer of this library does not get over a refused batch; make a new one.
-`

@@ -30,6 +30,13 @@ func TestConnect(t *testing.T) {
 		Topics: []harness.Topic{{Exposed: "lines", Partitions: 2, Subscriptions: map[string]string{"acme": ""}}},
 		Apps:   []harness.App{{Name: "acme", Namespace: [2]int{3, 5}}, {Name: "other", Namespace: [2]int{1, 1}}},
 	})
+	const (
+		source = "a worker is killed and another takes over: each line of a file comes into a topic once"
+		sink   = "… and into another file, none lost"
+		inside = "its topics, groups and transactional ids are the application's"
+		rest   = "connectors and their offsets by its REST interface"
+	)
+	found := features(t, connectWorkers, source, sink, inside, rest)
 	w.WatchTopicIDs(200 * time.Millisecond)
 	login := through(w, "acme")
 	config := properties(t, "worker", join(
@@ -37,9 +44,9 @@ func TestConnect(t *testing.T) {
 		map[string]string{
 			"group.id": "connect", "session.timeout.ms": "6000", "heartbeat.interval.ms": "1000", "rebalance.timeout.ms": "10000",
 			"scheduled.rebalance.max.delay.ms": "0",
-			"config.storage.topic":             "connect-configs", "config.storage.replication.factor": "1",
-			"offset.storage.topic": "connect-offsets", "offset.storage.replication.factor": "1", "offset.storage.partitions": "2",
-			"status.storage.topic": "connect-status", "status.storage.replication.factor": "1", "status.storage.partitions": "2",
+			"config.storage.topic":             "connect-configs", "config.storage.replication.factor": "-1",
+			"offset.storage.topic": "connect-offsets", "offset.storage.replication.factor": "-1", "offset.storage.partitions": "2",
+			"status.storage.topic": "connect-status", "status.storage.replication.factor": "-1", "status.storage.partitions": "2",
 			"offset.flush.interval.ms": "500", "exactly.once.source.support": "enabled", "task.shutdown.graceful.timeout.ms": "10000",
 			"key.converter":   "org.apache.kafka.connect.storage.StringConverter",
 			"value.converter": "org.apache.kafka.connect.storage.StringConverter",
@@ -137,15 +144,20 @@ func TestConnect(t *testing.T) {
 	if len(got) != len(want) {
 		t.Errorf("%d lines are in the topic, want %d: each exactly once", len(got), len(want))
 	}
-	for name, list := range map[string][]string{"topic": got, "file": arrived()} { // the file may have a line twice, never none
+	for _, place := range []struct {
+		name  string
+		lines []string
+		what  string
+	}{{"topic", got, source}, {"file", arrived(), sink}} { // the file may have a line twice, never none
 		have := map[string]bool{}
-		for _, l := range list {
+		for _, l := range place.lines {
 			have[l] = true
 		}
 		missing := slices.DeleteFunc(slices.Clone(want), func(l string) bool { return have[l] })
 		if len(missing) > 0 || len(have) != len(want) {
-			t.Errorf("in the %s %d lines are missing (%.5q), and %d others are there", name, len(missing), missing, len(have)+len(missing)-len(want))
+			t.Errorf("in the %s %d lines are missing (%.5q), and %d others are there", place.name, len(missing), missing, len(have)+len(missing)-len(want))
 		}
+		found(place.what)
 	}
 
 	if topics, want := own(t, w, "acme", "other"), []string{"connect-configs", "connect-offsets", "connect-status"}; !slices.Equal(topics, want) {
@@ -160,14 +172,18 @@ func TestConnect(t *testing.T) {
 			t.Errorf("group %s is not under the application's prefix on the target cluster: %q", group, groups.Groups())
 		}
 	}
-	// The REST API's view of offsets, which Connect asks of its own topics and of the group.
-	var offsets struct {
-		Offsets []struct{ Offset map[string]any }
+	found(inside)
+	// Of a source it knows offsets from a topic of its own, of a sink from the group.
+	for _, name := range []string{"lines-in", "lines-out"} {
+		var answer struct {
+			Offsets []struct{ Offset map[string]any }
+		}
+		worker.get(t, "/connectors/"+name+"/offsets", &answer)
+		if len(answer.Offsets) == 0 {
+			t.Errorf("GET /connectors/%s/offsets: no offset", name)
+		}
 	}
-	worker.get(t, "/connectors/lines-out/offsets", &offsets)
-	if len(offsets.Offsets) == 0 {
-		t.Error("GET /connectors/lines-out/offsets: no offset")
-	}
+	found(rest)
 	for _, name := range []string{"lines-in", "lines-out"} {
 		worker.request(t, http.MethodDelete, "/connectors/"+name, nil, nil)
 	}

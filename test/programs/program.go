@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -83,6 +84,12 @@ func start(tb testing.TB, name string, kafka *kafkatest.Cluster, jars Jars, clas
 	}
 	tb.Cleanup(func() {
 		p.Kill()
+		if dir := os.Getenv("SLUICE_TEST_LOGS"); dir != "" {
+			file := filepath.Join(dir, fmt.Sprintf("%s-%s-%d.log", filepath.Base(tb.Name()), name, p.cmd.Process.Pid))
+			if err := os.WriteFile(file, []byte(p.tail(keptLines)), 0o644); err != nil {
+				tb.Error(err)
+			}
+		}
 		if tb.Failed() {
 			tb.Logf("the last lines of %s:\n%s", name, p.tail(60))
 		}

@@ -22,7 +22,7 @@ import (
 var apache *kafkatest.Cluster
 
 func TestMain(m *testing.M) {
-	harness.Main(m, kafkatest.Options{Heap: "512m", Settings: map[string]string{
+	harness.Main(afterwards{m}, kafkatest.Options{Heap: "512m", Settings: map[string]string{
 		"group.streams.min.session.timeout.ms":                        "6000", // a killed member is missed soon; older releases do not know these
 		"group.streams.session.timeout.ms":                            "6000",
 		"group.streams.min.heartbeat.interval.ms":                     "500",
@@ -30,6 +30,50 @@ func TestMain(m *testing.M) {
 		"group.streams.initial.rebalance.delay.ms":                    "0",
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 	}}, &apache)
+}
+
+// afterwards runs the tests and publishes what they have found.
+type afterwards struct{ m *testing.M }
+
+func (a afterwards) Run() int {
+	code := a.m.Run()
+	for _, c := range clients {
+		if !slices.ContainsFunc(findings.Clients, func(f *harness.ClientFindings) bool { return f.Name == c }) {
+			return code // not everything was run
+		}
+	}
+	if err := findings.Publish(harness.Programs, apache.Version, clients, nil); harness.Full() && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+const (
+	streamsClassic = "Kafka Streams, exactly once"
+	streamsKIP1071 = "Kafka Streams, exactly once, group.protocol=streams"
+	connectWorkers = "Kafka Connect, distributed"
+)
+
+// clients are the rows of docs/compatibility.md.
+var clients = []string{streamsClassic, streamsKIP1071, connectWorkers, "MirrorMaker 2, gateway as source", "MirrorMaker 2, gateway as target", "MirrorMaker 2, gateway as both"}
+
+var findings harness.Findings
+
+// features says what a test will find of a program. What is found is noted by calling the function: yes, unless the
+// test has failed before. What is not noted until the test ends has failed.
+func features(t *testing.T, program string, all ...string) func(feature string) {
+	for _, f := range all {
+		findings.Note(program, "", f, "**no**")
+	}
+	return func(feature string) {
+		if !slices.Contains(all, feature) {
+			t.Errorf("bug: the feature %q was not announced", feature)
+		}
+		if !t.Failed() {
+			findings.Note(program, "", feature, "yes")
+		}
+	}
 }
 
 // collected returns the jars, or fails the test.
@@ -40,11 +84,6 @@ func collected(t *testing.T) Jars {
 		t.Fatal(err)
 	}
 	return jars
-}
-
-// direct is a connection to the cluster itself.
-func direct() map[string]string {
-	return map[string]string{"bootstrap.servers": apache.Bootstrap()[0], "security.protocol": "PLAINTEXT"}
 }
 
 // through is how an application connects to the gateway: what the page shows for Java programs.
@@ -90,7 +129,7 @@ func properties(t *testing.T, name string, settings map[string]string) string {
 	return file
 }
 
-const patience = 90 * time.Second // for a JVM to get something done, on a busy machine
+const patience = 150 * time.Second // for a JVM to get something done, on a busy machine
 
 // await tries until f succeeds.
 func await(t *testing.T, what string, within time.Duration, f func() error) {
@@ -113,6 +152,7 @@ type reader struct {
 	client *kgo.Client
 	topic  string
 	values [][]string // by partition, "key=value"
+	at     [][]int64  // their offsets
 }
 
 // read begins to read a topic's committed records from the start; client belongs to the caller.
@@ -123,7 +163,7 @@ func read(t *testing.T, client *kgo.Client, topic string, partitions int) *reade
 		offsets[int32(p)] = kgo.NewOffset().AtStart()
 	}
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})
-	return &reader{client: client, topic: topic, values: make([][]string, partitions)}
+	return &reader{client: client, topic: topic, values: make([][]string, partitions), at: make([][]int64, partitions)}
 }
 
 // until reads on until there are n records at least.
@@ -158,6 +198,7 @@ func (r *reader) more(t *testing.T, silence time.Duration) {
 func (r *reader) take(fetches kgo.Fetches) {
 	fetches.EachRecord(func(rec *kgo.Record) {
 		r.values[rec.Partition] = append(r.values[rec.Partition], string(rec.Key)+"="+string(rec.Value))
+		r.at[rec.Partition] = append(r.at[rec.Partition], rec.Offset)
 	})
 }
 

@@ -43,14 +43,23 @@ func streams(t *testing.T, jars Jars, protocol string) {
 		},
 		Apps: []harness.App{{Name: "acme", Namespace: [2]int{2, 2 * partitions}}, {Name: "other", Namespace: [2]int{2, 6}}},
 	})
+	name := map[string]string{"classic": streamsClassic, "streams": streamsKIP1071}[protocol]
+	const (
+		counted = "killed and started again, each record is counted once"
+		inside  = "internal topics, group and transactional ids are the application's"
+		purged  = "the repartition topic is purged"
+	)
 	if protocol == "streams" {
 		if !offers(t, w.Direct(), 88) {
+			findings.Note(name, "", counted, "–")
 			t.Skipf("Apache Kafka %s has no streams groups", apache.Version)
 		}
 		if !offers(t, w.Client("acme"), 88) {
+			findings.Note(name, "", counted, "–")
 			t.Skip("the gateway has no streams groups yet")
 		}
 	}
+	found := features(t, name, counted, inside, purged)
 	w.WatchTopicIDs(200 * time.Millisecond)
 	settings := join(through(w, "acme"), map[string]string{
 		"application.id": app, "processing.guarantee": "exactly_once_v2", "state.dir": t.TempDir(),
@@ -136,6 +145,8 @@ func streams(t *testing.T, jars Jars, protocol string) {
 		}
 	}
 
+	found(counted)
+
 	topics := own(t, w, "acme", "other")
 	if want := []string{app + "-by-customer-repartition", app + "-sums-changelog"}; !slices.Equal(topics, want) {
 		t.Errorf("on the target cluster the application's namespace has %q, want %q", topics, want)
@@ -161,8 +172,11 @@ func streams(t *testing.T, jars Jars, protocol string) {
 	if mine == 0 {
 		t.Errorf("no transactional id is under the application's prefix: %q", transactions.TransactionalIDs())
 	}
+	found(inside)
 	// What has been read of the repartition topic is deleted, through DeleteRecords.
-	if key := kmsg.DeleteRecords.Int16(); offers(t, w.Client("acme"), key) {
+	if key := kmsg.DeleteRecords.Int16(); !offers(t, w.Client("acme"), key) {
+		findings.Note(name, "", purged, "–")
+	} else {
 		await(t, "the repartition topic is purged", patience, func() error {
 			begin, err := adm.ListStartOffsets(t.Context(), w.Prefix("acme")+app+"-by-customer-repartition")
 			if err != nil {
@@ -175,6 +189,7 @@ func streams(t *testing.T, jars Jars, protocol string) {
 			}
 			return nil
 		})
+		found(purged)
 	}
 	if err := p.Stop(); err != nil {
 		t.Error(err)
