@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 
 	"encoding/binary"
 	"errors"
@@ -77,8 +78,8 @@ func newScriptedBroker(t testing.TB, topics ...string) *scriptedBroker {
 
 // physicalID is the id a topic has on the scripted broker.
 func physicalID(name string) (id [16]byte) {
-	copy(id[:], "PHYSID")
-	copy(id[6:], strings.TrimPrefix(name, "phys."))
+	sum := sha256.Sum256([]byte(name))
+	copy(id[copy(id[:], "PHYSID"):], sum[:])
 	return id
 }
 
@@ -223,8 +224,17 @@ func (c *brokerConn) send(b []byte) error {
 // startBehind starts a gateway in front of a scripted broker.
 func startBehind(t *testing.T, b *scriptedBroker, limits Limits, credentials ...*grant.Credential) *world {
 	t.Helper()
+	return startLogging(t, b, limits, nil, credentials...)
+}
+
+// startLogging is startBehind with a place for the logs.
+func startLogging(t *testing.T, b *scriptedBroker, limits Limits, to slog.Handler, credentials ...*grant.Credential) *world {
+	t.Helper()
 	w := &world{t: t, number: 1, logs: testWriter{t, new(sync.Mutex), new(strings.Builder)}}
-	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	if to == nil {
+		to = slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelInfo})
+	}
+	log := slog.New(to)
 	w.cluster = upstream.NewCluster(upstream.Config{Name: "main", Bootstrap: []string{b.listener.Addr().String()}, Log: log})
 	snapshot, err := grant.New("test", grant.Number{Generation: 1, N: 1}, credentials)
 	if err != nil {

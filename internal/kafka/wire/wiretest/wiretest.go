@@ -61,10 +61,12 @@ type Shape struct {
 	Elements int
 	// UnknownTags adds tagged fields that no definition has.
 	UnknownTags bool
-	String      func(r *rand.Rand, m *Message, f wire.Field) (value string, ok bool)
-	UUID        func(r *rand.Rand, m *Message, f wire.Field) (value [16]byte, ok bool)
-	Bytes       func(r *rand.Rand, m *Message, f wire.Field) (value []byte, ok bool)
-	Int         func(r *rand.Rand, m *Message, f wire.Field) (value int64, ok bool)
+	// UnknownTag is what such a field holds; random bytes if nil.
+	UnknownTag []byte
+	String     func(r *rand.Rand, m *Message, f wire.Field) (value string, ok bool)
+	UUID       func(r *rand.Rand, m *Message, f wire.Field) (value [16]byte, ok bool)
+	Bytes      func(r *rand.Rand, m *Message, f wire.Field) (value []byte, ok bool)
+	Int        func(r *rand.Rand, m *Message, f wire.Field) (value int64, ok bool)
 	// Count says how many elements an array has.
 	Count func(r *rand.Rand, m *Message, f wire.Field) (n int, ok bool)
 	// Null says whether a nullable field is null.
@@ -341,7 +343,10 @@ func (e *encoder) tags(nodes []*node) {
 	}
 	tag := uint64(firstUnknownTag)
 	for range unknown {
-		in := &encoder{b: randomBytes(r)}
+		in := &encoder{b: slices.Clone(e.g.Shape.UnknownTag)}
+		if in.b == nil {
+			in.b = randomBytes(r)
+		}
 		in.span(SpanValue, wire.Field{}, 0)
 		e.tag(wire.Field{}, tag, in)
 		tag += 1 + r.Uint64N(1<<20)
