@@ -133,7 +133,7 @@ type Limits struct {
 	MaxAnswerBytes Size `yaml:"maxAnswerBytes"`
 	// Connections of clients, all listeners together.
 	MaxConnections int `yaml:"maxConnections"`
-	// Of these, before their login. When all places are taken, a connection that has been silent for a second makes room for the next one.
+	// Of these, before their login. When all places are taken, one that waits for its client, for a second if that has said nothing yet and else for four, makes room for the next one.
 	MaxUnauthenticatedConnections int `yaml:"maxUnauthenticatedConnections"`
 	// Of these, of one client address, a /64 of IPv6 being one, so that one address cannot keep others from logging in; 0 means no limit.
 	MaxUnauthenticatedPerAddress int `yaml:"maxUnauthenticatedPerAddress"`

@@ -112,7 +112,7 @@ type Gateway struct {
 	conns           map[*clientConn]struct{}
 	applications    map[string]*application // by name, as long as they have connections
 	unauthenticated int
-	silent          list.List          // of *clientConn: those before their login that wait for their client, longest first
+	silent, slow    list.List          // of *clientConn: those before their login that wait for their client, longest first; slow ones have begun
 	strangers       map[netip.Addr]int // the unauthenticated by neighbourhood
 	perAddress      map[netip.Addr]int
 	stopped         bool

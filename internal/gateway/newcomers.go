@@ -19,8 +19,10 @@ import (
 
 const (
 	// silence is how long a connection before its login may wait for its client
-	// before it has to make room for another one.
-	silence = time.Second
+	// before it has to make room for another one; slowness is the same for one
+	// whose client has begun.
+	silence  = time.Second
+	slowness = 4 * time.Second
 	// roomWait is how long a connection that finds no room is kept, and the
 	// others behind it in the system's queue: in a storm of logins there soon is.
 	roomWait = time.Second
@@ -36,8 +38,9 @@ func (e errCrowded) Error() string {
 
 // newcomer is where a connection before its login stands; guarded by Gateway.mu.
 type newcomer struct {
-	silent  *list.Element // in Gateway.silent while it waits for its client
+	place   *list.Element // in Gateway.silent or Gateway.slow while it waits for its client
 	since   time.Time     // and since when
+	spoken  bool          // something has come from its client
 	evicted bool          // it has been counted out already
 }
 
@@ -45,35 +48,47 @@ type newcomer struct {
 func (g *Gateway) listens(c *clientConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.newcomer.silent == nil && !c.newcomer.evicted {
-		c.newcomer.since = time.Now()
-		c.newcomer.silent = g.silent.PushBack(c)
+	if n := &c.newcomer; n.place == nil && !n.evicted {
+		n.since = time.Now()
+		n.place = g.waitingFor(c).PushBack(c)
 	}
 }
 
-// heard notes that it waits no more.
-func (g *Gateway) heard(c *clientConn) {
+// heard notes that it waits no more, and whether something has come.
+func (g *Gateway) heard(c *clientConn, something bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.unlist(c)
+	c.newcomer.spoken = c.newcomer.spoken || something
+}
+
+// waitingFor is the list that a connection belongs into; g.mu is held.
+func (g *Gateway) waitingFor(c *clientConn) *list.List {
+	if c.newcomer.spoken {
+		return &g.slow
+	}
+	return &g.silent
 }
 
 func (g *Gateway) unlist(c *clientConn) { // g.mu is held
-	if c.newcomer.silent != nil {
-		g.silent.Remove(c.newcomer.silent)
-		c.newcomer.silent = nil
+	if c.newcomer.place != nil {
+		g.waitingFor(c).Remove(c.newcomer.place)
+		c.newcomer.place = nil
 	}
 }
 
 // makeRoom gives up the connection before its login that has waited for its
 // client longest, if that is long enough; g.mu is held.
 func (g *Gateway) makeRoom() bool {
-	front := g.silent.Front()
-	if front == nil {
+	return g.giveUp(g.silent.Front(), silence) || g.giveUp(g.slow.Front(), slowness)
+}
+
+func (g *Gateway) giveUp(longest *list.Element, after time.Duration) bool {
+	if longest == nil {
 		return false
 	}
-	c := front.Value.(*clientConn)
-	if time.Since(c.newcomer.since) < silence {
+	c := longest.Value.(*clientConn)
+	if time.Since(c.newcomer.since) < after {
 		return false
 	}
 	g.unlist(c)
@@ -94,8 +109,9 @@ func (s stranger) Read(p []byte) (int, error) {
 		return s.c.net.Read(p)
 	}
 	s.c.g.listens(s.c)
-	defer s.c.g.heard(s.c)
-	return s.c.net.Read(p)
+	n, err := s.c.net.Read(p)
+	s.c.g.heard(s.c, n > 0)
+	return n, err
 }
 
 // gate bounds how many TLS handshakes compute at the same time, first come first
@@ -152,7 +168,7 @@ func (g *gatedConn) Read(p []byte) (int, error) {
 	g.leave()
 	g.c.g.listens(g.c)
 	n, err := g.Conn.Read(p)
-	g.c.g.heard(g.c)
+	g.c.g.heard(g.c, n > 0)
 	if err == nil {
 		err = g.enter()
 	}

@@ -58,7 +58,7 @@ func TestTheSilentMakeRoomForALogin(t *testing.T) {
 	eventually(t, "connections before their login are not counted out", func() bool {
 		w.gateway.mu.Lock()
 		defer w.gateway.mu.Unlock()
-		return w.gateway.unauthenticated == 0 && w.gateway.silent.Len() == 0 && len(w.gateway.strangers) == 0
+		return w.gateway.unauthenticated == 0 && w.gateway.silent.Len() == 0 && w.gateway.slow.Len() == 0 && len(w.gateway.strangers) == 0
 	})
 }
 
@@ -97,7 +97,7 @@ func TestStoppedHandshakesKeepNobodyOut(t *testing.T) {
 	eventually(t, "the stopped handshakes are not under way", func() bool {
 		w.gateway.mu.Lock()
 		defer w.gateway.mu.Unlock()
-		return w.gateway.silent.Len() == 20
+		return w.gateway.slow.Len() == 20
 	})
 	conn, err := tls.Dial("tcp", w.gateway.Bootstrap("main"), &tls.Config{RootCAs: ca.pool, ServerName: "localhost"})
 	if err != nil {

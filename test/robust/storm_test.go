@@ -45,6 +45,8 @@ func TestCrowds(t *testing.T) {
 		if r.Done != want || r.Failed > 0 {
 			t.Errorf("%s: %d of %d, %d failed: %v", what, r.Done, want, r.Failed, r.Errors)
 		}
+		m := w.must()
+		t.Logf("%s: refused %v, made room %v", what, m["sluice_gateway_connections_refused_total"], m["sluice_gateway_connections_evicted_total"])
 		return fmt.Sprintf("%d in %.1f s, %d tried again", r.Done, r.Took.Seconds(), r.Retries)
 	}
 
