@@ -81,6 +81,7 @@ type stall struct {
 	times                  int
 	direct, gateway, other time.Duration
 	who                    string
+	rebalances             [2]int // of one group with one member, on each side
 }
 
 func TestConsistency(t *testing.T) {
@@ -197,7 +198,10 @@ func note(t *testing.T, stalls map[fault]*stall, s step, gateway int, runs []*ru
 		other, _ = runs[1].rec.longest(from, to, func(name string) bool { return name == fmt.Sprintf("red/idempotent-%d", 1-gateway) })
 		kept.other = max(kept.other, other)
 	}
-	t.Logf("%s (%+v) took %v; longest pause: direct %v, gateway %v (%s), at the other gateway %v", s.fault, s, to-from, direct, through, who, other)
+	for i, r := range runs {
+		kept.rebalances[i] = max(kept.rebalances[i], r.rec.rebalances(from, to))
+	}
+	t.Logf("%s (%+v) took %v; longest pause: direct %v, gateway %v (%s), at the other gateway %v; at most %v rebalances", s.fault, s, to-from, direct, through, who, other, kept.rebalances)
 }
 
 // logs reads all of a side's logs.
@@ -236,11 +240,11 @@ func summary(found []check.Anomaly) string {
 func report(kafka *kafkatest.Cluster, rows []row, stalls map[fault]*stall) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Apache Kafka %s, %d brokers, two gateways.\n\n", kafka.Version, kafka.Brokers())
-	b.WriteString("| Seed | Side | records acknowledged | not acknowledged | transactions committed | aborted | unknown | records read | anomalies |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| Seed | Side | records acknowledged | not acknowledged | transactions committed | aborted | unknown | records read | anomalies | errors that clients were told |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| %d | %s | %d | %d | %d | %d | %d | %d | %s |\n", r.seed, r.side, r.tally.acked, r.tally.unacked, r.tally.committed, r.tally.aborted, r.tally.unknown, r.tally.seen, summary(r.found))
+		fmt.Fprintf(&b, "| %d | %s | %d | %d | %d | %d | %d | %d | %s | %s |\n", r.seed, r.side, r.tally.acked, r.tally.unacked, r.tally.committed, r.tally.aborted, r.tally.unknown, r.tally.seen, summary(r.found), r.told)
 	}
-	b.WriteString("\n| Fault | times | longest pause of a worker, direct | through the gateways | at the gateway that was not hit |\n|---|---|---|---|---|\n")
+	b.WriteString("\n| Fault | times | longest pause of a worker, direct | through the gateways | at the gateway that was not hit | rebalances of a processor: direct, gateways |\n|---|---|---|---|---|---|\n")
 	for _, f := range slices.Sorted(maps.Keys(stalls)) {
 		s, direct, other := stalls[f], "", ""
 		direct = fmt.Sprintf("%.1f s", s.direct.Seconds())
@@ -250,7 +254,7 @@ func report(kafka *kafkatest.Cluster, rows []row, stalls map[fault]*stall) strin
 		if s.other > 0 {
 			other = fmt.Sprintf("%.1f s", s.other.Seconds())
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %.1f s (%s) | %s |\n", f, s.times, direct, s.gateway.Seconds(), kindOf(s.who), other)
+		fmt.Fprintf(&b, "| %s | %d | %s | %.1f s (%s) | %s | %d, %d |\n", f, s.times, direct, s.gateway.Seconds(), kindOf(s.who), other, s.rebalances[0], s.rebalances[1])
 	}
 	return b.String()
 }

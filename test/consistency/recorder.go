@@ -30,8 +30,9 @@ type recorder struct {
 
 // worker is the progress of one worker.
 type worker struct {
-	last   time.Duration // its last success
-	pauses []pause
+	last     time.Duration // its last success
+	pauses   []pause
+	assigned []time.Duration // when its group gave it partitions
 }
 
 // pause is a time without success that is long enough to be remembered.
@@ -168,6 +169,31 @@ func (r *recorder) longest(from, to time.Duration, match func(string) bool) (lon
 		}
 	}
 	return longest, who
+}
+
+// assigned notes that a group gave a worker partitions.
+func (r *recorder) assigned(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.workers[name]
+	w.assigned = append(w.assigned, r.now())
+}
+
+// rebalances returns how often, at most, one of the processors, each alone in its group, was given partitions between two times.
+func (r *recorder) rebalances(from, to time.Duration) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	most := 0
+	for name, w := range r.workers {
+		n := 0
+		for _, at := range w.assigned {
+			if at >= from && at <= to && kindOf(name) == "processor" {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // history returns what was recorded, for the analysis. Every worker has to be done.

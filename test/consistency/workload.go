@@ -198,13 +198,20 @@ func (r *run) transact(tenant, name string) {
 			break
 		}
 	}
-	if unsure { // a transaction that nobody knows of ends now, and not when it times out
-		ctx, stop := context.WithTimeout(context.Background(), 60*time.Second)
-		defer stop()
-		if _, _, err := cl.ProducerID(ctx); err != nil {
+	if unsure {
+		if err := takeOver(cl); err != nil {
 			r.tb.Errorf("%s, %s: take over the transactional id: %v", r.side.name, name, err)
 		}
 	}
+}
+
+// takeOver ends a transaction of which a former client does not know the end, as initTransactions of other clients does.
+// Without it, the transaction's offsets keep the group waiting until it times out.
+func takeOver(cl *kgo.Client) error {
+	ctx, stop := context.WithTimeout(context.Background(), 60*time.Second)
+	defer stop()
+	_, _, err := cl.ProducerID(ctx)
+	return err
 }
 
 // transaction is one. After an error the producer has to be replaced.
@@ -363,13 +370,17 @@ func (r *run) process(tenant, name, processor string, inputs []string) {
 	}
 	var epoch atomic.Int64
 	moved := func(context.Context, *kgo.Client, map[string][]int32) { epoch.Add(1) }
+	given := func(context.Context, *kgo.Client, map[string][]int32) {
+		epoch.Add(1)
+		r.rec.assigned(name)
+	}
 	open := func() *kgo.GroupTransactSession {
 		epoch.Add(1)
 		s, err := kgo.NewGroupTransactSession(r.all(tenant, -1, []kgo.Opt{
 			kgo.TransactionalID(r.side.id(tenant, processor)), kgo.TransactionTimeout(20 * time.Second),
 			kgo.ConsumerGroup(r.side.id(tenant, processor)), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-			isolation(true), kgo.BlockRebalanceOnPoll(),
-			kgo.OnPartitionsAssigned(moved), kgo.OnPartitionsRevoked(moved), kgo.OnPartitionsLost(moved),
+			isolation(true),
+			kgo.OnPartitionsAssigned(given), kgo.OnPartitionsRevoked(moved), kgo.OnPartitionsLost(moved),
 		})...)
 		if err != nil {
 			panic(fmt.Errorf("bug: options of a session: %w", err))
@@ -377,13 +388,17 @@ func (r *run) process(tenant, name, processor string, inputs []string) {
 		return s
 	}
 	s := open()
-	defer func() { s.CloseAllowingRebalance() }()
+	defer func() { s.Close() }()
 	rng := random(r.seed, name)
 	seq, txns, unsure := 0, 0, false
 	for r.reading.Err() == nil {
+		before := epoch.Load()
 		p, fetches := r.poll(name, tenant, func(ctx context.Context) kgo.Fetches { return s.PollRecords(ctx, 100) },
 			check.Poll{Consumer: name, Group: tenant + "/" + processor, Committed: true})
-		p.Epoch = int(epoch.Load())
+		if p.Epoch = int(before); epoch.Load() != before { // it was moved meanwhile: of an epoch of its own
+			p.Epoch = int(epoch.Add(1))
+			epoch.Add(1)
+		}
 		r.rec.mu.Lock()
 		p.At = r.rec.now()
 		if len(p.Seen) > 0 {
@@ -391,7 +406,6 @@ func (r *run) process(tenant, name, processor string, inputs []string) {
 		}
 		r.rec.mu.Unlock()
 		if len(p.Seen) == 0 {
-			s.AllowRebalance()
 			continue
 		}
 		txn, abort := fmt.Sprintf("%s.%d", name, txns), rng.IntN(6) == 0
@@ -440,17 +454,17 @@ func (r *run) process(tenant, name, processor string, inputs []string) {
 			epoch.Add(1) // what was not committed comes again
 		}
 		r.rec.ended(name, txn, outcome)
-		s.AllowRebalance()
 		if unsure = err != nil; unsure {
 			r.rec.failed(name, err)
-			s.CloseAllowingRebalance()
+			s.Close()
 			s = open()
+			if err := takeOver(s.Client()); err != nil {
+				r.rec.failed(name, err)
+			}
 		}
 	}
 	if unsure {
-		ctx, stop := context.WithTimeout(context.Background(), 60*time.Second)
-		defer stop()
-		if _, _, err := s.Client().ProducerID(ctx); err != nil {
+		if err := takeOver(s.Client()); err != nil {
 			r.tb.Errorf("%s, %s: take over the transactional id: %v", r.side.name, name, err)
 		}
 	}
