@@ -77,7 +77,6 @@ type world struct {
 	c     *Collector
 	now   time.Time
 	gone  map[string]bool
-	ids   byte
 	bound *prometheus.Registry
 }
 
