@@ -474,6 +474,7 @@ func restOn(highest map[int16]int16) map[string]bool {
 		"transaction.version": highest[0] >= 12 && highest[26] >= 5 && highest[28] >= 5,
 		"group.version":       has(highest, 68) && has(highest, 69),
 		"share.version":       has(highest, 76) && has(highest, 77) && has(highest, 78) && has(highest, 79),
+		"streams.version":     has(highest, 88) && has(highest, 89),
 	}
 }
 

@@ -536,7 +536,7 @@ func TestFeaturesRestOnTheVersionsOffered(t *testing.T) {
 			all[api.Key] = api.Max
 		}
 	}
-	needs := map[string][]int16{"transaction.version": {0, 26, 28}, "group.version": {68, 69}, "share.version": {76, 77, 78, 79}}
+	needs := map[string][]int16{"transaction.version": {0, 26, 28}, "group.version": {68, 69}, "share.version": {76, 77, 78, 79}, "streams.version": {88, 89}}
 	for feature, on := range restOn(all) {
 		if !on || needs[feature] == nil {
 			t.Errorf("%s is not offered with all Kafka APIs", feature)

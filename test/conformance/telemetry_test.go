@@ -22,7 +22,7 @@ func TestClientTelemetry(t *testing.T) {
 			PushEvery: time.Second,
 		})
 		login := w.Login("acme", "PLAIN")
-		want := []string{"sluice_client_instances", "sluice_client_consumer_request_latency_avg_seconds"}
+		want := []string{"sluice_client_instances", "sluice_client_consumer_fetch_latency_avg_seconds"}
 		if c.Name != "Java KIP-848" { // which does not say it, at least up to 4.3
 			want = append(want, "sluice_client_consumer_assigned_partitions")
 		}

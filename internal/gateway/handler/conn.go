@@ -38,7 +38,8 @@ type Conn struct {
 	share        *shareSession // 78_share_session.go
 	members      map[memberKey]*member
 	shareMembers map[memberKey]*shareMember
-	denied       map[string]bool // transactional ids whose transaction may hold no partition upstream
+	waiting      map[memberKey]*waitingMember // of streams groups
+	denied       map[string]bool              // transactional ids whose transaction may hold no partition upstream
 	rejections   map[rejectionKey]*rejection
 	foreigners   map[string]foreigners // by API
 }

@@ -69,9 +69,13 @@ func plausible(g *grant.Grant) wiretest.Shape {
 		Elements: 3,
 		String: func(r *rand.Rand, m *wiretest.Message, f wire.Field) (string, bool) {
 			switch {
+			case m.Key == 88 && strings.HasSuffix(f.Path, ".TopicConfigs.Key"):
+				return "cleanup.policy", true
+			case m.Key == 88 && strings.HasSuffix(f.Path, ".TopicConfigs.Value"):
+				return "compact", true
 			case (m.Key == 32 || m.Key == 33 || m.Key == 44) && f.Name == "ResourceName": // of a topic or a group
 				return topic(r).Exposed, true
-			case f.EntityType == "topicName" && (m.Key == 19 || m.Key == 20 || m.Key == 37 || m.Key == 61):
+			case f.EntityType == "topicName" && (m.Key == 19 || m.Key == 20 || m.Key == 37 || m.Key == 61 || m.Key == 88 && f.Name != "SourceTopics"):
 				return fmt.Sprintf("own-%d", r.IntN(100)), true // what only the application's own topics allow
 			case f.EntityType == "topicName" || f.Name == "SubscribedTopicNames":
 				return topic(r).Exposed, true
@@ -106,6 +110,8 @@ func plausible(g *grant.Grant) wiretest.Shape {
 				return 1, true // a type twice is asked for once
 			case f.Name == "Assignments" && f.Type != "[]SyncGroupRequestAssignment":
 				return 0, true // of partitions to brokers: refused
+			case f.Name == "SourceTopicRegex": // refused
+				return 0, true
 			case f.Name == "ForgottenTopicsData":
 				return 0, true // sessions begin here
 			case m.Key == 78 && f.Path == "Topics.Partitions":
@@ -152,7 +158,7 @@ func plausible(g *grant.Grant) wiretest.Shape {
 				return 1, true // brokers
 			case f.Name == "MemberEpoch" || f.Name == "GenerationIdOrMemberEpoch":
 				return r.Int64N(100), true
-			case f.Name == "NumPartitions" || m.Key == 37 && f.Name == "Count":
+			case f.Name == "NumPartitions" || m.Key == 88 && f.Name == "Partitions" || m.Key == 37 && f.Name == "Count":
 				return 1 + r.Int64N(5), true
 			case f.Name == "ReplicationFactor":
 				return -1, true
@@ -288,13 +294,17 @@ func TestValidRequestsGoUpstreamAsTheyAre(t *testing.T) {
 	}
 }
 
-// ownTopics is a cluster with the topics of the application's namespace.
+// ownTopics is a cluster with the topics of the application's namespace, and
+// whichever other one is asked for.
 type ownTopics struct {
 	known
 	prefix string
 }
 
-func (o ownTopics) Topics(context.Context, string) (topics []upstream.Topic, err error) {
+func (o ownTopics) Topics(_ context.Context, prefix string) (topics []upstream.Topic, err error) {
+	if prefix != o.prefix {
+		return []upstream.Topic{{Name: prefix, ID: idOf(prefix), Partitions: 3}}, nil
+	}
 	for i := range 100 {
 		name := fmt.Sprintf("%sown-%d", o.prefix, i)
 		topics = append(topics, upstream.Topic{Name: name, ID: idOf(name), Partitions: 1})
