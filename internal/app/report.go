@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/internal/grant"
@@ -65,14 +66,20 @@ func standingOf(t *grant.Topic, now time.Time) standing {
 	default:
 		return standing{rule: fmt.Sprintf("%v: %s", phase.State, phase.Rule)}
 	}
-	read, write := t.Read.Access == grant.Granted, t.Write.Access == grant.Granted
-	switch {
-	case read && write:
-		return standing{rights: "read and write"}
-	case read:
-		return standing{rights: "read"}
-	case write:
-		return standing{rights: "write"}
+	var rights []string
+	for _, r := range []struct {
+		has  bool
+		what string
+	}{{t.Read.Access == grant.Granted, "read"}, {t.Write.Access == grant.Granted, "write"}, {t.DeleteRecords, "delete records"}, {t.AlterConfigs, "alter configs"}} {
+		if r.has {
+			rights = append(rights, r.what)
+		}
+	}
+	if n := len(rights); n > 1 {
+		rights = []string{strings.Join(rights[:n-1], ", ") + " and " + rights[n-1]}
+	}
+	if len(rights) > 0 {
+		return standing{rights: rights[0]}
 	}
 	rule := t.Read.Rule
 	if rule == "" {

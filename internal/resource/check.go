@@ -13,6 +13,12 @@ import (
 	"sluice/internal/strictyaml"
 )
 
+// What a plan lets its subscribers manage.
+const (
+	DeleteRecords = "deleteRecords"
+	AlterConfigs  = "alterConfigs"
+)
+
 // The words a field accepts.
 var (
 	VersionStates      = []string{"draft", "preview", "published", "deprecated", "retired", "blocked"}
@@ -20,6 +26,7 @@ var (
 	CredentialStates   = []string{"active", "retiring", "revoked"}
 	Methods            = []string{"plain", "scram", "oauth", "mtls"}
 	rightWords         = []string{"read", "write", "readwrite", "none"}
+	manageWords        = []string{DeleteRecords, AlterConfigs}
 	operationWords     = []string{"send", "receive"}
 	approvals          = []string{"automatic", "manual"}
 	visibilities       = []string{"private", "team", "partner", "public"}
@@ -299,6 +306,19 @@ func (c checker) product(s *ProductSpec) {
 		for _, channel := range slices.Sorted(maps.Keys(p.Rights)) {
 			c.oneOf(path+".rights."+channel, p.Rights[channel], rightWords)
 			c.required(path+".rights."+channel, p.Rights[channel], "write read, write, readwrite or none")
+		}
+		for _, channel := range slices.Sorted(maps.Keys(p.Manage)) {
+			words, path := p.Manage[channel], path+".manage."+channel
+			if len(words) == 0 {
+				c.report(path, "is empty", "name what may be done: "+strings.Join(manageWords, ", ")+", or remove it")
+			}
+			for i, word := range words {
+				path := fmt.Sprintf("%s[%d]", path, i)
+				c.oneOf(path, word, manageWords)
+				if word == "" || slices.Index(words, word) < i {
+					c.report(path, "is empty or there twice", "remove it")
+				}
+			}
 		}
 		c.oneOf(path+".approval", p.Approval, approvals)
 		c.limits(path+".limits", p.Limits)

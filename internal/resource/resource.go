@@ -320,6 +320,10 @@ type Plan struct {
 	// never widen it. None leaves the channel out: subscribers do not see its topic. A
 	// channel that is not named keeps the rights of the contract.
 	Rights map[string]string `yaml:"rights"`
+	// Manage gives what no contract gives, by channel: deleteRecords, to delete records
+	// before an offset, and alterConfigs, to change the configurations of the topic that
+	// an application may set on its own. Both act on everybody who has the topic.
+	Manage map[string][]string `yaml:"manage"`
 	// Limits are checked and not enforced in this release; each gives a warning.
 	Limits Limits `yaml:"limits"`
 	// Approval of subscriptions is automatic or manual. Not used in this release: the

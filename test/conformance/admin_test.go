@@ -120,8 +120,11 @@ func TestTopicsAreDescribedInPages(t *testing.T) {
 func TestOwnTopicsAreAdministered(t *testing.T) {
 	t.Parallel()
 	w := harness.Start(t, apache, harness.Spec{
-		Apps:   []harness.App{{Name: "acme", Namespace: [2]int{5, 20}}},
-		Topics: []harness.Topic{{Exposed: "orders", Subscriptions: map[string]string{"acme": ""}}},
+		Apps: []harness.App{{Name: "acme", Namespace: [2]int{5, 20}}},
+		Topics: []harness.Topic{
+			{Exposed: "orders", Subscriptions: map[string]string{"acme": ""}},
+			{Exposed: "managed", Manage: []string{"deleteRecords", "alterConfigs"}, Subscriptions: map[string]string{"acme": ""}},
+		},
 	})
 	w.WatchTopicIDs(100 * time.Millisecond)
 	ctx := t.Context()
@@ -255,6 +258,48 @@ func TestOwnTopicsAreAdministered(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
+	t.Run("what a plan lets manage", func(t *testing.T) {
+		if err := w.Feed("managed", "f", 0, 5); err != nil {
+			t.Fatal(err)
+		}
+		administer := func() (deleting, altering error) {
+			t.Helper()
+			offsets := kadm.Offsets{}
+			offsets.AddOffset("managed", 0, 3, -1)
+			deleted, err := adm.DeleteRecords(ctx, offsets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			altered, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{set("retention.ms", "600000")}, "managed")
+			if err != nil || len(altered) != 1 {
+				t.Fatal(altered, err)
+			}
+			r, _ := deleted.Lookup("managed", 0)
+			return r.Err, altered[0].Err
+		}
+		if deleting, altering := administer(); deleting != nil || altering != nil {
+			t.Errorf("delete records: %v, alter configurations: %v", deleting, altering)
+		}
+		starts, err := direct.ListStartOffsets(ctx, w.Backing("managed"))
+		if o, _ := starts.Lookup(w.Backing("managed"), 0); err != nil || o.Offset != 3 {
+			t.Errorf("the topic begins at %d, %v, want 3", o.Offset, err)
+		}
+		for _, step := range []struct {
+			change         func(*harness.Topic)
+			delete, alters error
+		}{
+			{func(t *harness.Topic) { t.Subscriptions = map[string]string{"acme": "state: suspended"} }, kerr.PolicyViolation, kerr.PolicyViolation},
+			{func(t *harness.Topic) {
+				t.Subscriptions, t.Manage = map[string]string{"acme": ""}, []string{"alterConfigs"}
+			}, kerr.TopicAuthorizationFailed, nil},
+			{func(t *harness.Topic) { t.Manage = nil }, kerr.TopicAuthorizationFailed, kerr.TopicAuthorizationFailed},
+		} {
+			w.Change(func(s *harness.Spec) { step.change(s.Topic("managed")) })
+			if deleting, altering := administer(); !errors.Is(deleting, step.delete) || !errors.Is(altering, step.alters) {
+				t.Errorf("delete records: %v, want %v; alter configurations: %v, want %v", deleting, step.delete, altering, step.alters)
+			}
+		}
+	})
 	t.Run("list", func(t *testing.T) {
 		if strings.HasPrefix(apache.Version, "3.") {
 			return // came with Kafka 4.1
@@ -272,7 +317,7 @@ func TestOwnTopicsAreAdministered(t *testing.T) {
 			}
 			return names
 		}
-		if got, want := listed(acme), map[string]bool{"2 own": true, "2 orders": true, "32 mine": true}; !maps.Equal(got, want) {
+		if got, want := listed(acme), map[string]bool{"2 own": true, "2 orders": true, "2 managed": true, "32 mine": true}; !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		if got := listed(w.Direct()); !got["32 "+w.Prefix("acme")+"mine"] || !got["4 1"] {

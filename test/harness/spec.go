@@ -28,6 +28,7 @@ type Topic struct {
 	Lifecycle  string   // of the version, as YAML; default: state: published
 	Auth       []string // methods of the plan; default: plain, scram, mtls
 	Rights     string   // of the plan; default: those of the contract
+	Manage     []string // what the plan lets its subscribers manage
 	// Subscriptions are by application: more of the subscription's spec as YAML, "state: active" for instance.
 	Subscriptions map[string]string
 }
@@ -93,6 +94,9 @@ func (s Spec) yaml(bootstrap []string, backing map[string]string) string {
 		rights := ""
 		if t.Rights != "" {
 			rights = ", rights: {channel: " + t.Rights + "}"
+		}
+		if t.Manage != nil {
+			rights += ", manage: {channel: [" + strings.Join(t.Manage, ", ") + "]}"
 		}
 		doc("API", "name: "+api+", team: testers", "title: %s", api)
 		doc("Version", "name: "+api+".v1", "contract: {channels: {channel: {address: %q, send: %t, receive: %t}}}, channels: {channel: {%s: {cluster: main, topic: %s}}}, lifecycle: {%s}",

@@ -190,35 +190,51 @@ func (c *compiler) checkProduct(p *resource.Product) {
 		}
 	}
 	for _, planName := range slices.Sorted(maps.Keys(p.Spec.Plans)) {
-		for _, channel := range slices.Sorted(maps.Keys(p.Spec.Plans[planName].Rights)) {
-			path := "spec.plans." + planName + ".rights." + channel
-			right := p.Spec.Plans[planName].Rights[channel]
-			known := map[string]bool{}
-			var found, send, receive bool
-			for _, v := range versions {
-				for name := range v.Spec.Contract.Channels {
-					known[name] = true
-				}
-				if ch, ok := v.Spec.Contract.Channels[channel]; ok {
-					found, send, receive = true, send || ch.Send, receive || ch.Receive
-				}
-			}
+		plan, path := p.Spec.Plans[planName], "spec.plans."+planName
+		for _, channel := range slices.Sorted(maps.Keys(plan.Rights)) {
+			path, right := path+".rights."+channel, plan.Rights[channel]
+			send, receive, ok := c.channelOf(p, versions, path, channel)
 			wantRead, wantWrite := rights(right)
 			switch {
-			case len(versions) < len(p.Spec.Versions): // reported above
-			case !found:
-				fix := "name a channel of the product's versions"
-				if near := strictyaml.Nearest(channel, slices.Sorted(maps.Keys(known))); near != "" {
-					fix = "did you mean " + near + "?"
-				}
-				c.add(p.Problem(path, fmt.Sprintf("no version of the product has a channel %q", channel), fix))
+			case !ok: // reported
 			case wantRead && !send:
 				c.add(p.Problem(path, "is wider than the contract: subscribers cannot read this channel", "let the contract send on it, or narrow the right"))
 			case wantWrite && !receive:
 				c.add(p.Problem(path, "is wider than the contract: subscribers cannot write to this channel", "let the contract receive on it, or narrow the right"))
 			}
 		}
+		for _, channel := range slices.Sorted(maps.Keys(plan.Manage)) {
+			path := path + ".manage." + channel
+			if _, _, ok := c.channelOf(p, versions, path, channel); ok && plan.Rights[channel] == "none" {
+				c.add(p.Problem(path, "is for a channel that the plan leaves out", "remove it, or give a right to the channel"))
+			}
+		}
 	}
+}
+
+// channelOf finds what the contracts of a product's versions say of a channel
+// that a plan names. ok is false, and the problem reported, when none has it.
+func (c *compiler) channelOf(p *resource.Product, versions []*resource.Version, path, channel string) (send, receive, ok bool) {
+	known := map[string]bool{}
+	for _, v := range versions {
+		for name := range v.Spec.Contract.Channels {
+			known[name] = true
+		}
+		if ch, has := v.Spec.Contract.Channels[channel]; has {
+			send, receive, ok = send || ch.Send, receive || ch.Receive, true
+		}
+	}
+	if len(versions) < len(p.Spec.Versions) { // some are missing, which is reported
+		return false, false, false
+	}
+	if !ok {
+		fix := "name a channel of the product's versions"
+		if near := strictyaml.Nearest(channel, slices.Sorted(maps.Keys(known))); near != "" {
+			fix = "did you mean " + near + "?"
+		}
+		c.add(p.Problem(path, fmt.Sprintf("no version of the product has a channel %q", channel), fix))
+	}
+	return send, receive, ok
 }
 
 // rights reads a plan's word for the rights on a channel; a missing word means

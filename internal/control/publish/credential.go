@@ -202,7 +202,8 @@ func (c *compiler) topicsFor(v *view, d *resource.Credential, method grant.Metho
 	for _, t := range v.topics {
 		e := c.history.find(v.environment, v.app.Name(), t.exposed)
 		subscription := t.subscription.Name()
-		g := &grant.Topic{Exposed: t.exposed, Backing: t.backing, ID: c.topicID(v.environment, v.app.Name(), t.exposed), Subscription: subscription, Phases: t.phases}
+		g := &grant.Topic{Exposed: t.exposed, Backing: t.backing, ID: c.topicID(v.environment, v.app.Name(), t.exposed), Subscription: subscription, Phases: t.phases,
+			DeleteRecords: slices.Contains(t.manage, resource.DeleteRecords), AlterConfigs: slices.Contains(t.manage, resource.AlterConfigs)}
 		if e != nil {
 			g.ID = e.ID
 		}

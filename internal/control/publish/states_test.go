@@ -242,3 +242,41 @@ func TestVerifiersMadeInThisProcess(t *testing.T) {
 		t.Error("the first secret again is not the first verifier again")
 	}
 }
+
+// TestManage: what a plan lets its subscribers manage follows the topic's state,
+// and is gone as soon as the plan no longer says so.
+func TestManage(t *testing.T) {
+	const no = "refuse for lack of right"
+	manage := func(words string) []string {
+		return []string{"auth: [plain, scram]", "auth: [plain, scram], manage: {placed: [" + words + "]}"}
+	}
+	for _, tc := range []struct{ name, set, deletes, alters string }{
+		{"not said", base(), no, no},
+		{"delete records", base(manage("deleteRecords")...), "allow", no},
+		{"alter configs", base(manage("alterConfigs")...), no, "allow"},
+		{"both, for those who only read", base(append(manage("deleteRecords, alterConfigs"), "send: true, receive: true", "send: true")...), "allow", "allow"},
+		{"suspended", base(append(manage("deleteRecords"), "state: active", "state: suspended")...), "refuse by policy", no},
+		{"closed", base(append(manage("deleteRecords"), "state: active", "state: closed")...), "refuse by policy", no},
+		{"pending", base(append(manage("deleteRecords"), "state: active", "state: pending")...), "unknown", "unknown"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			check := func(deletes, alters string) {
+				t.Helper()
+				topic := w.previous.Lookup(grant.Plain, "erp-1").Grant.Topic("placed")
+				if topic == nil {
+					topic = &grant.Topic{}
+				}
+				for op, want := range map[grant.Operation]string{grant.DeleteRecords: deletes, grant.AlterConfigs: alters} {
+					if got := topic.Decide(op, w.now).Verdict.String(); got != want {
+						t.Errorf("%v: got %s, want %s", op, got, want)
+					}
+				}
+			}
+			w.compile(tc.set)
+			check(tc.deletes, tc.alters)
+			w.compile(base())
+			check(no, no)
+		})
+	}
+}

@@ -25,6 +25,7 @@ type topic struct {
 	subscription              *resource.Subscription
 	methods                   []string
 	read, write               bool
+	manage                    []string
 	phases                    []grant.Phase
 	over                      bool // the subscription is closed or has expired
 }
@@ -156,7 +157,7 @@ func (c *compiler) subscribed(app *resource.Application, sub *resource.Subscript
 			}
 			topics = append(topics, &topic{
 				exposed: exposed, backing: backing.Topic, cluster: backing.Cluster,
-				subscription: sub, methods: plan.Auth, read: read, write: write,
+				subscription: sub, methods: plan.Auth, read: read, write: write, manage: plan.Manage[channel],
 				phases: phases(rulesOf(app, sub, version, lost, had)),
 				over:   over(sub, c.opts.Now),
 			})
