@@ -41,7 +41,8 @@ type options struct {
 	listener, settings string
 	files              map[string]string
 	wrap               []string
-	applications       int // more of them than the two, app-0 and so on
+	applications       int   // more of them than the two, app-0 and so on
+	partitions         int32 // of the topic; default: 1
 }
 
 func start(tb testing.TB, o options) *world {
@@ -58,7 +59,7 @@ func start(tb testing.TB, o options) *world {
 		return advertised{l, w.line.Addr()}, nil
 	}
 	var err error
-	w.kafka, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, backing), kfake.ListenFn(listen))
+	w.kafka, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(max(1, o.partitions), backing), kfake.ListenFn(listen))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -255,7 +255,7 @@ func (s *session) whole() error {
 	if err != nil {
 		return err
 	}
-	if m := resp.(*kmsg.MetadataResponse); len(m.Topics) != 1 || m.Topics[0].ErrorCode != 0 || len(m.Topics[0].Partitions) != 1 {
+	if m := resp.(*kmsg.MetadataResponse); len(m.Topics) != 1 || m.Topics[0].ErrorCode != 0 || len(m.Topics[0].Partitions) == 0 {
 		return wrongf("Metadata: %+v", m.Topics)
 	}
 	idempotence := kmsg.NewPtrInitProducerIDRequest()

@@ -36,7 +36,6 @@ func TestCrowds(t *testing.T) {
 	var report strings.Builder
 	row := func(what, result string) {
 		n, p50, p99 := other.lap(what)
-		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 		line := fmt.Sprintf("| %s | %s | %d | %.1f ms | %.1f ms | %.1f | %d MB |\n", what, result, n, ms(p50), ms(p99), float64(p99)/float64(quiet), memory()>>20)
 		report.WriteString(line)
 		t.Log(strings.TrimSpace(line))
