@@ -28,6 +28,27 @@ func (w *world) login(user string) error {
 	return s.produce("a record of " + user)
 }
 
+// topicID is the id of the topic that a user sees.
+func (w *world) topicID(user string) [16]byte {
+	w.tb.Helper()
+	conn, err := net.Dial("tcp", w.Bootstrap)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	defer conn.Close()
+	s := &session{conn: conn, user: user, patience: 10 * time.Second}
+	if err := s.login(); err != nil {
+		w.tb.Fatal(err)
+	}
+	req := metadata().(*kmsg.MetadataRequest)
+	req.Version = 12
+	resp, err := s.ask(req)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return resp.(*kmsg.MetadataResponse).Topics[0].TopicID
+}
+
 // metric waits until a metric has a value.
 func (w *world) metric(limit time.Duration, name string, want float64) {
 	w.tb.Helper()
@@ -138,26 +159,7 @@ func TestBrokenDocuments(t *testing.T) {
 // A gateway that finds its files damaged starts all the same, and shows the same topics under the same ids.
 func TestDamagedDataDirectory(t *testing.T) {
 	w := start(t, options{})
-	id := func() [16]byte {
-		t.Helper()
-		conn, err := net.Dial("tcp", w.Bootstrap)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		s := &session{conn: conn, user: troubled, patience: 10 * time.Second}
-		if err := s.login(); err != nil {
-			t.Fatal(err)
-		}
-		req := metadata().(*kmsg.MetadataRequest)
-		req.Version = 12
-		resp, err := s.ask(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.(*kmsg.MetadataResponse).Topics[0].TopicID
-	}
-	before := id()
+	before := w.topicID(troubled)
 	for _, tc := range []struct {
 		name   string
 		damage func([]byte) []byte
@@ -190,7 +192,7 @@ func TestDamagedDataDirectory(t *testing.T) {
 		}
 		w.Kill()
 		w.Start()
-		if got := id(); got != before {
+		if got := w.topicID(troubled); got != before {
 			t.Errorf("%s: topic id %x after the restart, want %x", tc.name, got, before)
 		}
 		if err := w.login(troubled); err != nil {

@@ -45,10 +45,16 @@ func TestGreedyConsumers(t *testing.T) {
 		partition.Partition, partition.PartitionMaxBytes, partition.CurrentLeaderEpoch = p, 50<<20, -1
 		greedy.Topics[0].Partitions = append(greedy.Topics[0].Partitions, partition)
 	}
+	// Half of them name topics by id (KIP-516), as clients of today do.
+	byID := *greedy
+	byID.Version = 13
+	byID.Topics = []kmsg.FetchRequestTopic{greedy.Topics[0]}
+	byID.Topics[0].TopicID = w.topicID(troubled)
 	var answers, bytes, ended atomic.Int64
 	var all sync.WaitGroup
 	end := time.Now().Add(lasting)
-	for range consumers {
+	for i := range consumers {
+		request := []*kmsg.FetchRequest{greedy, &byID}[i%2]
 		all.Go(func() {
 			conn, err := net.Dial("tcp", w.Bootstrap)
 			if err != nil {
@@ -63,7 +69,7 @@ func TestGreedyConsumers(t *testing.T) {
 				return
 			}
 			for time.Now().Before(end) {
-				if _, err = s.send(greedy); err == nil {
+				if _, err = s.send(request); err == nil {
 					err = slowly(conn, &bytes, end)
 				}
 				if err != nil {

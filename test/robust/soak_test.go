@@ -140,7 +140,11 @@ func TestSoak(t *testing.T) {
 	fmt.Fprintf(&report, "In %v: %d sessions by hand, %d of them cut, %d refused logins, %d records consumed, %d changes of the documents; bystander %d rounds, p50 %.1f ms, p99 %.1f ms.\n\n| | first quarter | last quarter | slope in 10 min |\n|---|---|---|---|\n",
 		lasting, sessions.Load(), cuts.Load(), refused.Load(), records.Load(), reloads.Load(), rounds, ms(p50), ms(p99))
 	skip := len(at) / 5 // the warm-up
-	for name, bound := range map[string]float64{"go_goroutines": 40, "process_open_fds": 40, "process_resident_memory_bytes": 24 << 20} {
+	for _, kept := range []struct {
+		name  string
+		bound float64
+	}{{"go_goroutines", 40}, {"process_open_fds", 40}, {"process_resident_memory_bytes", 24 << 20}} {
+		name, bound := kept.name, kept.bound
 		values := series[name][skip:]
 		quarter := max(1, len(values)/4)
 		first, last := mean(values[:quarter]), mean(values[len(values)-quarter:])
