@@ -7,6 +7,7 @@
 #   make chaos         gateways and brokers are killed, stopped and frozen under load; nothing acknowledged may be lost,
 #                      no anomaly found that direct clients do not meet; SLUICE_SEEDS=50 for more histories;
 #                      connections cut at every byte, full disks, storms of logins: nobody else may notice
+#   make soak          hours of coming and going (SOAK=60m): goroutines, descriptors and memory stay where they were
 #   make bench         direct, a forwarder and the gateway in one run, as ratios; ARGS=-quick to see it work
 #   make fuzz          every fuzz test for FUZZTIME (30s)
 #   make audit         known vulnerabilities; needs the network
@@ -27,7 +28,7 @@ REAL = go list -f '{{$$p := .ImportPath}}{{if eq $$p "sluice/internal/kafkatest"
 # Runs a command with its name before each line, so that two may run side by side.
 label = 2>&1 | sed -u 's/^/$(1) | /'
 
-.PHONY: help demo check check-deps format vet lint generated unit test deps test-product test-clients conformance chaos bench fuzz audit dist clean
+.PHONY: help demo check check-deps format vet lint generated unit test deps test-product test-clients conformance chaos soak bench fuzz audit dist clean
 
 help:
 	@sed -n '3,/^SHELL/s/^#   //p' Makefile
@@ -101,6 +102,11 @@ conformance: deps
 
 chaos: deps
 	SLUICE_FULL=1 go -C test test -count=1 -timeout 4h -p 1 -v ./chaos ./consistency/... ./robust
+
+SOAK ?= 60m
+
+soak: deps
+	SLUICE_FULL=1 SOAK=$(SOAK) go -C test test -count=1 -timeout 0 -v -run '^TestSoak$$' ./robust
 
 bench: deps
 	@go -C test run ./bench $(ARGS)
