@@ -18,7 +18,9 @@ import (
 // loggers and client metrics are refused one by one.
 //
 // AlterConfigs replaces all that is set. What an application may not set stays
-// as it is: it is looked up and sent along.
+// as it is: it is looked up and sent along. IncrementalAlterConfigs may delete
+// such a configuration where nothing is set: MirrorMaker 2 deletes whatever its
+// source does not set. It is left out of the request then, which changes nothing.
 
 // setting is one configuration that a client wants to change.
 type setting struct {
@@ -31,13 +33,40 @@ func incrementalAlterConfigs(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.IncrementalAlterConfigsRequest)
 	var m merger[kmsg.IncrementalAlterConfigsResponseResource]
 	var forward []kmsg.IncrementalAlterConfigsRequestResource
-	for _, rr := range req.Resources {
-		settings := make([]setting, 0, len(rr.Configs))
-		for _, c := range rr.Configs {
-			settings = append(settings, setting{c.Name, c.Op, c.Value})
+	type verdict struct {
+		target  target
+		code    int16
+		message *string
+	}
+	verdicts := make([]verdict, len(req.Resources))
+	var questioned []string // backing names of topics where it matters what is set
+	for i, rr := range req.Resources {
+		v := &verdicts[i]
+		v.target, v.code, v.message = x.alterable(rr.ResourceType, rr.ResourceName)
+		if v.code == 0 && rr.ResourceType == kmsg.ConfigResourceTypeTopic && slices.ContainsFunc(rr.Configs, deletesForeign) {
+			questioned = append(questioned, v.target.backing)
 		}
-		t, code, message := x.alterable(rr.ResourceType, rr.ResourceName)
+	}
+	var set map[string]map[string]string
+	if len(questioned) > 0 {
+		var err error
+		if set, err = x.Conn.Cluster.TopicConfigs(x.Context, questioned); err != nil {
+			return Action{}, err
+		}
+	}
+	for i, rr := range req.Resources {
+		t, code, message := verdicts[i].target, verdicts[i].code, verdicts[i].message
 		if code == 0 {
+			if there, ok := set[t.backing]; ok && rr.ResourceType == kmsg.ConfigResourceTypeTopic {
+				rr.Configs = slices.DeleteFunc(rr.Configs, func(c kmsg.IncrementalAlterConfigsRequestResourceConfig) bool {
+					_, isSet := there[c.Name]
+					return deletesForeign(c) && !isSet
+				})
+			}
+			settings := make([]setting, 0, len(rr.Configs))
+			for _, c := range rr.Configs {
+				settings = append(settings, setting{c.Name, c.Op, c.Value})
+			}
 			code, message = forbiddenSetting(rr.ResourceType, settings)
 		}
 		if code != 0 {
@@ -69,6 +98,13 @@ func incrementalAlterConfigs(x *Exchange, r kmsg.Request) (Action, error) {
 	}
 	req.Resources = forward
 	return Action{Upstream: req, Response: finish}, nil
+}
+
+// deletesForeign reports whether a configuration is to be deleted that an
+// application may not set on a topic.
+func deletesForeign(c kmsg.IncrementalAlterConfigsRequestResourceConfig) bool {
+	_, ours := topicConfigs[c.Name]
+	return c.Op == kmsg.IncrementalAlterConfigOpDelete && !ours
 }
 
 func alterConfigs(x *Exchange, r kmsg.Request) (Action, error) {

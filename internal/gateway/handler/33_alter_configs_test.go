@@ -140,7 +140,9 @@ func TestAlteringConfigsByStanding(t *testing.T) {
 			{"topic:list2 +cleanup.policy=shred", "=44"},
 			{"topic:list3 +retention.ms=600000", "=40"},
 			{"topic:back !retention.ms", "2 " + g.Prefix + "back"},
-			{"topic:back2 !leader.replication.throttled.replicas", "=44"},
+			{"topic:back2 !unclean.leader.election.enable", "=44"}, // it is set
+			{"topic:back3 !remote.log.delete.on.disable retention.ms=600000 !index.interval.bytes", "2 " + g.Prefix + "back3"},
+			{"topic:back4 remote.log.delete.on.disable=true", "=44"},
 			{"topic:nothing", "2 " + g.Prefix + "nothing"},
 		}...), func(all []alteration) kmsg.Request {
 			req := kmsg.NewPtrIncrementalAlterConfigsRequest()
@@ -162,6 +164,9 @@ func TestAlteringConfigsByStanding(t *testing.T) {
 			}
 			for _, r := range req.Resources {
 				out = append(out, fmt.Sprintf("%d %s", r.ResourceType, r.ResourceName))
+				if strings.HasSuffix(r.ResourceName, "back3") && (len(r.Configs) != 1 || r.Configs[0].Name != "retention.ms") {
+					out = append(out, fmt.Sprintf("what is not set is deleted: %v", r.Configs))
+				}
 			}
 			return out
 		}, func(r kmsg.Request) kmsg.Response {
