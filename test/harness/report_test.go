@@ -2,8 +2,10 @@ package harness
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +62,48 @@ func TestReplaceSection(t *testing.T) {
 	for i := range 8 {
 		if !strings.Contains(read(), fmt.Sprintf("result %d\n", i)) {
 			t.Errorf("of reports at the same time, %d is missing:\n%s", i, read())
+		}
+	}
+}
+
+// A page that names a test that is gone claims what nobody looks at any more.
+func TestReliabilityPageNamesTestsThatExist(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "reliability.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range declared.FindAllSubmatch(text, -1) {
+			have[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(page, -1)
+	if len(named) == 0 {
+		t.Error("the page names no test")
+	}
+	for _, m := range named {
+		if !have[string(m[1])] {
+			t.Errorf("docs/reliability.md names %s, which is not there", m[1])
+		}
+	}
+	begins := regexp.MustCompile(`(?m)^<!-- begin (\S+) -->$`).FindAllSubmatch(page, -1)
+	for _, m := range begins {
+		if !strings.Contains(string(page), "\n<!-- end "+string(m[1])+" -->\n") {
+			t.Errorf("docs/reliability.md begins section %s and does not end it", m[1])
 		}
 	}
 }
