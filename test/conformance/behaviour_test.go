@@ -23,6 +23,7 @@ type watch struct {
 	errors  map[string][]arrival
 	err     error
 	done    chan struct{}
+	stop    context.CancelFunc
 }
 
 type arrival struct {
@@ -34,7 +35,7 @@ type arrival struct {
 func begin(t *testing.T, c Client, cmd Command) *watch {
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd.dir = t.TempDir()
-	w := &watch{records: map[string][]arrival{}, sent: map[string][]arrival{}, errors: map[string][]arrival{}, done: make(chan struct{})}
+	w := &watch{records: map[string][]arrival{}, sent: map[string][]arrival{}, errors: map[string][]arrival{}, done: make(chan struct{}), stop: cancel}
 	go func() {
 		defer close(w.done)
 		err := c.Run(ctx, cmd, func(e Event) {

@@ -20,8 +20,9 @@ import (
 // Command is what a client is to do.
 type Command struct {
 	// Op is produce (N values PREFIX-i), consume (until N records, then commit), transact (commit N, abort N, commit
-	// N), list (topics), and, until the context ends, loop (consume with automatic commits, go on after errors) and
-	// send (every 100 ms one record to each topic).
+	// N), list (topics), share (read as a member of a share group until N records are accepted), and, until the
+	// context ends, loop (consume with automatic commits, go on after errors), shareloop (the same in a share group)
+	// and send (every 100 ms one record to each topic).
 	Op        string   `json:"op"`
 	Bootstrap string   `json:"bootstrap"`
 	Mechanism string   `json:"mechanism"`
@@ -73,10 +74,10 @@ func (c Client) Has(op string) bool { return strings.Contains(" "+c.Can+" ", " "
 
 // Clients returns all clients.
 func Clients() []Client {
-	const all = "produce consume transact list loop send"
+	const all, share = "produce consume transact list loop send", " share shareloop"
 	return []Client{
-		{Name: "franz-go", Patterns: true, Version: moduleVersion("github.com/twmb/franz-go"), Can: all, Run: franzGo},
-		{Name: "Java", Version: "kafka-clients of the release, its console tools", Can: all, Regex: true, Patterns: true, Run: java("classic")},
+		{Name: "franz-go", Patterns: true, Version: moduleVersion("github.com/twmb/franz-go"), Can: all + share, Run: franzGo},
+		{Name: "Java", Version: "kafka-clients of the release, its console tools", Can: all + share, Regex: true, Patterns: true, Run: java("classic")},
 		{Name: "Java KIP-848", Version: "kafka-clients of the release, its console tools", Can: "consume loop", Regex: true, Patterns: true, Run: java("consumer")},
 		{Name: "librdkafka", Patterns: true, Version: "confluent-kafka 2.16.1", Can: all, Run: python("librdkafka")},
 		{Name: "kafkajs", Patterns: true, Version: "2.2.4", Can: all, Run: node},

@@ -17,7 +17,7 @@ import (
 var apache *kafkatest.Cluster
 
 func TestMain(m *testing.M) {
-	harness.Main(afterwards{m, publish}, kafkatest.Options{Heap: "512m"}, &apache)
+	harness.Main(afterwards{m, publish}, kafkatest.Options{Heap: "512m", Features: harness.Features()}, &apache)
 }
 
 // afterwards runs the tests and then a function.
@@ -303,4 +303,4 @@ func publish() error {
 
 // order is that of the columns.
 var order = []string{"produce and consume", "transactions", "lists its own topics only", "refusals", "SCRAM and TLS",
-	"one topic withheld", "one topic ended", "one topic ended, regex", "all topics withheld", "login refused for a while", "writes suspended for a while"}
+	"one topic withheld", "one topic ended", "one topic ended, regex", "all topics withheld", "login refused for a while", "writes suspended for a while", "share groups", "share groups, withheld"}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -75,7 +76,9 @@ func franzGo(ctx context.Context, c Command, emit func(Event)) error {
 	if c.TxnID != "" {
 		opts = append(opts, kgo.TransactionalID(c.TxnID))
 	}
-	if c.Group != "" && c.Op != "transact" {
+	if strings.HasPrefix(c.Op, "share") {
+		opts = append(opts, kgo.ShareGroup(c.Group), kgo.ConsumeTopics(c.Topics...))
+	} else if c.Group != "" && c.Op != "transact" {
 		opts = append(opts, kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(c.Topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(10*time.Second))
 		if c.Regex {
 			opts = append(opts, kgo.ConsumeRegex())
@@ -125,7 +128,16 @@ func franzGo(ctx context.Context, c Command, emit func(Event)) error {
 			return ctx.Err()
 		}
 		return cl.CommitUncommittedOffsets(ctx)
-	case "loop":
+	case "share":
+		for got := 0; got < c.N && ctx.Err() == nil; {
+			got += poll()
+			cl.MarkAcks(kgo.AckAccept)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return cl.FlushAcks(ctx)
+	case "loop", "shareloop": // what was polled is accepted by the next poll
 		for ctx.Err() == nil {
 			poll()
 		}

@@ -259,6 +259,11 @@ func java(protocol string) func(context.Context, Command, func(Event)) error {
 		if c.Op == "loop" || c.Op == "consume" {
 			props["group.protocol"] = protocol
 		}
+		if strings.HasPrefix(c.Op, "share") { // which refuse them
+			delete(props, "auto.offset.reset")
+			delete(props, "isolation.level")
+			delete(props, "auto.commit.interval.ms")
+		}
 		var text strings.Builder
 		for _, k := range slices.Sorted(keys(props)) {
 			fmt.Fprintf(&text, "%s=%s\n", k, props[k])
@@ -298,6 +303,12 @@ func java(protocol string) func(context.Context, Command, func(Event)) error {
 		case "consume":
 			return run(ctx, tool("verifiable-consumer", "--bootstrap-server", c.Bootstrap, "--consumer.config", config, "--topic", c.Topics[0], "--group-id", c.Group,
 				"--group-protocol", protocol, "--max-messages", fmt.Sprint(c.N), "--verbose"), verifiable)
+		case "share", "shareloop": // of one topic; with and without requests of their own for what is accepted
+			args := []string{"--bootstrap-server", c.Bootstrap, "--command-config", config, "--topic", c.Topics[0], "--group-id", c.Group, "--verbose"}
+			if c.Op == "share" {
+				args = append(args, "--max-messages", fmt.Sprint(c.N), "--acknowledgement-mode", "sync")
+			}
+			return run(ctx, tool("verifiable-share-consumer", args...), verifiable)
 		case "transact": // from Topics[1] to Topics[0]; what it copies is fed by the test
 			return run(ctx, tool("transactional-copier", "--broker-list", c.trusted, "--input-topic", c.Topics[1], "--input-partition", "0", "--output-topic", c.Topics[0],
 				"--transactional-id", c.TxnID, "--consumer-group", c.Group, "--transaction-size", "10", "--max-messages", fmt.Sprint(c.N), "--enable-random-aborts", "--group-mode", "--use-group-metadata"), func(string) {})

@@ -267,6 +267,7 @@ const librariesLegend = `
 - *All topics withheld*: at most 3 fetches a second.
 - *Login refused for a while*: the credential is revoked, and its logins refused, for ten seconds. "stops": the library takes a refused login as final and must be started anew. "ends": so does the program we drive it with; an application may catch the exception and go on.
 - *Writes suspended for a while*: writes to one topic are answered POLICY_VIOLATION (44), those to another go on, and the topic works again after healing. "new producer": an idempotent producer of this library does not get over a refused batch; make a new one.
+- *Share groups* (KIP-932, on Kafka 4.1 as a preview): records are shared out and accepted, and not seen again; other applications' groups of the same name are others. *Withheld*: a topic is suspended, then ended, while a member reads it, and another one that flows on where the program reads two; it is back within seconds of healing, without a record lost.
 `
 
 const programsLegend = `

@@ -40,6 +40,14 @@ import (
 // Full reports whether this is the full run (SLUICE_FULL=1) and not the sample.
 func Full() bool { return os.Getenv("SLUICE_FULL") == "1" }
 
+// Features are the levels to raise on the release under test beyond its own: Kafka 4.1 has share groups as a preview.
+func Features() map[string]int16 {
+	if strings.HasPrefix(os.Getenv("SLUICE_KAFKA"), "3.") {
+		return nil
+	}
+	return map[string]int16{"share.version": 1}
+}
+
 // Main runs a package's tests with one Apache Kafka for all of them, whose brokers advertise 127.77.0.N; SLUICE_KAFKA
 // names a release other than the default.
 func Main(m interface{ Run() int }, options kafkatest.Options, kafka **kafkatest.Cluster) {
