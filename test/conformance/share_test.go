@@ -357,7 +357,8 @@ func TestShareGroupsWithheld(t *testing.T) {
 				if gap := longestGap(from, time.Now(), member.since(member.records, "a", from)); gap > 2*time.Second {
 					t.Errorf("%s: a was silent for %v", state, gap)
 				}
-				if most := 1.5*healthy["ShareFetch"] + 5; asked["ShareFetch"] > most {
+				// Each of a's 20 records a second ends a fetch; one that is not held comes back hundreds of times a second.
+				if most := 40.0; asked["ShareFetch"] > most {
 					t.Errorf("%s: %.1f ShareFetch a second, more than %.1f", state, asked["ShareFetch"], most)
 				}
 			} else if asked["ShareFetch"] > 3 {
