@@ -22,7 +22,9 @@ import (
 
 var kafka *kafkatest.Cluster
 
-func TestMain(m *testing.M) { harness.Main(m, kafkatest.Options{Heap: "768m", Features: harness.Features()}, &kafka) }
+func TestMain(m *testing.M) {
+	harness.Main(m, kafkatest.Options{Heap: "768m", Features: harness.Features()}, &kafka)
+}
 
 //go:embed skip.txt
 var skipList string
