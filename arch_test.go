@@ -51,7 +51,8 @@ var rows = map[string]row{
 	"gateway/handler/fieldrule": {may: []string{"kafka/definition"}}, // the guard over messages' fields; for tests only
 	"gateway/limit":             {may: []string{"grant"}},
 	"gateway/record":            {may: []string{"kafka/*", "grant"}},
-	"gateway/upstream":          {may: []string{"kafka/*", "grant"}},
+	"gateway/upstream":          {may: []string{"kafka/*", "grant", "gateway/socket"}},
+	"gateway/socket":            {may: []string{"kafka/wire"}},
 
 	"gateway/clientmetrics": {}, // what clients push about themselves (KIP-714)
 

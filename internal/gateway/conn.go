@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -22,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/gateway/handler"
+	"sluice/internal/gateway/socket"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
 	"sluice/internal/kafka/wire"
@@ -33,8 +33,9 @@ import (
 type clientConn struct {
 	g          *Gateway
 	l          *listener
-	raw        net.Conn // as accepted: deadlines and a close from any goroutine
-	net        net.Conn // TLS once shaken hands; its own goroutines' only
+	raw        net.Conn     // as accepted: deadlines and a close from any goroutine
+	sock       *socket.Conn // over raw; its own goroutines' only
+	tls        *tls.Conn    // nil for plaintext
 	address    netip.Addr
 	port       int
 	serverName string
@@ -42,9 +43,16 @@ type clientConn struct {
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 
-	in     *bufio.Reader
 	frames *wire.FrameReader
+	header wire.RequestHeader // of the request at hand
+	readBy time.Time          // the read deadline that has been set
+	active time.Time          // when the last request came
+	out    outbox             // requests for the broker, not yet written
 	ring   *ring
+
+	whoWroteIt string // what clientID was made of
+	clientID   string // as brokers get it
+	clientOf   *grant.Grant
 
 	credential  atomic.Pointer[grant.Credential] // nil before the login
 	login       login
@@ -55,9 +63,12 @@ type clientConn struct {
 	expiry      atomic.Pointer[time.Timer]
 	regranting  sync.Mutex // one regrant at a time
 
-	stopping atomic.Bool // no further request is read
-	upstream *upstream.Conn
-	up       sync.WaitGroup // the goroutine that reads the broker's answers
+	stopping   atomic.Bool // no further request is read
+	upstream   *upstream.Conn
+	upSock     *socket.Conn   // of upstream, for writing
+	up         sync.WaitGroup // the goroutine that reads the broker's answers
+	upBy       atomic.Int64   // its read deadline, Unix nanoseconds; 0 for none
+	answeredAt time.Time      // when the last answer came; that goroutine's
 
 	closeOnce sync.Once
 	dismissed atomic.Bool // by run, or by a panic's watch over it
@@ -67,11 +78,11 @@ type clientConn struct {
 
 func newClientConn(l *listener, conn net.Conn, address netip.Addr, port int) *clientConn {
 	c := &clientConn{
-		g: l.g, l: l, raw: conn, net: conn, address: address, port: port,
+		g: l.g, l: l, raw: conn, sock: socket.New(conn, l.g.buffers), address: address, port: port,
 		log: l.g.log.With("client", address.String(), "listener", l.config.Name),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.ring = newRing(l.g.config.Limits.MaxInFlight, c.writeAnswer)
+	c.ring = newRing(l.g.config.Limits.MaxInFlight, c.writeAnswers)
 	return c
 }
 
@@ -99,7 +110,7 @@ func (c *clientConn) run() {
 	err := c.contained(c.serve)
 	if c.ctx.Err() == nil {
 		c.raw.SetWriteDeadline(time.Now().Add(time.Second))
-		c.net.Close() // says goodbye where TLS has a word for it
+		c.sock.Close() // says goodbye where TLS has a word for it
 	}
 	c.close(err)
 	c.up.Wait()
@@ -187,10 +198,10 @@ func (c *clientConn) serve() error {
 	if err := c.handshake(); err != nil {
 		return err
 	}
-	c.in = bufio.NewReaderSize(stranger{c}, 4<<10)
-	c.frames = wire.NewFrameReader(c.in, wire.FrameConfig{
+	c.frames = wire.NewFrameReader(stranger{c}, wire.FrameConfig{
 		Buffers: c.g.buffers, Budget: c.g.budget, Pace: wire.DefaultPace(), SetReadDeadline: c.setReadDeadline,
 	})
+	defer c.frames.Close()
 	if err := c.sniff(); err != nil {
 		return err
 	}
@@ -198,8 +209,13 @@ func (c *clientConn) serve() error {
 		return err
 	}
 	c.raw.SetDeadline(time.Time{}) // await sees to it that a stop in between is not lost
+	c.active = c.g.deps.Now()
+	defer c.out.close(c.g.buffers)
 	for {
 		if err := c.next(); err != nil {
+			if flushErr := c.flush(); flushErr != nil && c.stopping.Load() {
+				return flushErr
+			}
 			if c.stopping.Load() {
 				c.ring.drained()
 				return errFinished
@@ -218,6 +234,7 @@ func (c *clientConn) setReadDeadline(t time.Time) error {
 	if c.stopping.Load() {
 		t = time.Unix(1, 0)
 	}
+	c.readBy = t
 	return c.raw.SetReadDeadline(t)
 }
 
@@ -226,7 +243,7 @@ func (c *clientConn) handshake() error {
 	if c.l.config.TLS == nil {
 		return nil
 	}
-	gated := &gatedConn{Conn: c.net, c: c, within: c.g.config.Limits.AuthDeadline}
+	gated := &gatedConn{Conn: c.sock.Beneath(), c: c, within: c.g.config.Limits.AuthDeadline}
 	conn := tls.Server(gated, c.l.config.TLS)
 	err := conn.HandshakeContext(c.ctx)
 	gated.over()
@@ -245,7 +262,8 @@ func (c *clientConn) handshake() error {
 		return endedBy("client", "TLS handshake: %w", err)
 	}
 	c.g.metrics.handshakes.WithLabelValues("ok").Inc()
-	c.net = conn
+	c.sock.Secure(conn)
+	c.tls = conn
 	c.serverName = conn.ConnectionState().ServerName
 	return nil
 }
@@ -256,12 +274,11 @@ var tlsAlert = []byte{21, 3, 1, 0, 2, 2, 70}
 
 // sniff waits for the first byte and recognises TLS on a plaintext listener.
 func (c *clientConn) sniff() error {
-	first, err := c.in.Peek(1)
-	if err != nil {
+	if err := c.frames.Await(nil); err != nil {
 		return c.readError(err)
 	}
-	if first[0] == 22 && c.l.config.TLS == nil { // a TLS handshake record
-		c.net.Write(tlsAlert)
+	if c.frames.Window()[0] == 22 && c.l.config.TLS == nil { // a TLS handshake record
+		c.sock.Write(tlsAlert)
 		return endedBy("client", "TLS on the plaintext listener %s: set the client's security.protocol to SASL_PLAINTEXT, or use a TLS listener", c.l.config.Address)
 	}
 	return nil
@@ -293,31 +310,45 @@ func (c *clientConn) readError(err error) error {
 	return endedBy("client", "%w", err)
 }
 
-// next reads and serves one request after the login.
+// next serves one request after the login, reading it first unless it came with
+// the one before.
 func (c *clientConn) next() error {
+	if w := c.frames.Window(); len(w) < 4 || len(w)-4 < int(int32(binary.BigEndian.Uint32(w))) {
+		// What has come is on its way before anything is waited for.
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
 	if err := c.await(); err != nil {
 		return err
 	}
-	size, err := c.frames.Size(wire.Limit{Name: "max_frame_bytes", Bytes: c.g.config.Limits.MaxFrameBytes})
+	size, err := c.frames.Size(c.ctx, wire.Limit{Name: "max_frame_bytes", Bytes: c.g.config.Limits.MaxFrameBytes})
 	if err != nil {
 		return c.readError(err)
 	}
 	if size > largestWithout {
-		key, err := c.in.Peek(2)
-		if err != nil {
+		if err := c.frames.Need(c.ctx, 2, 0, 0, size); err != nil {
 			return c.readError(err)
 		}
-		if key := int16(binary.BigEndian.Uint16(key)); size > largest(key) {
+		if key := int16(binary.BigEndian.Uint16(c.frames.Window())); size > largest(key) {
 			return endedBy("client", "%s request of %d bytes, at most %d are accepted", wire.APIName(key), size, largest(key))
 		}
 	}
-	frame, err := c.frames.Body(c.ctx, size)
+	frame, err := c.frames.View(c.ctx, size)
 	if err != nil {
 		return c.readError(err)
 	}
-	defer frame.Release()
-	c.g.metrics.received.Add(float64(len(frame.Bytes())))
-	header, body, err := wire.ParseRequestHeader(frame.Bytes())
+	c.active = c.g.deps.Now()
+	err = c.serveFrame(frame)
+	c.frames.Discard(size)
+	return err
+}
+
+// serveFrame serves one request, which lies in the window.
+func (c *clientConn) serveFrame(frame []byte) error {
+	c.g.metrics.received.Add(float64(len(frame)))
+	body, err := c.header.Parse(frame)
+	header := c.header
 	if err != nil {
 		return endedBy("client", "%w", err)
 	}
@@ -329,7 +360,7 @@ func (c *clientConn) next() error {
 	if wire.PreAuth(header.APIKey) {
 		return c.administer(header, body)
 	}
-	if c.login.expired(c.g.deps.Now()) {
+	if c.login.expired(c.active) {
 		return endedBy("client", "session expired without re-authentication (KIP-368)")
 	}
 	if header.APIVersion < api.Min || header.APIVersion > api.Max {
@@ -366,28 +397,54 @@ func (c *clientConn) await() error {
 		if c.stopping.Load() {
 			return errFinished
 		}
-		c.raw.SetReadDeadline(time.Now().Add(c.g.config.Limits.IdleTimeout))
-		if c.stopping.Load() { // set in between: the deadline must not hide it
-			return errFinished
-		}
-		_, err := c.in.Peek(1)
+		err := c.frames.Await(c.beforeWait)
 		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) || c.stopping.Load() {
 			return c.readError(err)
 		}
-		if c.ring.idle() {
-			return endedBy("gateway", "idle for idle_timeout=%v", c.g.config.Limits.IdleTimeout)
+		c.readBy = time.Time{} // an earlier deadline, or it is time
+		idle := c.g.config.Limits.IdleTimeout
+		if c.ring.idle() && !time.Now().Before(c.active.Add(idle)) {
+			return endedBy("gateway", "idle for idle_timeout=%v", idle)
+		}
+		if err := c.beforeWait(); err != nil {
+			return err
 		}
 	}
 }
 
+// beforeWait sets the deadline of a wait between requests, unless there is one
+// that comes before it: that one is set anew when it comes.
+func (c *clientConn) beforeWait() error {
+	by := c.active.Add(c.g.config.Limits.IdleTimeout)
+	if now := time.Now(); !by.After(now) { // something is in flight
+		by = now.Add(c.g.config.Limits.IdleTimeout)
+	}
+	if c.readBy.IsZero() || c.readBy.After(by) {
+		c.readBy = by
+		c.raw.SetReadDeadline(by)
+	}
+	if c.stopping.Load() { // set in between: the deadline must not hide it
+		return errFinished
+	}
+	return nil
+}
+
 // sit keeps a muted connection waiting (KIP-219).
 func (c *clientConn) sit() error {
-	wait := time.Until(time.Unix(0, c.muteUntil.Load()))
-	if wait <= 0 {
+	until := c.muteUntil.Load()
+	if until == 0 {
 		return nil
+	}
+	wait := time.Until(time.Unix(0, until))
+	if wait <= 0 {
+		c.muteUntil.CompareAndSwap(until, 0)
+		return nil
+	}
+	if err := c.flush(); err != nil {
+		return err
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -458,8 +515,12 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 		if ok {
 			p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name,
 				respond: action.Response, upstream: true, patience: min(max(answerPatience, action.Patience), maxPatience) + answerSlack}
+			p.patch = action.RawResponse
 			return c.forwardRaw(p, body, action.Patches, header)
 		}
+	}
+	if err := c.flush(); err != nil { // what follows may ask the cluster, and waits
+		return err
 	}
 	req := requestOf(header.APIKey, header.APIVersion)
 	if req == nil {
@@ -512,7 +573,7 @@ func (c *clientConn) hold(p *pending, action handler.Action, under *grant.Grant)
 			c.close(err)
 		}
 	})
-	pushed := c.ring.push(p)
+	pushed := c.push(p)
 	close(ready)
 	if !pushed {
 		return c.ended()
@@ -537,10 +598,19 @@ func (c *clientConn) answer(p *pending, r kmsg.Response) error {
 }
 
 func (c *clientConn) answerFrame(p *pending, frame *[]byte) error {
-	if !c.ring.push(p) {
+	if !c.push(p) {
 		return c.ended()
 	}
 	return c.ring.complete(p, frame)
+}
+
+// push puts a request into the ring. Before it waits for room there, what the
+// room depends on goes to the broker.
+func (c *clientConn) push(p *pending) bool {
+	if c.ring.tryPush(p) {
+		return true
+	}
+	return c.flush() == nil && c.ring.push(p)
 }
 
 // encode makes the frame of an answer.
@@ -559,73 +629,44 @@ func (c *clientConn) frameOf(p *pending, size int, body func([]byte) []byte) *[]
 	return frame
 }
 
-// writeAnswer writes one complete answer to the client; the ring calls it in
-// the client's order.
-func (c *clientConn) writeAnswer(p *pending) error {
-	n, err := c.g.write(c.net, *p.frame, p.rest)
-	c.g.metrics.sent.Add(float64(n))
-	c.g.buffers.Put(p.frame)
-	p.behind.Release()
-	p.frame, p.rest, p.behind = nil, nil, nil
-	if err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return endedBy("client", "does not read: an answer waited for write_timeout=%v", c.g.config.Limits.WriteTimeout)
+// writeAnswers writes complete answers to the client; the ring calls it in the
+// client's order.
+func (c *clientConn) writeAnswers(batch []*pending) error {
+	var array [16][]byte
+	pieces, size, last := net.Buffers(array[:0]), 0, false
+	for i, p := range batch {
+		pieces = append(append(pieces, *p.frame), p.rest...)
+		size += len(*p.frame)
+		for _, b := range p.rest {
+			size += len(b)
 		}
+		if p.last {
+			for _, behind := range batch[i+1:] {
+				behind.behind.Release()
+			}
+			batch, last = batch[:i+1], true
+			break
+		}
+	}
+	n, err := c.sock.WriteAll(pieces, size, c.g.config.Limits.WriteTimeout)
+	c.g.metrics.sent.Add(float64(n))
+	for _, p := range batch {
+		c.g.buffers.Put(p.frame)
+		p.behind.Release()
+		p.frame, p.rest, p.behind = nil, nil, nil
+		if p.mute > 0 && err == nil {
+			c.mute(p.mute)
+		}
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return endedBy("client", "does not read: an answer waited for write_timeout=%v", c.g.config.Limits.WriteTimeout)
+	case err != nil:
 		return errClientGone
-	}
-	if p.mute > 0 {
-		c.mute(p.mute)
-	}
-	if p.last {
+	case last:
 		return errFinished
 	}
 	return nil
-}
-
-// writeChunk is what a slow reader has to take within one write timeout.
-const writeChunk = 256 << 10
-
-// write writes a frame that may lie in several pieces, with a deadline for each
-// chunk and not for the whole: a slow line is not a dead one. Pieces go out in
-// one call where the system can gather them; TLS gets them in one piece, since
-// each write would become a record of its own.
-func (g *Gateway) write(conn net.Conn, head []byte, rest net.Buffers) (written int, err error) {
-	timeout := g.config.Limits.WriteTimeout
-	if len(rest) > 0 {
-		size := len(head)
-		for _, b := range rest {
-			size += len(b)
-		}
-		if tcp, ok := conn.(*net.TCPConn); ok && size <= writeChunk {
-			conn.SetWriteDeadline(time.Now().Add(timeout))
-			all := append(net.Buffers{head}, rest...)
-			n, err := all.WriteTo(tcp)
-			return int(n), err
-		}
-		if _, ok := conn.(*net.TCPConn); !ok && size <= writeChunk {
-			whole := g.buffers.Get(size)
-			defer g.buffers.Put(whole)
-			*whole = append((*whole)[:0], head...)
-			for _, b := range rest {
-				*whole = append(*whole, b...)
-			}
-			head, rest = *whole, nil
-		}
-	}
-	for i := -1; i < len(rest) && err == nil; i++ {
-		b := head
-		if i >= 0 {
-			b = rest[i]
-		}
-		for len(b) > 0 && err == nil {
-			n := min(len(b), writeChunk)
-			conn.SetWriteDeadline(time.Now().Add(timeout))
-			n, err = conn.Write(b[:n])
-			written += n
-			b = b[n:]
-		}
-	}
-	return written, err
 }
 
 // stripUnknownTags empties the tagged fields that a message's version does not

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/gateway/handler"
+	"sluice/internal/gateway/socket"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/kafka/wire"
 )
@@ -44,51 +45,134 @@ func patienceFor(r kmsg.Request) time.Duration {
 	return min(own, maxPatience) + answerSlack
 }
 
+// outbox collects requests for the broker, as views of the client's window,
+// until they are written with one call.
+type outbox struct {
+	heads  *[]byte // our headers, and what is not the client's
+	pieces net.Buffers
+	array  net.Buffers // that pieces lies in
+	size   int
+}
+
+// Beyond these, collected requests are written.
+const (
+	outboxBytes  = 256 << 10
+	outboxPieces = 256
+	outboxHeads  = 4 << 10
+)
+
+func (o *outbox) close(buffers *wire.Buffers) {
+	if o.heads != nil {
+		buffers.Put(o.heads)
+	}
+	*o = outbox{}
+}
+
 // forward sends a request to the broker, dialling it first if need be.
 func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHeader, size int) error {
-	return c.send(p, req.GetVersion(), header, size, nil, func(b []byte) ([]byte, int) { return req.AppendTo(b), 0 })
-}
-
-// forwardRaw sends the client's own body with patches.
-func (c *clientConn) forwardRaw(p *pending, body []byte, patches []wire.Patch, header wire.RequestHeader) error {
-	rest, size := wire.Gather(make(net.Buffers, 0, 2*len(patches)+1), body, patches)
-	return c.send(p, header.APIVersion, header, 0, rest, func(b []byte) ([]byte, int) { return b, size })
-}
-
-// send writes one request: a header of our own, what body appends, and rest,
-// whose size body returns.
-func (c *clientConn) send(p *pending, version int16, header wire.RequestHeader, size int, rest net.Buffers, body func([]byte) ([]byte, int)) error {
 	up, err := c.broker()
 	if err != nil {
 		return err
 	}
-	if offered, ok := up.Versions()[p.key]; !ok || version < offered.Min || version > offered.Max {
-		return endedBy("upstream", "broker %d does not take %s version %d", up.NodeID(), p.name, version)
-	}
+	version := req.GetVersion()
 	frame := c.g.buffers.Get(size + 512)
 	defer c.g.buffers.Put(frame)
 	b := append((*frame)[:0], 0, 0, 0, 0)
-	b = wire.AppendRequestHeader(b, wire.RequestHeader{
-		APIKey: p.key, APIVersion: version, CorrelationID: header.CorrelationID,
-		ClientID: handler.ClientID(c.credential.Load().Grant, header.ClientID), HasClientID: true,
-	})
-	b, more := body(b)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4+more))
+	b = c.appendHeader(b, p, version, header)
+	b = req.AppendTo(b)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	*frame = b
-
-	p.sent = version
-	if p.upstream {
-		p.sentAt = time.Now()
-		first := c.ring.awaited() == nil
-		if !c.ring.push(p) {
-			return c.ended()
-		}
-		if first {
-			up.SetReadDeadline(p.sentAt.Add(p.patience))
-		}
+	if err := c.announce(up, p, version); err != nil {
+		return err
 	}
-	if _, err := c.g.write(up.NetConn(), b, rest); err != nil {
-		return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
+	return c.write(up, p.name, net.Buffers{b}, len(b))
+}
+
+// forwardRaw sends the client's own body with patches, together with what comes
+// behind it in the window.
+func (c *clientConn) forwardRaw(p *pending, body []byte, patches []wire.Patch, header wire.RequestHeader) error {
+	up, err := c.broker()
+	if err != nil {
+		return err
+	}
+	if err := c.announce(up, p, header.APIVersion); err != nil {
+		return err
+	}
+	o := &c.out
+	if o.heads == nil {
+		o.heads = c.g.buffers.Get(outboxHeads)
+	}
+	at := len(*o.heads)
+	b := append(*o.heads, 0, 0, 0, 0)
+	b = c.appendHeader(b, p, header.APIVersion, header)
+	*o.heads = b
+	head := b[at:len(b):len(b)]
+	var more int
+	o.array, more = wire.Gather(append(o.array, head), body, patches)
+	binary.BigEndian.PutUint32(head, uint32(len(head)-4+more))
+	if o.size += len(head) + more; o.size > outboxBytes || len(o.array) > outboxPieces {
+		return c.flush()
+	}
+	return nil
+}
+
+// flush writes the requests that were collected.
+func (c *clientConn) flush() error {
+	o := &c.out
+	if o.size == 0 {
+		return nil
+	}
+	size := o.size
+	o.size, o.pieces = 0, o.array
+	err := c.write(c.upstream, "requests", o.pieces, size)
+	clear(o.array)
+	o.array, o.pieces = o.array[:0], nil
+	if cap(*o.heads) > outboxHeads {
+		*o.heads = make([]byte, 0, outboxHeads)
+	}
+	*o.heads = (*o.heads)[:0]
+	return err
+}
+
+// appendHeader appends a request header of our own.
+func (c *clientConn) appendHeader(b []byte, p *pending, version int16, header wire.RequestHeader) []byte {
+	if g := c.credential.Load().Grant; c.clientOf != g || c.whoWroteIt != header.ClientID || c.clientID == "" {
+		c.clientOf, c.whoWroteIt, c.clientID = g, header.ClientID, handler.ClientID(g, header.ClientID)
+	}
+	return wire.AppendRequestHeader(b, wire.RequestHeader{
+		APIKey: p.key, APIVersion: version, CorrelationID: header.CorrelationID, ClientID: c.clientID, HasClientID: true,
+	})
+}
+
+// announce puts a request into the ring before it goes to the broker.
+func (c *clientConn) announce(up *upstream.Conn, p *pending, version int16) error {
+	if offered, ok := up.Versions()[p.key]; !ok || version < offered.Min || version > offered.Max {
+		return endedBy("upstream", "broker %d does not take %s version %d", up.NodeID(), p.name, version)
+	}
+	p.sent = version
+	if !p.upstream {
+		return nil
+	}
+	p.sentAt = time.Now()
+	if !c.push(p) {
+		return c.ended()
+	}
+	c.answerBy(up, p.sentAt.Add(p.patience))
+	return nil
+}
+
+// answerBy sees to it that the wait for the broker ends at that time or before;
+// a wait that ends too early is begun again.
+func (c *clientConn) answerBy(up *upstream.Conn, by time.Time) {
+	if set := c.upBy.Load(); set == 0 || set > by.UnixNano() {
+		c.upBy.Store(by.UnixNano())
+		up.SetReadDeadline(by)
+	}
+}
+
+func (c *clientConn) write(up *upstream.Conn, what string, pieces net.Buffers, size int) error {
+	if _, err := c.upSock.WriteAll(pieces, size, c.g.config.Limits.WriteTimeout); err != nil {
+		return endedBy("upstream", "send %s to broker %d: %w", what, up.NodeID(), err)
 	}
 	return nil
 }
@@ -100,6 +184,9 @@ func (c *clientConn) broker() (*upstream.Conn, error) {
 	if c.upstream != nil {
 		if at := c.upstream.ReauthAt(); at.IsZero() || time.Now().Before(at) {
 			return c.upstream, nil
+		}
+		if err := c.flush(); err != nil {
+			return nil, err
 		}
 		c.ring.drained()
 		old := c.upstream
@@ -115,10 +202,16 @@ func (c *clientConn) broker() (*upstream.Conn, error) {
 		return nil, endedBy("upstream", "open target cluster %q: %w", g.Cluster, err)
 	}
 	c.g.metrics.upstreamDials.WithLabelValues("ok").Inc()
+	if c.upSock, err = up.HandOver(); err != nil {
+		up.Close()
+		return nil, endedBy("upstream", "open target cluster %q: %w", g.Cluster, err)
+	}
 	c.upstream = up
+	c.upBy.Store(0)
+	sock := c.upSock
 	c.up.Go(func() {
 		defer up.Close()
-		if err := c.contained(func() error { return c.pump(up) }); err != nil && !errors.Is(err, errRecycled) {
+		if err := c.contained(func() error { return c.pump(up, sock) }); err != nil && !errors.Is(err, errRecycled) {
 			c.close(err)
 		}
 	})
@@ -135,24 +228,96 @@ const answerLeap = 32 << 10
 // after the login and from brokers: a batch of usual size is read at once.
 const firstBytes = 64 << 10
 
+// copiedAnswer is up to which size an answer is copied out of the window; a
+// larger one gets the memory it was read into.
+const copiedAnswer = 32 << 10
+
 // pump carries the broker's answers to the client.
-func (c *clientConn) pump(up *upstream.Conn) error {
-	frames := wire.NewFrameReader(up.Reader(), wire.FrameConfig{FirstBytes: firstBytes, LeapBytes: answerLeap, Buffers: c.g.buffers, Budget: c.application.budget})
+func (c *clientConn) pump(up *upstream.Conn, sock *socket.Conn) error {
+	frames := wire.NewFrameReader(sock, wire.FrameConfig{FirstBytes: firstBytes, LeapBytes: answerLeap, Buffers: c.g.buffers, Budget: c.application.budget})
+	defer frames.Close()
 	limit := wire.Limit{Name: "max_answer_bytes", Bytes: c.g.config.Limits.MaxAnswerBytes}
 	stop := context.AfterFunc(c.ctx, func() { up.Close() })
 	defer stop()
+	defer c.ring.flush()
 	for {
-		frame, err := frames.Next(c.ctx, limit)
+		if w := frames.Window(); len(w) < 4 || len(w)-4 < int(int32(binary.BigEndian.Uint32(w))) {
+			if err := c.ring.flush(); err != nil {
+				return err
+			}
+			c.ring.room(maxReady)
+		}
+		err := c.patiently(up, func() error { return frames.Await(nil) })
+		var size int
+		if err == nil {
+			err = c.patiently(up, func() (err error) { size, err = frames.Size(c.ctx, limit); return err })
+		}
+		if err == nil {
+			err = c.patiently(up, func() error { return frames.Need(c.ctx, size, 0, 0, size) })
+		}
 		if err != nil {
 			return c.upstreamError(up, err)
 		}
-		if err := c.pass(up, frame); err != nil {
+		if size <= copiedAnswer {
+			err = c.pass(up, frames.Window()[:size], nil)
+			frames.Discard(size)
+		} else {
+			var frame *wire.Frame
+			if frame, err = frames.Body(c.ctx, size); err != nil {
+				return c.upstreamError(up, err)
+			}
+			err = c.pass(up, frame.Bytes(), frame)
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
+// patiently reads from the broker until that succeeds or the oldest request has
+// waited for longer than its patience.
+func (c *clientConn) patiently(up *upstream.Conn, read func() error) error {
+	for {
+		err := read()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		waiting := c.ring.awaited()
+		if waiting != nil && !time.Now().Before(c.due(waiting)) {
+			return err
+		}
+		for { // the client's goroutine may have pushed meanwhile
+			if waiting == nil {
+				c.upBy.Store(0)
+				up.SetReadDeadline(time.Time{})
+			} else {
+				by := c.due(waiting)
+				c.upBy.Store(by.UnixNano())
+				up.SetReadDeadline(by)
+			}
+			if next := c.ring.awaited(); next == waiting {
+				break
+			} else {
+				waiting = next
+			}
+		}
+	}
+}
+
+// due is when a request must have been answered: its patience begins once the
+// one before it has been.
+func (c *clientConn) due(p *pending) time.Time {
+	from := p.sentAt
+	if c.answeredAt.After(from) {
+		from = c.answeredAt
+	}
+	return from.Add(p.patience)
+}
+
 func (c *clientConn) upstreamError(up *upstream.Conn, err error) error {
+	if ended := new(ended); errors.As(err, &ended) {
+		return err
+	}
 	waiting := c.ring.awaited()
 	switch {
 	case c.ctx.Err() != nil:
@@ -196,22 +361,18 @@ func (c *clientConn) rewritten(up *upstream.Conn, p *pending, body []byte, shape
 	return c.frameOf(p, len(body)+256, resp.AppendTo), nil
 }
 
-// pass gives one answer of the broker to the request it belongs to.
-func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
+// pass gives one answer of the broker to the request it belongs to. The frame is
+// b's memory, nil when that is the reader's.
+func (c *clientConn) pass(up *upstream.Conn, b []byte, frame *wire.Frame) error {
 	defer func() { frame.Release() }()
 	p := c.ring.awaited()
 	if p == nil {
 		return endedBy("upstream", "broker %d sent an answer that nobody waits for", up.NodeID())
 	}
-	b := frame.Bytes()
-	correlationID, body, err := wire.ParseResponseHeader(p.key, p.sent, b)
+	body, err := c.answerBody(up, p, b)
 	if err != nil {
-		return endedBy("upstream", "broker %d: answer to %s: %w", up.NodeID(), p.name, err)
+		return err
 	}
-	if correlationID != p.correlationID {
-		return endedBy("upstream", "broker %d answered request %d, %s is %d", up.NodeID(), correlationID, p.name, p.correlationID)
-	}
-	c.g.metrics.byKey[p.key].latency.Observe(time.Since(p.sentAt).Seconds())
 	version := p.sent
 	shape, err := wire.CheckResponse(p.key, version, body, 0)
 	if err != nil {
@@ -223,15 +384,18 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 	if p.patch != nil && shape.UnknownTags == 0 {
 		patches, patched = p.patch(body)
 	}
-	if patched {
+	switch {
+	case patched && frame != nil:
 		var size int
 		p.rest, size = wire.Gather(make(net.Buffers, 0, 2*len(patches)+1), body, patches)
 		out = c.frameOf(p, 64, func(dst []byte) []byte { return dst })
 		binary.BigEndian.PutUint32(*out, uint32(len(*out)-4+size))
 		p.behind, frame = frame, nil // until it is written
-	} else if p.respond == nil && shape.UnknownTags == 0 {
+	case patched:
+		out = c.frameOf(p, len(b)+64, func(dst []byte) []byte { return wire.AppendPatched(dst, body, patches) })
+	case p.respond == nil && shape.UnknownTags == 0:
 		out = c.frameOf(p, len(b)+16, func(dst []byte) []byte { return append(dst, body...) })
-	} else {
+	default:
 		if out, err = c.rewritten(up, p, body, shape); err != nil {
 			return err
 		}
@@ -240,17 +404,19 @@ func (c *clientConn) pass(up *upstream.Conn, frame *wire.Frame) error {
 		p.behind, frame = frame, nil
 	}
 	p.size = len(b)
-	err = c.ring.complete(p, out)
-	c.ring.room(maxReady)
-	for { // the client's goroutine may have pushed meanwhile
-		next, deadline := c.ring.awaited(), time.Time{}
-		if next != nil {
-			deadline = time.Now().Add(next.patience)
-		}
-		up.SetReadDeadline(deadline)
-		if c.ring.awaited() == next {
-			break
-		}
+	return c.ring.readied(p, out)
+}
+
+// answerBody checks an answer's header and returns its body.
+func (c *clientConn) answerBody(up *upstream.Conn, p *pending, b []byte) ([]byte, error) {
+	correlationID, body, err := wire.ParseResponseHeader(p.key, p.sent, b)
+	if err != nil {
+		return nil, endedBy("upstream", "broker %d: answer to %s: %w", up.NodeID(), p.name, err)
 	}
-	return err
+	if correlationID != p.correlationID {
+		return nil, endedBy("upstream", "broker %d answered request %d, %s is %d", up.NodeID(), correlationID, p.name, p.correlationID)
+	}
+	c.answeredAt = time.Now()
+	c.g.metrics.byKey[p.key].latency.Observe(c.answeredAt.Sub(p.sentAt).Seconds())
+	return body, nil
 }

@@ -28,14 +28,15 @@ import (
 
 // world is a gateway in front of an embedded cluster of three brokers.
 type world struct {
-	t       *testing.T
-	fake    *kfake.Cluster
-	cluster *upstream.Cluster
-	gateway *Gateway
-	number  uint64
-	logs    testWriter
-	corrupt atomic.Pointer[func([]byte)] // done to what brokers answer
-	onNow   atomic.Pointer[func()]       // called when the gateway looks at its clock
+	t           *testing.T
+	fake        *kfake.Cluster
+	cluster     *upstream.Cluster
+	gateway     *Gateway
+	number      uint64
+	logs        testWriter
+	corrupt     atomic.Pointer[func([]byte)] // done to what brokers answer, on connections that were dialled while
+	corruptible atomic.Bool                  // this was set
+	onNow       atomic.Pointer[func()]       // called when the gateway looks at its clock
 }
 
 func (w *world) now() time.Time {
@@ -51,6 +52,9 @@ func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error
 	conn, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
+	}
+	if !w.corruptible.Load() {
+		return conn, nil // as in earnest: a socket
 	}
 	return &corruptible{conn, w}, nil
 }

@@ -24,6 +24,7 @@ func TestCorruptedBrokerAnswersNeverStopTheGateway(t *testing.T) {
 		topic("orders", "phys.orders", grant.Open, grant.Granted, grant.Granted),
 		topic("vehicles", "phys.vehicles", grant.Open, grant.Granted, grant.Granted))))
 	produceSome(t, w.client("acme"), "orders", 3)
+	w.corruptible.Store(true)
 
 	metadata := kmsg.NewPtrMetadataRequest()
 	metadata.Version = 12
@@ -89,6 +90,7 @@ func TestPanicEndsTheConnectionEvenIfItsOtherGoroutineIsStuck(t *testing.T) {
 	for _, panics := range []string{"the client's", "the broker's"} {
 		t.Run(panics, func(t *testing.T) {
 			w := start(t, credential("acme", open("acme")))
+			w.corruptible.Store(true)
 			unblock, stuck := make(chan struct{}), make(chan struct{})
 			arrived, proceed := make(chan struct{}), make(chan struct{})
 			defer close(unblock)
@@ -146,7 +148,7 @@ func TestPanicEndsTheConnectionEvenIfItsOtherGoroutineIsStuck(t *testing.T) {
 }
 
 func TestRingSurvivesAPanicOfItsWriter(t *testing.T) {
-	r := newRing(2, func(*pending) error { panic("while writing") })
+	r := newRing(2, one(func(*pending) error { panic("while writing") }))
 	p := &pending{}
 	r.push(p)
 	func() {

@@ -1,9 +1,13 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -169,29 +173,64 @@ func (l *listener) take(conn net.Conn) {
 	if l.trusted(remote) {
 		// The header's address counts against the limits, so it has to be
 		// read first; that is the proxy's time, bounded all the same.
-		pc := proxyproto.NewConn(conn, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(l.g.config.Limits.AuthDeadline),
-			proxyproto.ValidateHeader(func(h *proxyproto.Header) error {
-				if h.Version != 2 {
-					return errors.New("PROXY protocol version 2 is expected")
-				}
-				return nil
-			}))
-		l.done.Go(func() { l.admit(pc, conn.LocalAddr()) })
+		l.done.Go(func() {
+			address, err := proxied(conn, remote, l.g.config.Limits.AuthDeadline)
+			if err != nil {
+				l.g.sometimes("proxy header", "connection of a trusted proxy refused", "proxy", remote, "listener", l.config.Name, "reason", err)
+				conn.Close()
+				return
+			}
+			l.admit(conn, address)
+		})
 		return
 	}
-	l.admit(conn, conn.LocalAddr())
+	l.admit(conn, remote)
 }
+
+// proxied reads a PROXY protocol header, version 2, and not a byte more: what
+// follows is the client's. It returns the client's address, or the proxy's own
+// where the proxy speaks for itself (LOCAL).
+func proxied(conn net.Conn, proxy netip.Addr, within time.Duration) (netip.Addr, error) {
+	const fixed = 16 // signature, version and command, family, length of the rest
+	conn.SetReadDeadline(time.Now().Add(within))
+	header := make([]byte, fixed, 256)
+	if _, err := io.ReadFull(conn, header); err != nil {
+		return proxy, fmt.Errorf("no PROXY protocol header: %w", err)
+	}
+	if !bytes.HasPrefix(header, proxyproto.SIGV2) {
+		return proxy, errors.New("a PROXY protocol header, version 2, is expected")
+	}
+	rest := int(binary.BigEndian.Uint16(header[fixed-2:]))
+	if rest > maxProxyHeader {
+		return proxy, fmt.Errorf("PROXY protocol header of %d bytes, at most %d are accepted", rest, maxProxyHeader)
+	}
+	header = append(header, make([]byte, rest)...)
+	if _, err := io.ReadFull(conn, header[fixed:]); err != nil {
+		return proxy, fmt.Errorf("PROXY protocol header: %w", err)
+	}
+	h, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(header)))
+	if err != nil {
+		return proxy, fmt.Errorf("PROXY protocol header: %w", err)
+	}
+	if h.Command.IsLocal() || h.SourceAddr == nil {
+		return proxy, nil
+	}
+	return addressOf(h.SourceAddr), nil
+}
+
+// maxProxyHeader is enough for the addresses and what load balancers add.
+const maxProxyHeader = 4 << 10
 
 func (l *listener) trusted(a netip.Addr) bool {
 	return slices.ContainsFunc(l.config.ProxyTrusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-func (l *listener) admit(conn net.Conn, local net.Addr) {
+func (l *listener) admit(conn net.Conn, client netip.Addr) {
 	port := 0
-	if a, ok := local.(*net.TCPAddr); ok {
+	if a, ok := conn.LocalAddr().(*net.TCPAddr); ok {
 		port = a.Port
 	}
-	c := newClientConn(l, conn, addressOf(conn.RemoteAddr()), port)
+	c := newClientConn(l, conn, client, port)
 	err := l.g.admit(c)
 	for began := time.Now(); errors.As(err, new(errCrowded)) && time.Since(began) < roomWait; err = l.g.admit(c) {
 		select {

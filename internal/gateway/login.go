@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"crypto/tls"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"sluice/internal/gateway/handler"
@@ -62,18 +60,17 @@ const (
 func (c *clientConn) authenticate() error {
 	certificate := c.certified()
 	for {
-		size, err := c.frames.Size(wire.Limit{Name: "max_unauthenticated_frame_bytes", Bytes: c.g.config.Limits.MaxUnauthenticatedFrameBytes})
+		size, err := c.frames.Size(c.ctx, wire.Limit{Name: "max_unauthenticated_frame_bytes", Bytes: c.g.config.Limits.MaxUnauthenticatedFrameBytes})
 		if err != nil {
 			return c.readError(err)
 		}
 		// A client with a certificate goes straight to its first request: look
 		// at the key before the frame is taken from the stream.
 		if certificate != nil && size >= 2 {
-			key, err := c.in.Peek(2)
-			if err != nil {
+			if err := c.frames.Need(c.ctx, 2, 0, 0, size); err != nil {
 				return c.readError(err)
 			}
-			if !wire.PreAuth(int16(uint16(key[0])<<8 | uint16(key[1]))) {
+			if key := c.frames.Window(); !wire.PreAuth(int16(uint16(key[0])<<8 | uint16(key[1]))) {
 				if err := c.admitted(certificate, sasl.Identity{Mechanism: "TLS"}); err != nil {
 					return err
 				}
@@ -83,20 +80,19 @@ func (c *clientConn) authenticate() error {
 				return c.first(size)
 			}
 		}
-		frame, err := c.frames.Body(c.ctx, size)
+		frame, err := c.frames.View(c.ctx, size)
 		if err != nil {
 			return c.readError(err)
 		}
-		header, body, err := wire.ParseRequestHeader(frame.Bytes())
+		header, body, err := wire.ParseRequestHeader(frame)
 		if err == nil && !wire.PreAuth(header.APIKey) {
 			err = fmt.Errorf("%s before the login: the client needs a security.protocol with SASL, and a sasl.mechanism", wire.APIName(header.APIKey))
 		}
 		if err != nil {
-			frame.Release()
 			return endedBy("client", "%w", err)
 		}
 		err = c.administer(header, body)
-		frame.Release()
+		c.frames.Discard(size)
 		if err != nil {
 			return err
 		}
@@ -109,12 +105,13 @@ func (c *clientConn) authenticate() error {
 // first serves the request with which a client that has a certificate begins.
 // Its length has been read already.
 func (c *clientConn) first(size int) error {
-	frame, err := c.frames.Body(c.ctx, size)
+	frame, err := c.frames.View(c.ctx, size)
 	if err != nil {
 		return c.readError(err)
 	}
-	defer frame.Release()
-	header, body, err := wire.ParseRequestHeader(frame.Bytes())
+	defer c.frames.Discard(size)
+	c.active = c.g.deps.Now()
+	header, body, err := wire.ParseRequestHeader(frame)
 	if err != nil {
 		return endedBy("client", "%w", err)
 	}
@@ -367,11 +364,10 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 // certified returns the credential of the client's certificate, or nil: the one
 // that exactly one of its subject alternative names belongs to.
 func (c *clientConn) certified() *grant.Credential {
-	conn, ok := c.net.(*tls.Conn)
-	if !ok {
+	if c.tls == nil {
 		return nil
 	}
-	state := conn.ConnectionState()
+	state := c.tls.ConnectionState()
 	if len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 {
 		return nil
 	}

@@ -104,13 +104,19 @@ func (g *Gateway) giveUp(longest *list.Element, after time.Duration) bool {
 // beneath TLS are told by gatedConn.
 type stranger struct{ c *clientConn }
 
-func (s stranger) Read(p []byte) (int, error) {
-	if s.c.credential.Load() != nil {
-		return s.c.net.Read(p)
+func (s stranger) Read(p []byte) (int, error) { return s.c.sock.Read(p) }
+
+// ReadReady implements [wire.ReadyReader].
+func (s stranger) ReadReady(lend func() []byte, back func(), block func() error) (int, error) {
+	c := s.c
+	if c.credential.Load() != nil {
+		return c.sock.ReadReady(lend, back, block)
 	}
-	s.c.g.listens(s.c)
-	n, err := s.c.net.Read(p)
-	s.c.g.heard(s.c, n > 0)
+	n, err := c.sock.ReadReady(lend, back, func() error {
+		c.g.listens(c)
+		return block()
+	})
+	c.g.heard(c, n > 0)
 	return n, err
 }
 

@@ -47,21 +47,23 @@ func (b *borrowed) release() { b.from.Release(b.n.Swap(0)) }
 // ring keeps the requests of one connection in the client's order: whatever
 // completes first, answers go out as they were asked for. It is bounded; whoever
 // pushes into a full one waits, and TCP tells the client. Whoever completes the
-// front writes it and what is complete behind it, one writer at a time.
+// front writes it and what is complete behind it, one writer at a time, many
+// answers with one call.
 type ring struct {
-	write func(*pending) error // of a complete answer; called by one goroutine at a time
+	write func([]*pending) error // of complete answers; called by one goroutine at a time
 
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond
 	entries []*pending
 	max     int
 	writing bool
-	ready   int // bytes of brokers' answers in entries that are done
+	ready   int        // bytes of brokers' answers in entries that are done
+	batch   []*pending // being written; whoever writes has it
 	closed  bool
 	err     error
 }
 
-func newRing(max int, write func(*pending) error) *ring {
+func newRing(max int, write func([]*pending) error) *ring {
 	r := &ring{write: write, max: max}
 	r.changed.L = &r.mu
 	return r
@@ -75,6 +77,18 @@ func (r *ring) push(p *pending) bool {
 		r.changed.Wait()
 	}
 	if r.closed {
+		return false
+	}
+	r.entries = append(r.entries, p)
+	p.inRing = true
+	return true
+}
+
+// tryPush appends a request, unless the ring is full or closed.
+func (r *ring) tryPush(p *pending) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.entries) >= r.max || r.closed {
 		return false
 	}
 	r.entries = append(r.entries, p)
@@ -99,25 +113,64 @@ func (r *ring) awaited() *pending {
 func (r *ring) complete(p *pending, frame *[]byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.done(p, frame)
+	return r.writeReady()
+}
+
+// readied gives a request its answer without writing: whoever completes several
+// calls flush for all of them.
+func (r *ring) readied(p *pending, frame *[]byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done(p, frame)
+	return r.err
+}
+
+// flush writes what is due.
+func (r *ring) flush() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.writeReady()
+}
+
+// done marks a request as answered; r.mu is held.
+func (r *ring) done(p *pending, frame *[]byte) {
 	if p.done {
-		return r.err
+		return
 	}
 	p.frame, p.done = frame, true
 	p.decoded.release()
 	r.ready += p.size
 	if r.closed { // nobody will write it
 		p.behind.Release()
-		return r.err
 	}
-	if r.writing {
+}
+
+// maxBatch is how many answers are written at once at most.
+const maxBatch = 64
+
+// writeReady writes the answers at the front, unless somebody else does; r.mu is
+// held.
+func (r *ring) writeReady() error {
+	if r.writing || r.closed {
 		return r.err
 	}
 	r.writing = true
-	for len(r.entries) > 0 && r.entries[0].done && r.err == nil && !r.closed {
-		front := r.entries[0]
-		r.entries = r.entries[1:]
-		err := r.unlocked(front)
-		r.ready -= front.size
+	for r.err == nil && !r.closed {
+		n, size := 0, 0
+		for n < len(r.entries) && n < maxBatch && r.entries[n].done {
+			size += r.entries[n].size
+			n++
+		}
+		if n == 0 {
+			break
+		}
+		r.batch = append(r.batch[:0], r.entries[:n]...)
+		clear(r.entries[:n])
+		r.entries = r.entries[n:]
+		err := r.unlocked(r.batch)
+		clear(r.batch)
+		r.ready -= size
 		if r.err == nil {
 			r.err = err
 		}
@@ -132,10 +185,39 @@ func (r *ring) complete(p *pending, frame *[]byte) error {
 
 // unlocked writes while others may push; r.mu is held before and after, even if
 // write panics.
-func (r *ring) unlocked(p *pending) error {
+func (r *ring) unlocked(batch []*pending) error {
 	r.mu.Unlock()
 	defer r.mu.Lock()
-	return r.write(p)
+	return r.write(batch)
+}
+
+// own waits until an answer is the next one to be written and nobody writes,
+// and keeps others from writing until disown; false when the ring is closed.
+func (r *ring) own(p *pending) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for (r.writing || len(r.entries) == 0 || r.entries[0] != p) && !r.closed {
+		r.changed.Wait()
+	}
+	if r.closed {
+		return false
+	}
+	r.writing = true
+	return true
+}
+
+// disown takes an owned answer, which its owner has written, out of the ring.
+func (r *ring) disown(p *pending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.done = true
+	p.decoded.release()
+	if len(r.entries) > 0 && r.entries[0] == p {
+		r.entries[0] = nil
+		r.entries = r.entries[1:]
+	}
+	r.writing = false
+	r.changed.Broadcast()
 }
 
 // end closes the ring; r.mu is held. What waits in it gives its memory back.

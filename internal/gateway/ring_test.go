@@ -7,9 +7,21 @@ import (
 	"time"
 )
 
+// one writes a batch one by one.
+func one(write func(*pending) error) func([]*pending) error {
+	return func(batch []*pending) error {
+		for _, p := range batch {
+			if err := write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 func TestRingAnswersInTheClientsOrder(t *testing.T) {
 	var got []int32
-	r := newRing(8, func(p *pending) error { got = append(got, p.correlationID); return nil })
+	r := newRing(8, one(func(p *pending) error { got = append(got, p.correlationID); return nil }))
 	entries := make([]*pending, 5)
 	for i := range entries {
 		entries[i] = &pending{correlationID: int32(i)}
@@ -31,7 +43,7 @@ func TestRingAnswersInTheClientsOrder(t *testing.T) {
 }
 
 func TestRingHoldsBackWhoeverPushesTooMuch(t *testing.T) {
-	r := newRing(2, func(*pending) error { return nil })
+	r := newRing(2, one(func(*pending) error { return nil }))
 	first := &pending{}
 	r.push(first)
 	r.push(&pending{})
@@ -56,7 +68,7 @@ func TestRingHoldsBackWhoeverPushesTooMuch(t *testing.T) {
 func TestRingStopsAtAWriteError(t *testing.T) {
 	broken := errors.New("broken")
 	wrote := 0
-	r := newRing(4, func(*pending) error { wrote++; return broken })
+	r := newRing(4, one(func(*pending) error { wrote++; return broken }))
 	a, b := &pending{}, &pending{}
 	r.push(a)
 	r.push(b)
@@ -73,13 +85,13 @@ func TestRingStopsAtAWriteError(t *testing.T) {
 
 func TestRingUnderManyCompleters(t *testing.T) {
 	next := int32(0)
-	r := newRing(16, func(p *pending) error {
+	r := newRing(16, one(func(p *pending) error {
 		if p.correlationID != next {
 			t.Errorf("wrote %d, want %d", p.correlationID, next)
 		}
 		next++
 		return nil
-	})
+	}))
 	var wg sync.WaitGroup
 	for i := range int32(2000) {
 		p := &pending{correlationID: i}

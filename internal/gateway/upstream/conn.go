@@ -15,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"sluice/internal/gateway/socket"
 	"sluice/internal/kafka/wire"
 )
 
@@ -30,7 +31,8 @@ const (
 // dialled it closes it.
 type Conn struct {
 	net.Conn
-	br       *bufio.Reader
+	sock     *socket.Conn
+	br       *bufio.Reader // of the login; nil once it was handed over
 	d        *dialer
 	node     int32
 	addr     string
@@ -43,12 +45,17 @@ type Conn struct {
 // Read reads through the buffer that the login was read through.
 func (c *Conn) Read(p []byte) (int, error) { return c.br.Read(p) }
 
-// Reader returns the buffer that Read reads through, of 4 KiB.
-func (c *Conn) Reader() *bufio.Reader { return c.br }
-
-// NetConn returns the TCP or TLS connection beneath, for writes that gather
-// (net.Buffers). Reading from it would miss what is buffered.
-func (c *Conn) NetConn() net.Conn { return c.Conn }
+// HandOver returns the connection beneath to whoever reads and writes requests
+// of others over it, and frees what the login needed. From then on Read and
+// Reauthenticate are not to be used. It is an error when the broker has sent
+// something that nobody asked for.
+func (c *Conn) HandOver() (*socket.Conn, error) {
+	if n := c.br.Buffered(); n > 0 {
+		return nil, c.fail(StepLogin, malformed("%d bytes behind the answer to the login", n))
+	}
+	c.br = nil
+	return c.sock, nil
+}
 
 // NodeID returns the broker's id, or AnyNode when a bootstrap address was
 // dialled that no broker advertises.

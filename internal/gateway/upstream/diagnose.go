@@ -90,7 +90,7 @@ func (dr *doctor) address(ctx context.Context, addr string) *Conn {
 		return nil
 	}
 	dr.good(StepConnect, "%s is reached at %s", addr, conn.RemoteAddr())
-	if secure, ok := conn.Conn.(*tls.Conn); ok {
+	if secure, ok := conn.sock.Conn.(*tls.Conn); ok {
 		dr.certificate(addr, secure.ConnectionState())
 	} else if host, _, _ := net.SplitHostPort(addr); !loopback(host) {
 		dr.advise(StepTLS, "set tls, if the cluster has a TLS listener", "%s is spoken to in plaintext: who is between can read secrets and records", addr)

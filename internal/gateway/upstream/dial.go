@@ -19,6 +19,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/gateway/socket"
+	"sluice/internal/kafka/wire"
 )
 
 // Step is a stage on the way to a usable connection.
@@ -75,7 +78,8 @@ func (a *apiVersions) equal(b *apiVersions) bool {
 
 // dialer opens connections of one cluster.
 type dialer struct {
-	cfg Config
+	cfg     Config
+	buffers *wire.Buffers
 
 	mu     sync.Mutex
 	tls    map[string]*tls.Config  // by host
@@ -89,7 +93,7 @@ func newDialer(cfg Config) *dialer {
 			cfg.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(64)
 		}
 	}
-	return &dialer{cfg: cfg, tls: map[string]*tls.Config{}, intern: map[string]*apiVersions{}}
+	return &dialer{cfg: cfg, buffers: new(wire.Buffers), tls: map[string]*tls.Config{}, intern: map[string]*apiVersions{}}
 }
 
 // maxRemembered bounds maps whose keys come from brokers.
@@ -174,16 +178,17 @@ func (d *dialer) connect(ctx context.Context, c *Conn) error {
 		}
 		return c.fail(StepConnect, err)
 	}
-	c.Conn = raw
+	c.sock = socket.New(raw, d.buffers)
+	c.Conn = c.sock
 	if d.cfg.TLS == nil {
 		return nil
 	}
-	secure := tls.Client(raw, d.tlsFor(host))
+	secure := tls.Client(c.sock.Beneath(), d.tlsFor(host))
 	if err := secure.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return c.fail(StepTLS, describeTLS(c.addr, orCause(ctx, err)))
 	}
-	c.Conn = secure
+	c.sock.Secure(secure)
 	return nil
 }
 

@@ -54,17 +54,21 @@ func TestFrameReader(t *testing.T) {
 				if err != nil || !bytes.Equal(f.Bytes(), want) {
 					t.Fatalf("frame of %d bytes: %v", len(want), err)
 				}
-				if held := budget.InUse(); held > int64(2*len(want)) || held < int64(len(want)-minBufferBytes) {
-					t.Errorf("%d bytes held for a frame of %d", held, len(want))
+				before := budget.InUse()
+				if before < int64(len(want)-minBufferBytes) {
+					t.Errorf("%d bytes held for a frame of %d", before, len(want))
 				}
 				f.Release()
 				f.Release()
-				if f.Bytes() != nil || budget.InUse() != 0 {
-					t.Fatalf("%d bytes held after release", budget.InUse())
+				if given := before - budget.InUse(); f.Bytes() != nil || given > int64(2*len(want)) || given < int64(len(want)-minBufferBytes) {
+					t.Fatalf("%d bytes given back for a frame of %d", given, len(want))
 				}
 			}
 			if _, err := r.Next(t.Context(), limit); err != io.EOF {
 				t.Errorf("at the end: got %v, want io.EOF", err)
+			}
+			if r.Close(); budget.InUse() != 0 {
+				t.Errorf("%d bytes held in the end", budget.InUse())
 			}
 		})
 	}
@@ -85,7 +89,9 @@ func TestFrameReaderRefuses(t *testing.T) {
 		{"HTTP", "GET / HTTP/1.1\r\n", nil, "frame of 1195725856 bytes exceeds max_frame_bytes=104857600"},
 	} {
 		budget := NewBudget(1 << 20)
-		_, err := NewFrameReader(bytes.NewReader([]byte(c.src)), FrameConfig{Budget: budget}).Next(t.Context(), limit)
+		r := NewFrameReader(bytes.NewReader([]byte(c.src)), FrameConfig{Budget: budget})
+		_, err := r.Next(t.Context(), limit)
+		r.Close()
 		if err == nil || err.Error() != c.text || c.want != nil && !errors.Is(err, c.want) || c.want == nil && !errors.As(err, &tooLarge) {
 			t.Errorf("%s: got %v", c.name, err)
 		}
@@ -114,7 +120,9 @@ func TestFrameReaderWaitsForBudget(t *testing.T) {
 		}
 		config := FrameConfig{Budget: budget, BudgetWait: 3 * time.Second}
 		start := time.Now()
-		_, err := NewFrameReader(bytes.NewReader(framed(pattern(50_000))), config).Next(t.Context(), limit)
+		r := NewFrameReader(bytes.NewReader(framed(pattern(50_000))), config)
+		_, err := r.Next(t.Context(), limit)
+		r.Close()
 		if !errors.Is(err, ErrBudget) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second || budget.InUse() != 60<<10 {
 			t.Errorf("got %v after %v, %d in use", err, time.Since(start), budget.InUse())
 		}
@@ -153,10 +161,8 @@ func TestFrameReaderCutsSlowFrames(t *testing.T) {
 						time.Sleep(time.Second)
 					}
 				}()
-				var seen int
 				r := NewFrameReader(server, FrameConfig{
 					Pace: DefaultPace(), SetReadDeadline: server.SetReadDeadline,
-					OnProgress: func(read, size int) error { seen = read; return nil },
 				})
 				start := time.Now()
 				_, err := r.Next(t.Context(), limit)
@@ -164,7 +170,7 @@ func TestFrameReaderCutsSlowFrames(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 				if took := time.Since(start); c.after > 0 && (took < c.after || took > c.after+2*time.Second) {
-					t.Errorf("cut after %v and %d bytes", took, seen)
+					t.Errorf("cut after %v", took)
 				}
 				server.Close()
 				<-done
@@ -202,14 +208,6 @@ func TestFrameReaderCutsSilenceAfterABurst(t *testing.T) {
 				<-done
 			})
 		})
-	}
-}
-
-func TestFrameReaderStopsWhenToldTo(t *testing.T) {
-	stop := errors.New("enough")
-	r := NewFrameReader(bytes.NewReader(framed([]byte("abc"))), FrameConfig{OnProgress: func(read, size int) error { return stop }})
-	if _, err := r.Next(t.Context(), limit); !errors.Is(err, stop) {
-		t.Errorf("got %v", err)
 	}
 }
 
@@ -386,6 +384,7 @@ func FuzzFrameReader(f *testing.F) {
 			rest = rest[4+n:]
 			frame.Release()
 		}
+		r.Close()
 		if budget.InUse() != 0 {
 			t.Fatalf("%d bytes held", budget.InUse())
 		}
@@ -421,20 +420,28 @@ func BenchmarkFrameReader(b *testing.B) {
 	}
 }
 
+// watched calls before each read of its source.
+type watched struct {
+	io.Reader
+	before func()
+}
+
+func (w watched) Read(b []byte) (int, error) {
+	w.before()
+	return w.Reader.Read(b)
+}
+
 func TestFrameLeapsToItsSizeOnceSomeOfItIsThere(t *testing.T) {
 	const size = 5 << 20
 	frame := binary.BigEndian.AppendUint32(nil, size)
 	budget := NewBudget(64 << 20)
 	var growths []int64
-	r := NewFrameReader(bytes.NewReader(append(frame, make([]byte, size)...)), FrameConfig{
-		Buffers: new(Buffers), Budget: budget, LeapBytes: 32 << 10,
-		OnProgress: func(read, _ int) error {
-			if held := budget.InUse(); len(growths) == 0 || growths[len(growths)-1] != held {
-				growths = append(growths, held)
-			}
-			return nil
-		},
-	})
+	src := watched{bytes.NewReader(append(frame, make([]byte, size)...)), func() {
+		if held := budget.InUse(); len(growths) == 0 || growths[len(growths)-1] != held {
+			growths = append(growths, held)
+		}
+	}}
+	r := NewFrameReader(src, FrameConfig{Buffers: new(Buffers), Budget: budget, LeapBytes: 32 << 10})
 	f, err := r.Next(t.Context(), Limit{"limit", size})
 	if err != nil {
 		t.Fatal(err)
@@ -449,38 +456,103 @@ func TestFrameLeapsToItsSizeOnceSomeOfItIsThere(t *testing.T) {
 }
 
 func TestFrameBeginsWithItsFirstBytes(t *testing.T) {
-	for _, tc := range []struct{ size, first, want int }{
-		{100, 64 << 10, 0}, {5 << 10, 64 << 10, 4 << 10}, {16 << 10, 64 << 10, 12 << 10}, {200 << 10, 64 << 10, 60 << 10}, {200 << 10, 0, 0},
+	for _, tc := range []struct {
+		name                    string
+		size, first, room, want int
+	}{
+		{"a short frame", 100, 64 << 10, 1 << 20, 60 << 10},
+		{"a long one", 200 << 10, 64 << 10, 1 << 20, 60 << 10},
+		{"none asked for", 200 << 10, 0, 1 << 20, 0},
+		{"no room in the budget", 100, 64 << 10, 10 << 10, 0},
 	} {
-		budget := NewBudget(1 << 20)
-		held := int64(-1)
-		frame := binary.BigEndian.AppendUint32(nil, uint32(tc.size))
-		r := NewFrameReader(iotest.OneByteReader(bytes.NewReader(append(frame, make([]byte, tc.size)...))), FrameConfig{
-			Buffers: new(Buffers), Budget: budget, FirstBytes: tc.first,
-			OnProgress: func(int, int) error {
-				if held < 0 {
+		t.Run(tc.name, func(t *testing.T) {
+			budget := NewBudget(int64(tc.room))
+			held := int64(-1)
+			src := watched{iotest.OneByteReader(bytes.NewReader(framed(make([]byte, tc.size)))), func() {
+				if held < 0 && budget.InUse() > 0 {
 					held = budget.InUse()
 				}
-				return nil
-			},
+			}}
+			r := NewFrameReader(src, FrameConfig{Buffers: new(Buffers), Budget: budget, FirstBytes: tc.first})
+			f, err := r.Next(t.Context(), Limit{"limit", 1 << 20})
+			if err != nil || len(f.Bytes()) != tc.size {
+				t.Fatal(err)
+			}
+			if tc.want > 0 && held != int64(tc.want) || tc.want == 0 && tc.size < 4<<10 && held > 0 {
+				t.Errorf("began with %d beyond 4 KiB, want %d", held, tc.want)
+			}
+			f.Release()
+			if _, err := r.Next(t.Context(), limit); err != io.EOF {
+				t.Fatal(err)
+			}
+			r.Close()
+			if budget.InUse() != 0 {
+				t.Errorf("%d bytes are held after the release", budget.InUse())
+			}
 		})
-		f, err := r.Next(t.Context(), Limit{"limit", 1 << 20})
-		if err != nil {
+	}
+}
+
+// readies is a source that is waited for: each of its pieces comes after a wait.
+type readies struct {
+	pieces  [][]byte
+	waiting bool
+	waited  func()
+}
+
+func (s *readies) Read([]byte) (int, error) { panic("read with a buffer held") }
+
+func (s *readies) ReadReady(lend func() []byte, back func(), block func() error) (int, error) {
+	if s.waiting = !s.waiting; s.waiting {
+		_ = lend()
+		back()
+		if err := block(); err != nil {
+			return 0, err
+		}
+		s.waited()
+	}
+	if len(s.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(lend(), s.pieces[0])
+	if s.pieces[0] = s.pieces[0][n:]; len(s.pieces[0]) == 0 {
+		s.pieces = s.pieces[1:]
+	}
+	return n, nil
+}
+
+func TestWaitingBetweenFramesHoldsNoMemory(t *testing.T) {
+	budget := NewBudget(1 << 20)
+	var r *FrameReader
+	var held []int64
+	src := &readies{
+		pieces: [][]byte{append(framed(pattern(100), pattern(70_000)), 0, 0), append([]byte{0, 5}, "hello"...)},
+		waited: func() { held = append(held, budget.InUse()) },
+	}
+	r = NewFrameReader(src, FrameConfig{Buffers: new(Buffers), Budget: budget, FirstBytes: 64 << 10})
+	blocked := 0
+	for _, want := range [][]byte{pattern(100), pattern(70_000), []byte("hello")} {
+		if err := r.Await(func() error { blocked++; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		if held != int64(tc.want) || len(f.Bytes()) != tc.size {
-			t.Errorf("%d bytes, first %d: began with %d beyond 4 KiB, want %d", tc.size, tc.first, held, tc.want)
+		size, err := r.Size(t.Context(), limit)
+		if err != nil || size != len(want) {
+			t.Fatal(size, err)
 		}
-		f.Release()
-		if budget.InUse() != 0 {
-			t.Errorf("%d bytes are held after the release", budget.InUse())
+		got, err := r.View(t.Context(), size)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("frame of %d bytes: %v", size, err)
 		}
+		r.Discard(size)
 	}
-	// Without room in the budget nothing is read.
-	budget := NewBudget(10 << 10)
-	frame := binary.BigEndian.AppendUint32(nil, 64<<10)
-	r := NewFrameReader(bytes.NewReader(frame), FrameConfig{Buffers: new(Buffers), Budget: budget, FirstBytes: 64 << 10, BudgetWait: time.Millisecond})
-	if _, err := r.Next(t.Context(), Limit{"limit", 1 << 20}); !errors.Is(err, ErrBudget) {
-		t.Errorf("got %v, want ErrBudget", err)
+	if err := r.Await(nil); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+	if held[0] != 0 || budget.InUse() != 0 {
+		t.Errorf("held while waiting: %v, in the end %d", held, budget.InUse())
+	}
+	stop := errors.New("enough")
+	if err := NewFrameReader(&readies{waited: func() {}}, FrameConfig{}).Await(func() error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("an error before the wait: got %v", err)
 	}
 }

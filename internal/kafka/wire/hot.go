@@ -39,6 +39,16 @@ func Gather(dst net.Buffers, b []byte, patches []Patch) (_ net.Buffers, size int
 	return dst, size
 }
 
+// AppendPatched appends b with its patches, which are as for [Gather].
+func AppendPatched(dst, b []byte, patches []Patch) []byte {
+	at := 0
+	for _, p := range patches {
+		dst = append(append(dst, b[at:p.At]...), p.With...)
+		at = p.At + p.Len
+	}
+	return append(dst, b[at:]...)
+}
+
 // AppendName appends a string as the versions of a body write it.
 func AppendName(dst []byte, name string, flexible bool) []byte {
 	if flexible {

@@ -1,0 +1,266 @@
+// Package socket is a TCP connection, with or without TLS over it, as the
+// gateway reads and writes it: it is waited for without a buffer, written with
+// one call for many pieces, and its bytes move to another connection without
+// passing through our memory where the system can do that. Its main type is
+// Conn. It must not know Kafka's messages, logins or grants.
+package socket
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"sluice/internal/kafka/wire"
+)
+
+// Conn is a connection. One goroutine may read while another writes; deadlines
+// and Close are safe at any time.
+type Conn struct {
+	net.Conn // what is read and written: TLS once Secure was called
+	tcp      net.Conn
+	raw      syscall.RawConn // nil where there is no socket to wait for, as in tests
+	secured  bool
+	buffers  *wire.Buffers
+	writeBy  time.Time // the write deadline that has been set
+
+	// One ReadReady at work.
+	try    func(fd uintptr) bool
+	trying bool    // beneath reads fd and does not wait
+	fd     uintptr // while trying
+	lend   func() []byte
+	back   func()
+	block  func() error
+	n      int
+	err    error
+
+	sealing sync.Mutex // guards pending, and keeps TLS records in order on TCP
+	pending *[]byte    // what TLS writes, while it is collected; nil otherwise
+}
+
+// New returns a connection over a TCP one. The buffers are for what has to lie
+// in one piece.
+func New(tcp net.Conn, buffers *wire.Buffers) *Conn {
+	c := &Conn{Conn: tcp, tcp: tcp, buffers: buffers}
+	if s, ok := tcp.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	c.try = c.tryRead
+	return c
+}
+
+// Beneath is what a TLS connection has to be layered over, before Secure is
+// told of it.
+func (c *Conn) Beneath() net.Conn { return beneath{c.tcp, c} }
+
+// Secure puts a TLS connection over Beneath, whose handshake is done, in the
+// place of TCP.
+func (c *Conn) Secure(t *tls.Conn) { c.Conn, c.secured = t, true }
+
+// TCP returns the connection beneath, for deadlines and Close.
+func (c *Conn) TCP() net.Conn { return c.tcp }
+
+// beneath is TCP as TLS sees it.
+type beneath struct {
+	net.Conn
+	c *Conn
+}
+
+func (b beneath) Read(p []byte) (int, error) {
+	if !b.c.trying {
+		return b.Conn.Read(p)
+	}
+	n, err := read(b.c.fd, p)
+	if err == syscall.EAGAIN {
+		return n, again{}
+	}
+	return n, err
+}
+
+func (b beneath) Write(p []byte) (int, error) {
+	b.c.sealing.Lock()
+	defer b.c.sealing.Unlock()
+	if b.c.pending == nil {
+		return b.Conn.Write(p)
+	}
+	*b.c.pending = append(*b.c.pending, p...)
+	return len(p), nil
+}
+
+// again is what TLS gets when there is nothing to read: an error that passes,
+// after which it can be asked again.
+type again struct{}
+
+func (again) Error() string   { return "nothing to read yet" }
+func (again) Timeout() bool   { return false }
+func (again) Temporary() bool { return true }
+
+// read is one read that does not wait.
+func read(fd uintptr, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(int(fd), p)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err != nil:
+			return 0, err
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+func (c *Conn) tryRead(fd uintptr) bool {
+	b := c.lend()
+	if c.secured {
+		c.fd, c.trying = fd, true
+		c.n, c.err = c.Conn.Read(b)
+		c.trying = false
+		if _, nothing := c.err.(again); !nothing {
+			return true
+		}
+	} else if c.n, c.err = read(fd, b); c.err != syscall.EAGAIN {
+		return true
+	}
+	c.back()
+	c.n, c.err = 0, nil
+	c.err = c.block()
+	return c.err != nil
+}
+
+// ReadReady implements [wire.ReadyReader].
+func (c *Conn) ReadReady(lend func() []byte, back func(), block func() error) (int, error) {
+	if c.raw == nil {
+		if err := block(); err != nil {
+			return 0, err
+		}
+		return c.Conn.Read(lend())
+	}
+	c.lend, c.back, c.block = lend, back, block
+	c.n, c.err = 0, nil
+	if err := c.raw.Read(c.try); err != nil {
+		return 0, err
+	}
+	return c.n, c.err
+}
+
+// chunk is what a slow reader has to take within one timeout.
+const chunk = 256 << 10
+
+// beforeWrite moves the write deadline, seldom: it is between one and one and a
+// quarter timeouts ahead.
+func (c *Conn) beforeWrite(timeout time.Duration) {
+	now := time.Now()
+	if c.writeBy.Sub(now) < timeout {
+		c.writeBy = now.Add(timeout + timeout/4)
+		_ = c.tcp.SetWriteDeadline(c.writeBy)
+	}
+}
+
+// WriteAll writes pieces of size bytes altogether, in one call where the system
+// can gather them; the pieces are used up. The timeout is for each 256 KiB and
+// not for the whole: a slow line is not a dead one. One goroutine may write at a
+// time.
+func (c *Conn) WriteAll(pieces net.Buffers, size int, timeout time.Duration) (written int, err error) {
+	if c.secured {
+		return c.writeSecured(pieces, timeout)
+	}
+	for size > chunk && err == nil {
+		var n int
+		if len(pieces[0]) > chunk {
+			c.beforeWrite(timeout)
+			n, err = c.Conn.Write(pieces[0][:chunk])
+			pieces[0] = pieces[0][n:]
+		} else {
+			c.beforeWrite(timeout)
+			n, err = c.Conn.Write(pieces[0])
+			pieces = pieces[1:]
+		}
+		written, size = written+n, size-n
+	}
+	if err != nil || size == 0 {
+		return written, err
+	}
+	c.beforeWrite(timeout)
+	if len(pieces) == 1 {
+		n, err := c.Conn.Write(pieces[0])
+		return written + n, err
+	}
+	n, err := pieces.WriteTo(c.Conn)
+	return written + int(n), err
+}
+
+// writeSecured gives TLS large pieces, since each write becomes a record, and
+// TCP what comes of them in one.
+func (c *Conn) writeSecured(pieces net.Buffers, timeout time.Duration) (written int, err error) {
+	whole, sealed := c.buffers.Get(sealAtOnce), c.buffers.Get(sealAtOnce+sealAtOnce/16)
+	defer func() {
+		c.buffers.Put(whole)
+		c.buffers.Put(sealed)
+	}()
+	for len(pieces) > 0 {
+		b := pieces[0]
+		if len(pieces) > 1 && len(b) < sealAtOnce {
+			*whole = (*whole)[:0]
+			for len(pieces) > 0 && len(*whole)+len(pieces[0]) <= sealAtOnce {
+				*whole = append(*whole, pieces[0]...)
+				pieces = pieces[1:]
+			}
+			b = *whole
+		} else {
+			n := min(len(b), sealAtOnce)
+			if b = b[:n]; n == len(pieces[0]) {
+				pieces = pieces[1:]
+			} else {
+				pieces[0] = pieces[0][n:]
+			}
+		}
+		*sealed = (*sealed)[:0]
+		c.sealing.Lock()
+		c.pending = sealed
+		c.sealing.Unlock()
+		_, err := c.Conn.Write(b)
+		c.beforeWrite(timeout)
+		c.sealing.Lock() // until it is written: a record made meanwhile comes after it
+		c.pending = nil
+		if err == nil {
+			_, err = c.tcp.Write(*sealed)
+		}
+		c.sealing.Unlock()
+		if err != nil {
+			return written, err
+		}
+		written += len(b)
+	}
+	return written, nil
+}
+
+// sealAtOnce is how much is encrypted before it is written.
+const sealAtOnce = 64 << 10
+
+// MovesFrom reports whether Move can take bytes of src past our memory.
+func (c *Conn) MovesFrom(src *Conn) bool {
+	_, to := c.Conn.(*net.TCPConn)
+	_, from := src.Conn.(*net.TCPConn)
+	return to && from
+}
+
+// Move carries n bytes of src to c past our memory, where MovesFrom says so. The
+// timeout is for each 256 KiB; src keeps its own read deadline.
+func (c *Conn) Move(src *Conn, n int, timeout time.Duration) (moved int, err error) {
+	for moved < n {
+		c.beforeWrite(timeout)
+		got, err := c.Conn.(*net.TCPConn).ReadFrom(&io.LimitedReader{R: src.Conn, N: int64(min(n-moved, chunk))})
+		moved += int(got)
+		if err != nil {
+			return moved, err
+		}
+		if got == 0 {
+			return moved, io.ErrUnexpectedEOF
+		}
+	}
+	return moved, nil
+}
