@@ -110,7 +110,7 @@ func produceFast(x *Exchange, body []byte) (Action, bool, error) {
 		}
 		patches = append(patches, patch)
 	}
-	return Action{Raw: true, Patches: patches, Response: answer.expose, Patience: time.Duration(head.TimeoutMillis) * time.Millisecond}, true, nil
+	return Action{Raw: true, Patches: patches, Response: answer.expose, RawResponse: answer.patch, Patience: time.Duration(head.TimeoutMillis) * time.Millisecond}, true, nil
 }
 
 // produced is the answer to a request that went upstream.
@@ -127,6 +127,29 @@ func (p produced) finish(resp *kmsg.ProduceResponse, topics []kmsg.ProduceRespon
 		resp.ThrottleMillis = max(resp.ThrottleMillis, int32(brownOutThrottle.Milliseconds()))
 	}
 	return resp
+}
+
+// patch exchanges the names or ids of an answer that says nothing but yes, topic
+// by topic as asked.
+func (p produced) patch(body []byte) ([]wire.Patch, bool) {
+	var buffer [8]wire.HotTopic
+	topics, ok := wire.WalkProduceResponse(buffer[:0], p.version, body)
+	if !ok || len(topics) != len(p.m.entries) {
+		return nil, false
+	}
+	byID := p.version >= 13
+	patches := make([]wire.Patch, len(topics))
+	for i := range topics {
+		t, e := &topics[i], &p.m.entries[i]
+		if byID && t.ID != e.key.id || !byID && string(t.Name) != e.key.name {
+			return nil, false
+		}
+		patches[i] = wire.Patch{At: t.At, Len: t.Len, With: e.target.virtual[:]}
+		if !byID {
+			patches[i].With = wire.AppendName(nil, e.target.exposed, p.version >= 9)
+		}
+	}
+	return patches, true
 }
 
 func (p produced) expose(kr kmsg.Response) (kmsg.Response, error) {

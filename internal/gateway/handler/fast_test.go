@@ -115,6 +115,14 @@ func TestFastProduceSendsWhatTheDecodedRequestWouldBe(t *testing.T) {
 			if !bytes.Equal(answers[0], answers[1]) {
 				t.Fatalf("version %d: answers differ", version)
 			}
+			patches, ok := fast.RawResponse(encoded)
+			if !ok || !bytes.Equal(wire.AppendPatched(nil, encoded, patches), answers[0]) {
+				t.Fatalf("version %d: the answer is another one when it is patched", version)
+			}
+			resp.Topics = append(resp.Topics, kmsg.NewProduceResponseTopic())
+			if _, ok := fast.RawResponse(resp.AppendTo(nil)); ok {
+				t.Fatalf("version %d: an answer with a foreign topic is patched", version)
+			}
 		}
 	}
 }

@@ -306,6 +306,45 @@ func WalkShareFetchResponse(dst []HotTopic, version int16, b []byte) (head Share
 	return head, dst, !w.bad && !texts && w.at == len(b)
 }
 
+// WalkProduceResponse walks the body of a Produce response, versions 3 to 13.
+// The topics are appended to dst; their partitions have no records. It says no
+// to an answer with an error, error texts or tagged fields of the answer itself
+// (node endpoints, KIP-951): those need a closer look. The throttle time is its
+// last field.
+func WalkProduceResponse(dst []HotTopic, version int16, b []byte) (topics []HotTopic, ok bool) {
+	if version < 3 || version > 13 {
+		return dst, false
+	}
+	w := walk{b: b, flexible: version >= 9}
+	fixed := 8 + 8 // base offset, log append time
+	if version >= 5 {
+		fixed += 8 // log start offset
+	}
+	for range w.count() {
+		t := w.topic(version >= 13)
+		for range w.count() {
+			p := HotPartition{Index: w.int32(), ErrorCode: w.int16()}
+			w.take(fixed)
+			if version >= 8 && (w.count() != 0 || w.string() != nil) {
+				return dst, false
+			}
+			w.tags()
+			if w.bad || p.ErrorCode != 0 {
+				return dst, false
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		w.tags()
+		if w.bad {
+			return dst, false
+		}
+		dst = append(dst, t)
+	}
+	w.take(4)
+	tags := w.tags()
+	return dst, tags == 0 && !w.bad && w.at == len(b)
+}
+
 // ProduceHead is the beginning of a Produce request.
 type ProduceHead struct {
 	TransactionalID    []byte // nil for none; the body begins with it

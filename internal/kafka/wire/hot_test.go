@@ -222,6 +222,74 @@ func TestProduceRequestsAreWalkedAsTheyAreDecoded(t *testing.T) {
 	}
 }
 
+func TestProduceResponsesAreWalkedAsTheyAreDecoded(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for version := int16(3); version <= 13; version++ {
+		for range 50 {
+			want := kmsg.NewPtrProduceResponse()
+			want.Version, want.ThrottleMillis = version, r.Int32()
+			for range r.IntN(4) {
+				t := kmsg.NewProduceResponseTopic()
+				if version >= 13 {
+					copy(t.TopicID[:], someBytes(r, 20))
+				} else {
+					t.Topic = string(bytes.Repeat([]byte("n"), r.IntN(200)))
+				}
+				for range r.IntN(4) {
+					p := kmsg.NewProduceResponseTopicPartition()
+					p.Partition, p.BaseOffset, p.LogStartOffset = r.Int32(), r.Int64(), r.Int64()
+					t.Partitions = append(t.Partitions, p)
+				}
+				want.Topics = append(want.Topics, t)
+			}
+			b := want.AppendTo(nil)
+			topics, ok := WalkProduceResponse(nil, version, b)
+			if !ok || len(topics) != len(want.Topics) {
+				t.Fatalf("version %d: %v, %d topics", version, ok, len(topics))
+			}
+			var patches []Patch
+			for i, got := range topics {
+				wt := &want.Topics[i]
+				if string(got.Name) != wt.Topic || version >= 13 && got.ID != wt.TopicID || len(got.Partitions) != len(wt.Partitions) {
+					t.Fatalf("version %d: topic %d is %+v", version, i, got)
+				}
+				if version >= 13 {
+					wt.TopicID = [16]byte{9, byte(i)}
+					patches = append(patches, Patch{got.At, got.Len, bytes.Clone(wt.TopicID[:])})
+				} else {
+					wt.Topic = "renamed"
+					patches = append(patches, Patch{got.At, got.Len, AppendName(nil, wt.Topic, version >= 9)})
+				}
+			}
+			if patched := AppendPatched(nil, b, patches); !bytes.Equal(patched, want.AppendTo(nil)) {
+				t.Fatalf("version %d: patched body differs from the encoded one", version)
+			}
+
+			// What needs a closer look is not walked.
+			if len(want.Topics) == 0 || len(want.Topics[0].Partitions) == 0 {
+				continue
+			}
+			p := &want.Topics[0].Partitions[0]
+			closer := map[string]func(){"an error": func() { p.ErrorCode = 6 }}
+			if version >= 8 {
+				closer["a text"] = func() { p.ErrorMessage = kmsg.StringPtr("why") }
+				closer["a record's error"] = func() { p.ErrorRecords = make([]kmsg.ProduceResponseTopicPartitionErrorRecord, 1) }
+			}
+			if version >= 10 {
+				closer["node endpoints"] = func() { want.Brokers = make([]kmsg.ProduceResponseBroker, 1) }
+			}
+			plain := *p
+			for name, change := range closer {
+				change()
+				if _, ok := WalkProduceResponse(nil, version, want.AppendTo(nil)); ok {
+					t.Errorf("version %d: walked although it has %s", version, name)
+				}
+				*p, want.Brokers = plain, nil
+			}
+		}
+	}
+}
+
 func FuzzHotWalks(f *testing.F) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for _, v := range []int16{4, 11, 12, 13, 18} {
@@ -241,6 +309,11 @@ func FuzzHotWalks(f *testing.F) {
 			}
 		}
 		WalkProduceRequest(nil, version, b)
+		if topics, ok := WalkProduceResponse(nil, version, b); ok {
+			for _, topic := range topics {
+				_ = b[topic.At : topic.At+topic.Len]
+			}
+		}
 		_, topics, _ := WalkShareFetchResponse(nil, version, b)
 		for _, topic := range topics {
 			_ = b[topic.At : topic.At+topic.Len]
