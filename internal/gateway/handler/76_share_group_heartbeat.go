@@ -28,7 +28,9 @@ func shareGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 		req.GroupID = x.Grant.Group(req.GroupID)
 	}
 	leaving := req.MemberEpoch < 0
-	if !leaving {
+	if leaving { // what it subscribes to is of no use to the broker any more
+		req.SubscribedTopicNames = nil
+	} else {
 		x.subscribeShare(key, req)
 	}
 	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
