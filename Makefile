@@ -3,7 +3,7 @@
 #   make demo          a first look: embedded broker, live data, what to type next
 #   make check         formatting, vet, linters, architecture, unit tests with the race detector; offline once fetched
 #   make test          every test that decides whether a change is good, those against real Apache Kafka included
-#   make conformance   test's clients in full: every release of Kafka, every client, every case
+#   make conformance   test's clients in full: every release of Kafka, every client and program, every case
 #   make chaos         gateways and brokers are killed, stopped and frozen under load; nothing acknowledged may be lost,
 #                      no anomaly found that direct clients do not meet; SLUICE_SEEDS=50 for more histories;
 #                      connections cut at every byte, full disks, storms of logins: nobody else may notice

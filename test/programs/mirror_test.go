@@ -12,7 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/kafkatest"
 	"sluice/test/harness"
@@ -136,10 +135,7 @@ func mirror(t *testing.T, jars Jars, name string, sourceGateway, targetGateway b
 			"dedicated.mode.enable.internal.rest": "true", "listeners": "http://127.0.0.1:0",
 		})
 	}
-	// Connect ends when it cannot change the configuration of a topic on the target.
 	targetAdmin := kadm.NewClient(target.client())
-	alters := offers(t, target.client(), kmsg.IncrementalAlterConfigs.Int16())
-	settings["sync.topic.configs.enabled"] = strconv.FormatBool(alters)
 	config := properties(t, "mm2", settings)
 	run := func() *Program {
 		return start(t, "MirrorMaker", apache, jars, "org.apache.kafka.connect.mirror.MirrorMaker", config)
@@ -187,13 +183,9 @@ func mirror(t *testing.T, jars Jars, name string, sourceGateway, targetGateway b
 	}
 	retention("86400001")
 	found(created)
-	if alters {
-		configure("86400002")
-		retention("86400002")
-		found(configured)
-	} else {
-		findings.Note("MirrorMaker 2, "+name, "", configured, "–")
-	}
+	configure("86400002")
+	retention("86400002")
+	found(configured)
 	copies := read(t, target.client(committed()...), remote, partitions)
 	copies.until(t, 200, patience)
 

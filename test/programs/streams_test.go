@@ -2,6 +2,7 @@ package programs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/test/harness"
 )
@@ -53,10 +53,6 @@ func streams(t *testing.T, jars Jars, protocol string) {
 		if !offers(t, w.Direct(), 88) {
 			findings.Note(name, "", counted, "–")
 			t.Skipf("Apache Kafka %s has no streams groups", apache.Version)
-		}
-		if !offers(t, w.Client("acme"), 88) {
-			findings.Note(name, "", counted, "–")
-			t.Skip("the gateway has no streams groups yet")
 		}
 	}
 	found := features(t, name, counted, inside, purged)
@@ -174,23 +170,19 @@ func streams(t *testing.T, jars Jars, protocol string) {
 	}
 	found(inside)
 	// What has been read of the repartition topic is deleted, through DeleteRecords.
-	if key := kmsg.DeleteRecords.Int16(); !offers(t, w.Client("acme"), key) {
-		findings.Note(name, "", purged, "–")
-	} else {
-		await(t, "the repartition topic is purged", patience, func() error {
-			begin, err := adm.ListStartOffsets(t.Context(), w.Prefix("acme")+app+"-by-customer-repartition")
-			if err != nil {
-				return err
-			}
-			purged := int64(0)
-			begin.Each(func(o kadm.ListedOffset) { purged += o.Offset })
-			if purged == 0 {
-				return fmt.Errorf("all of it is there")
-			}
-			return nil
-		})
-		found(purged)
-	}
+	await(t, "the repartition topic is purged", patience, func() error {
+		begin, err := adm.ListStartOffsets(t.Context(), w.Prefix("acme")+app+"-by-customer-repartition")
+		if err != nil {
+			return err
+		}
+		gone := int64(0)
+		begin.Each(func(o kadm.ListedOffset) { gone += o.Offset })
+		if gone == 0 {
+			return errors.New("all of it is there")
+		}
+		return nil
+	})
+	found(purged)
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
