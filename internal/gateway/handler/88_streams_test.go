@@ -165,7 +165,7 @@ func TestStreamsTopologyIsMapped(t *testing.T) {
 }
 
 func TestStreamsMemberWithoutItsTopicsWaits(t *testing.T) {
-	for name, source := range map[string]string{"never granted": "secret", "not there, in its own namespace": "mine"} {
+	for name, source := range map[string]string{"never granted": "secret", "a backing name": "phys.orders", "not there, in its own namespace": "mine"} {
 		t.Run(name, func(t *testing.T) {
 			s := newStreaming(t, roomy)
 			want := "Source topics " + source + " are missing."
