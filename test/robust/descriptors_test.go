@@ -39,6 +39,7 @@ func silent(t *testing.T, address string, n int) []net.Conn {
 
 // Without a descriptor left, nobody new comes in, those who are there go on, and the processor rests.
 func TestDescriptorsRunOut(t *testing.T) {
+	beside(t)
 	w := start(t, options{settings: "limits: {maxUnauthenticatedPerAddress: 0}"})
 	other := w.witness()
 	before := w.rest()
@@ -74,6 +75,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 
 // A gateway that may open few files lets in as many connections as those carry, brokers included.
 func TestFewDescriptors(t *testing.T) {
+	beside(t)
 	w := start(t, options{wrap: []string{"prlimit", "--nofile=256:256"}, settings: "limits: {maxUnauthenticatedPerAddress: 0}"})
 	if !strings.Contains(w.Log(), "fewer connections than limits.maxConnections") {
 		t.Error("the log does not say that there are too few descriptors")

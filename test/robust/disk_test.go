@@ -62,6 +62,7 @@ func (w *world) metric(limit time.Duration, name string, want float64) {
 
 // With a full disk everything goes on, changes of the documents included; what is missing on it is written once it can.
 func TestFullDisk(t *testing.T) {
+	beside(t)
 	// A file system of its own for the data directory, which nobody else sees and which goes with the process.
 	unshare := "-m"
 	if os.Getuid() != 0 {
@@ -118,6 +119,7 @@ func TestFullDisk(t *testing.T) {
 
 // Documents that are broken leave what is in force in force, and say why, until they are mended.
 func TestBrokenDocuments(t *testing.T) {
+	beside(t)
 	w := start(t, options{})
 	other := w.witness()
 	good := documents(w.kafka.ListenAddrs(), 0)
@@ -158,6 +160,7 @@ func TestBrokenDocuments(t *testing.T) {
 
 // A gateway that finds its files damaged starts all the same, and shows the same topics under the same ids.
 func TestDamagedDataDirectory(t *testing.T) {
+	beside(t)
 	w := start(t, options{})
 	before := w.topicID(troubled)
 	for _, tc := range []struct {

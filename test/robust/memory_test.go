@@ -19,6 +19,7 @@ import (
 
 // Consumers that ask for 50 MB and read slowly do not take the gateway's memory.
 func TestGreedyConsumers(t *testing.T) {
+	beside(t)
 	const partitions, most = 8, 256 << 20
 	consumers, lasting := 16, 4*time.Second
 	if harness.Full() {
@@ -68,10 +69,13 @@ func TestGreedyConsumers(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			for time.Now().Before(end) {
+			for mine := int64(0); time.Now().Before(end) || mine < 1<<20; {
+				var n int64
 				if _, err = s.send(request); err == nil {
-					err = slowly(conn, &bytes, end)
+					n, err = slowly(conn, mine, end)
 				}
+				mine += n
+				bytes.Add(n)
 				if err != nil {
 					ended.Add(1)
 					t.Logf("a consumer's connection has ended: %v", err)
@@ -105,26 +109,25 @@ func TestGreedyConsumers(t *testing.T) {
 	harness.Report(t, "memory", line)
 }
 
-// slowly reads one answer, 100 KB every 50 ms, until it is over or time is.
-func slowly(conn net.Conn, read *atomic.Int64, end time.Time) error {
+// slowly reads one answer, 100 KB every 50 ms, until it is over or time is; no less than 1 MB with those read before.
+func slowly(conn net.Conn, before int64, end time.Time) (read int64, err error) {
 	conn.SetReadDeadline(end.Add(60 * time.Second))
 	var size [4]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return err
+		return 0, err
 	}
 	left := int64(binary.BigEndian.Uint32(size[:]))
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for left > 0 && time.Now().Before(end) {
-		n, err := io.CopyN(io.Discard, conn, min(left, 100<<10))
-		read.Add(n)
-		left -= n
+	for left > read && (time.Now().Before(end) || before+read < 1<<20) {
+		n, err := io.CopyN(io.Discard, conn, min(left-read, 100<<10))
+		read += n
 		if err != nil {
-			return err
+			return read, err
 		}
 		<-tick.C
 	}
-	return nil
+	return read, nil
 }
 
 func rss(t *testing.T, pid int) int64 {

@@ -16,6 +16,7 @@ import (
 
 // Peers that stop in whatever way cost the gateway what its limits say, for as long as they say.
 func TestPeersThatStop(t *testing.T) {
+	beside(t)
 	w := start(t, options{applications: 1, settings: "limits: {idleTimeout: 2s, writeTimeout: 1s, authDeadline: 2s, memoryBudget: 64MiB, maxAnswerBytes: 16MiB, maxFrameBytes: 16MiB, memoryPerApplication: 32MiB}"})
 	filler := w.direct(kgo.ProducerBatchMaxBytes(2 << 20))
 	for range 8 {

@@ -139,6 +139,13 @@ func (w *world) direct(opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
+// beside lets a test run beside others in the sample; the full run measures, one after the other.
+func beside(t *testing.T) {
+	if !harness.Full() {
+		t.Parallel()
+	}
+}
+
 // within waits for what comes about by itself.
 func within(tb testing.TB, limit time.Duration, what string, ok func() error) {
 	tb.Helper()

@@ -21,7 +21,8 @@ import (
 // Hours of coming and going leave nothing behind: goroutines, descriptors and memory stay where they were. SOAK says how
 // long; without it this is a sample.
 func TestSoak(t *testing.T) {
-	lasting, reload, look := 15*time.Second, time.Second, 250*time.Millisecond
+	beside(t)
+	lasting, reload, look := 12*time.Second, time.Second, 250*time.Millisecond
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error
 		if lasting, err = time.ParseDuration(text); err != nil {
