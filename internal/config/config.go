@@ -131,7 +131,7 @@ type Limits struct {
 	MaxUnauthenticatedFrameBytes Size `yaml:"maxUnauthenticatedFrameBytes"`
 	// Largest answer of a broker.
 	MaxAnswerBytes Size `yaml:"maxAnswerBytes"`
-	// Connections of clients, all listeners together.
+	// Connections of clients, all listeners together; fewer when the limit of open files does not carry them, two for each.
 	MaxConnections int `yaml:"maxConnections"`
 	// Of these, before their login. When all places are taken, one that waits for its client, for a second if that has said nothing yet and else for four, makes room for the next one.
 	MaxUnauthenticatedConnections int `yaml:"maxUnauthenticatedConnections"`

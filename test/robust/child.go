@@ -30,13 +30,13 @@ type job struct {
 	Address string
 	Count   int
 	User    string
+	Again   bool // logins: come back, once, when the connection has ended, and answer a second time
 }
 
 // result is what a crowd answers.
 type result struct {
 	Done, Failed, Retries int
 	Took                  time.Duration
-	Slowest               time.Duration
 	Errors                []string
 }
 
@@ -59,6 +59,11 @@ func childMain(role string) int {
 	}()
 	if err := json.NewEncoder(os.Stdout).Encode(roles[role](ctx, j)); err != nil {
 		return 1
+	}
+	if j.Again {
+		if err := json.NewEncoder(os.Stdout).Encode(comeBack(ctx, j)); err != nil {
+			return 1
+		}
 	}
 	<-gone
 	return 0
@@ -147,6 +152,23 @@ func from(i int) *net.TCPAddr {
 
 // logins logs in all at once, by TLS and SCRAM, each as patient as a client is, and keeps the connections.
 func logins(ctx context.Context, j job) result {
+	begin := time.Now()
+	return eachLogsIn(ctx, j, func(int) time.Time { return begin })
+}
+
+// comeBack waits until the connections have ended and logs in again. It took from the first end to the last login.
+func comeBack(ctx context.Context, j job) result {
+	return eachLogsIn(ctx, j, func(i int) time.Time {
+		if conn, ok := kept.Load(i); ok {
+			conn.(net.Conn).Read(make([]byte, 1))
+			conn.(net.Conn).Close()
+		}
+		return time.Now()
+	})
+}
+
+// eachLogsIn has one login after the other end of ready, which says since when it counts.
+func eachLogsIn(ctx context.Context, j job, ready func(i int) time.Time) result {
 	client, err := scram.SHA256.NewClient(j.User, password, "")
 	if err != nil {
 		return result{Failed: j.Count, Errors: []string{err.Error()}}
@@ -155,60 +177,67 @@ func logins(ctx context.Context, j job) result {
 		mu    sync.Mutex
 		r     result
 		all   sync.WaitGroup
-		begin = time.Now()
+		first time.Time
 	)
 	for i := range j.Count {
 		all.Go(func() {
-			pause, last := 100*time.Millisecond, error(nil)
-			for attempt := range 20 {
-				if last = scramLogin(ctx, j.Address, from(i), client); last == nil {
-					mu.Lock()
-					r.Done++
-					r.Retries += attempt
-					r.Slowest = max(r.Slowest, time.Since(begin))
-					mu.Unlock()
-					return
-				}
-				select {
-				case <-time.After(pause):
-				case <-ctx.Done():
-					return
-				}
-				pause = min(2*pause, 2*time.Second)
-			}
+			begin := ready(i)
+			attempts, err := patient(ctx, j.Address, i, client)
 			mu.Lock()
 			defer mu.Unlock()
-			if r.Failed++; len(r.Errors) < 5 {
-				r.Errors = append(r.Errors, last.Error())
+			if first.IsZero() || begin.Before(first) {
+				first = begin
+			}
+			r.Retries += attempts
+			if err == nil {
+				r.Done++
+			} else if r.Failed++; len(r.Errors) < 5 {
+				r.Errors = append(r.Errors, err.Error())
 			}
 		})
 	}
 	all.Wait()
-	r.Took = time.Since(begin)
+	r.Took = time.Since(first)
 	return r
 }
 
-// scramLogin leaves the connection open until the process ends.
-func scramLogin(ctx context.Context, address string, local net.Addr, client *scram.Client) error {
+// patient tries to log in as long as a client does.
+func patient(ctx context.Context, address string, i int, client *scram.Client) (retries int, err error) {
+	pause := 100 * time.Millisecond
+	for ; retries < 20; retries++ {
+		conn, e := scramLogin(ctx, address, from(i), client)
+		if err = e; err == nil {
+			kept.Store(i, conn)
+			return retries, nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return retries, ctx.Err()
+		}
+		pause = min(2*pause, 2*time.Second)
+	}
+	return retries, err
+}
+
+// kept are the connections of a crowd, by number.
+var kept sync.Map
+
+func scramLogin(ctx context.Context, address string, local net.Addr, client *scram.Client) (net.Conn, error) {
 	d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: local, Timeout: 30 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := &session{conn: conn, patience: 20 * time.Second}
 	if err := s.scram(client); err != nil {
 		conn.Close()
-		return err
+		return nil, err
 	}
-	conn.SetDeadline(time.Time{})
-	keep.Store(conn, true)
-	return nil
+	return conn, conn.SetDeadline(time.Time{})
 }
-
-// keep holds what must not be collected.
-var keep sync.Map
 
 // scram proves who it is by SCRAM-SHA-256 (RFC 7677).
 func (s *session) scram(client *scram.Client) error {

@@ -221,6 +221,13 @@ func witnessOn(tb testing.TB, conn net.Conn) *witness {
 	return o
 }
 
+// leave ends the work and the connection.
+func (o *witness) leave() {
+	o.stop()
+	<-o.done
+	o.s.conn.Close()
+}
+
 // lap returns how long rounds took since the last lap, p50 and p99, and fails the test when the connection has ended.
 func (o *witness) lap(what string) (n int, p50, p99 time.Duration) {
 	o.tb.Helper()

@@ -133,9 +133,7 @@ func TestSoak(t *testing.T) {
 	}
 	all.Wait()
 	rounds, p50, p99 := other.lap("soak")
-	other.stop()
-	<-other.done
-	other.s.conn.Close()
+	other.leave()
 
 	var report strings.Builder
 	fmt.Fprintf(&report, "In %v: %d sessions by hand, %d of them cut, %d refused logins, %d records consumed, %d changes of the documents; bystander %d rounds, p50 %.1f ms, p99 %.1f ms.\n\n| | first quarter | last quarter | slope in 10 min |\n|---|---|---|---|\n",

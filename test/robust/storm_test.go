@@ -49,7 +49,7 @@ func TestCrowds(t *testing.T) {
 		return fmt.Sprintf("%d in %.1f s, %d tried again", r.Done, r.Took.Seconds(), r.Retries)
 	}
 
-	storm := startCrowd(t, "logins", job{w.Bootstrap, nLogins, troubled + "-scram"})
+	storm := startCrowd(t, "logins", job{Address: w.Bootstrap, Count: nLogins, User: troubled + "-scram"})
 	r := storm.arrived(t, 3*time.Minute)
 	row("logins at once", check("logins", r, nLogins))
 	time.Sleep(quietFor / 2)
@@ -58,13 +58,13 @@ func TestCrowds(t *testing.T) {
 	w.backTo(before, 30*time.Second)
 	other.lap("the crowd has gone")
 
-	mute := startCrowd(t, "silent", job{w.Bootstrap, nSilent, ""})
+	mute := startCrowd(t, "silent", job{Address: w.Bootstrap, Count: nSilent, User: ""})
 	r = mute.arrived(t, 3*time.Minute)
 	row("sockets that never speak", fmt.Sprintf("%d opened in %.1f s", r.Done, r.Took.Seconds()))
 	if n := w.must()["sluice_gateway_connections"]; n > 1000+2 {
 		t.Errorf("%v connections, at most 1000 are let in before their login", n)
 	}
-	few := startCrowd(t, "logins", job{w.Bootstrap, nLogins / 10, troubled + "-scram"})
+	few := startCrowd(t, "logins", job{Address: w.Bootstrap, Count: nLogins / 10, User: troubled + "-scram"})
 	r = few.arrived(t, 3*time.Minute)
 	row("logins among them", check("logins among the silent", r, nLogins/10))
 	few.disperse(t)
@@ -72,15 +72,26 @@ func TestCrowds(t *testing.T) {
 	w.backTo(before, 30*time.Second)
 	other.lap("the crowd has gone")
 
-	slow := startCrowd(t, "loris", job{w.Bootstrap, nLoris, ""})
+	slow := startCrowd(t, "loris", job{Address: w.Bootstrap, Count: nLoris, User: ""})
 	slow.arrived(t, time.Minute)
-	few = startCrowd(t, "logins", job{w.Bootstrap, nLogins / 10, troubled + "-scram"})
+	few = startCrowd(t, "logins", job{Address: w.Bootstrap, Count: nLogins / 10, User: troubled + "-scram"})
 	r = few.arrived(t, 3*time.Minute)
 	row("logins among handshakes of a byte at a time", check("logins among slow handshakes", r, nLogins/10))
 	few.disperse(t)
 	slow.disperse(t)
 	w.backTo(before, 30*time.Second)
 	other.lap("the crowd has gone")
+	// And all who are there come back at once, when the gateway was killed.
+	other.leave()
+	n := nLogins * 2 / 5
+	storm = startCrowd(t, "logins", job{Address: w.Bootstrap, Count: n, User: troubled + "-scram", Again: true})
+	check("logins before the kill", storm.arrived(t, 3*time.Minute), n)
+	w.Kill()
+	w.Start()
+	r = storm.arrived(t, 3*time.Minute)
+	fmt.Fprintf(&report, "| back after the gateway was killed | %s | | | | | %d MB |\n", check("back again", r, n), memory()>>20)
+	t.Logf("back after a kill: %+v", r)
+	storm.disperse(t)
 	harness.Report(t, "crowds", fmt.Sprintf("Quiet, the bystander's p99 is %.1f ms.\n\n| Crowd | what came of it | rounds of the bystander | p50 | p99 | p99 to quiet | memory of the gateway |\n|---|---|---|---|---|---|---|\n%s",
 		float64(quiet.Microseconds())/1000, report.String()))
 }
