@@ -69,7 +69,7 @@ func (w *world) strike(s step) (gateway int, err error) {
 		if err := w.kafka.KillBroker(s.broker); err != nil {
 			return -1, err
 		}
-		return -1, w.kafka.StartBroker(s.broker)
+		return -1, w.startBroker(s.broker)
 	case brokerFrozen:
 		if err := w.kafka.Pause(s.broker); err != nil {
 			return -1, err
@@ -90,7 +90,7 @@ func (w *world) strike(s step) (gateway int, err error) {
 		// A broker is ready when the quorum is, so that both have to start at once.
 		started := make(chan error, len(killed))
 		for _, i := range killed {
-			go func() { started <- w.kafka.StartBroker(i) }()
+			go func() { started <- w.startBroker(i) }()
 		}
 		for range killed {
 			if e := <-started; err == nil {
@@ -127,6 +127,16 @@ func (w *world) strike(s step) (gateway int, err error) {
 		return -1, fmt.Errorf("bug: no fault %q", s.fault)
 	}
 	return gateway, nil
+}
+
+// startBroker starts a killed broker. A machine with much else to do may be too slow for a quorum at the first try.
+func (w *world) startBroker(i int) error {
+	err := w.kafka.StartBroker(i)
+	if err != nil {
+		w.tb.Logf("again: %.300s", err)
+		err = w.kafka.StartBroker(i)
+	}
+	return err
 }
 
 // moveLeaders turns the replicas of partitions, so that another one is preferred, and has it elected.
