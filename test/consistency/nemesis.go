@@ -129,14 +129,16 @@ func (w *world) strike(s step) (gateway int, err error) {
 	return gateway, nil
 }
 
-// startBroker starts a killed broker. A machine with much else to do may be too slow for a quorum at the first try.
+// startBroker starts a killed broker. On a machine with much else to do it may not be ready in time, the more so when it
+// needs another one that starts as well; what counts here is that it comes back.
 func (w *world) startBroker(i int) error {
-	err := w.kafka.StartBroker(i)
-	if err != nil {
-		w.tb.Logf("again: %.300s", err)
-		err = w.kafka.StartBroker(i)
+	for try := 1; ; try++ {
+		err := w.kafka.StartBroker(i)
+		if err == nil || try == 4 {
+			return err
+		}
+		w.tb.Logf("broker %d, try %d: %.200s", i, try, err)
 	}
-	return err
 }
 
 // moveLeaders turns the replicas of partitions, so that another one is preferred, and has it elected.
