@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -499,4 +500,141 @@ func mapped(g *grant.Grant, rule string, v wiretest.Value) []byte {
 		}
 	}
 	return v.Bytes
+}
+
+// Every API with a topic id, of every version: an id that is another topic's,
+// random or zero does not go upstream, not even our topic's own id on the
+// cluster, and what the client is told is the same for an id that exists and
+// one that does not.
+func TestTopicIDsOfOthersDoNotGoUpstream(t *testing.T) {
+	rules, g := readRules(t), everything(t, false)
+	other := granted(t, func(g *grant.Grant) { g.IDKey = grant.TopicID{9}; g.Namespace.Topics = 5 })
+	random := [16]byte{0xde, 0xad, 0xbe, 0xef, 1}
+	var owned map[string]bool
+	kinds := []struct {
+		name string
+		id   func(r *rand.Rand) [16]byte
+		own  bool
+	}{
+		{"own", func(r *rand.Rand) [16]byte { return g.Topics[r.IntN(manyTopics)].ID }, true},
+		{"random", func(*rand.Rand) [16]byte { return random }, false},
+		{"zero", func(*rand.Rand) [16]byte { return [16]byte{} }, false},
+		{"on the cluster, of a topic not granted", func(*rand.Rand) [16]byte { return idOf("phys.secret") }, false},
+		{"on the cluster, of our own topic", func(r *rand.Rand) [16]byte { return idOf(g.Topics[r.IntN(manyTopics)].Backing) }, false},
+		{"another application's", func(*rand.Rand) [16]byte { return other.VirtualID(idOf(other.Prefix + "x")) }, false},
+	}
+	owned = map[string]bool{string(make([]byte, 16)): true} // "none", where a name may stand
+	for _, topic := range g.Topics {
+		id := idOf(topic.Backing)
+		owned[string(id[:])] = true
+	}
+	tried := 0
+	for _, api := range Table {
+		for version := api.Min; api.Posture == Rewritten && version <= api.Max; version++ {
+			var paths []string
+			for f := range wire.Fields(api.Key, false, version) {
+				if strings.HasPrefix(rules[api.Name+" request "+f.Path], "topic id") {
+					paths = append(paths, f.Path)
+				}
+			}
+			if len(paths) == 0 {
+				continue
+			}
+			for seed := range uint64(25) {
+				var strange map[string]string // what a client is told of the random id
+				for _, kind := range kinds {
+					shape := plausible(g)
+					shape.UUID = func(r *rand.Rand, m *wiretest.Message, f wire.Field) ([16]byte, bool) {
+						return kind.id(rand.New(rand.NewPCG(r.Uint64(), 0))), true
+					}
+					plain := shape.Null
+					shape.Null = func(r *rand.Rand, m *wiretest.Message, f wire.Field) (bool, bool) {
+						if f.EntityType == "topicName" || f.Type[0] == '[' { // by id, and not nothing
+							return f.EntityType == "topicName", true
+						}
+						return plain(r, m, f)
+					}
+					m := wiretest.New(seed, shape).Valid(api.Key, version, false)
+					body, action, err := through(g, api, version, m.Body)
+					if err != nil {
+						t.Fatalf("%s id, seed %d: %v: %v", kind.name, seed, m, err)
+					}
+					tried++
+					if body != nil && (action.Upstream == nil || action.Upstream.GetVersion() == version) {
+						_, values, _ := readRequest(t, api.Key, version, body)
+						for _, v := range values {
+							if v.Field.Type != "uuid" || !slices.Contains(paths, v.Field.Path) {
+								continue
+							}
+							if zero := len(bytes.Trim(v.Bytes, "\x00")) == 0; !owned[string(v.Bytes)] || !kind.own && !zero || zero && api.Key != 3 && api.Key != 20 {
+								t.Errorf("%s version %d, %s id: %s is sent upstream as %x", api.Name, version, kind.name, v.Where(), v.Bytes)
+							}
+						}
+					}
+					if kind.own || action.Answer == nil || kind.name == "zero" {
+						continue
+					}
+					told := map[string]string{}
+					values, _, err := wiretest.Read(api.Key, version, true, action.Answer.AppendTo(nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, v := range values {
+						if v.Field.Type != "uuid" && v.Field.Name != "ErrorMessage" { // which repeat the id, or have one of their own
+							told[v.Where()] = fmt.Sprint(v.Null, v.Count, v.Bytes)
+						}
+					}
+					if strange == nil {
+						strange = told
+					} else if !maps.Equal(strange, told) {
+						t.Errorf("%s version %d tells an id %s from a random one: %v and %v", api.Name, version, kind.name, told, strange)
+					}
+				}
+			}
+		}
+	}
+	if tried < 1000 {
+		t.Errorf("only %d requests were tried", tried)
+	}
+}
+
+// Every combination of the attributes of a batch, with and without a
+// transactional id, on both paths: control batches never pass, transactional
+// ones only in a transaction, and nothing else is held against a batch.
+func TestBatchAttributes(t *testing.T) {
+	g := granted(t, nil)
+	for attributes := range 1 << 7 {
+		for _, txn := range []*string{nil, kmsg.StringPtr("tx")} {
+			for version := int16(3); version <= 13; version++ {
+				for _, position := range []int{0, 1} { // of the batch among others
+					b := make([]byte, batchHeaderBytes)
+					binary.BigEndian.PutUint32(b[8:], batchHeaderBytes-12)
+					b[batchMagicOffset], b[batchAttributesOffset+1] = 2, byte(attributes)
+					clean := make([]byte, batchHeaderBytes)
+					binary.BigEndian.PutUint32(clean[8:], batchHeaderBytes-12)
+					clean[batchMagicOffset] = 2
+					if position == 1 {
+						b = append(clean, b...)
+					}
+					req := kmsg.NewPtrProduceRequest()
+					req.Version, req.Acks, req.TransactionID = version, -1, txn
+					rt, rp := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
+					rt.Topic, rt.TopicID, rp.Records = "a", g.Topic("a").ID, b
+					rt.Partitions = append(rt.Partitions, rp)
+					req.Topics = append(req.Topics, rt)
+					body, action, err := through(g, Lookup(0), version, req.AppendTo(nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					refuse := attributes&batchControl != 0 || attributes&batchTransactional != 0 && txn == nil
+					if refuse != (body == nil) {
+						t.Fatalf("attributes %07b, transaction %v, version %d: sent upstream %v, %+v", attributes, txn != nil, version, body != nil, action.Answer)
+					}
+					if body != nil && !bytes.Contains(body, b) {
+						t.Fatalf("attributes %07b: records are not the client's", attributes)
+					}
+				}
+			}
+		}
+	}
 }
