@@ -55,3 +55,36 @@ func FuzzCompile(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHistory: the file of the history is refused, or understood, and then
+// written and read again the same; documents are compiled over it.
+func FuzzHistory(f *testing.F) {
+	for _, seed := range []string{
+		`null`, `{}`, `[]`, `[null]`, `{"entries":[null]}`,
+		`{"entries":[{"environment":"dev","application":"a","exposed":"o","backing":"p","cluster":"c","id":"00000000000000000000000000000002","subscription":"s","read":{"lost":"2026-01-01T00:00:00Z"},"methods":{"plain":null}}]}`,
+		`[{"environment":"dev","application":"a","exposed":"o","id":"00000000000000000000000000000002","methods":{"plain":null},"credentials":{"c":null}}]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h := new(History)
+		if json.Unmarshal(data, h) != nil {
+			return
+		}
+		first, err := json.Marshal(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := new(History)
+		if err := json.Unmarshal(first, again); err != nil {
+			t.Fatalf("%s is not read again: %v", first, err)
+		}
+		if second, err := json.Marshal(again); err != nil || string(first) != string(second) {
+			t.Fatalf("%s becomes %s, %v", first, second, err)
+		}
+		set, _ := resource.ReadBytes(filepath.Join(t.TempDir(), "set.yaml"), []byte(base()))
+		w := newWorld(t)
+		w.history = h
+		Compile(set, w.options())
+	})
+}

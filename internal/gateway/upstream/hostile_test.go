@@ -453,3 +453,84 @@ func TestNonsenseDuringTheLogin(t *testing.T) {
 		})
 	}
 }
+
+// FuzzVersions: whatever a broker says of its versions is refused or understood,
+// and what two brokers have in common is no more than either has.
+func FuzzVersions(f *testing.F) {
+	seed := kmsg.NewPtrApiVersionsResponse()
+	seed.Version = 4
+	for _, r := range [][3]int16{{0, 3, 13}, {1, 4, 18}, {18, 0, 4}, {3, 9, 0}, {-1, -5, -1}, {18, 1, 1}} {
+		k := kmsg.NewApiVersionsResponseApiKey()
+		k.ApiKey, k.MinVersion, k.MaxVersion = r[0], r[1], r[2]
+		seed.ApiKeys = append(seed.ApiKeys, k)
+	}
+	seed.FinalizedFeatures = []kmsg.ApiVersionsResponseFinalizedFeature{{Name: "transaction.version", MaxVersionLevel: 2}, {Name: "", MaxVersionLevel: -1}}
+	f.Add(int16(4), seed.AppendTo(nil))
+	f.Add(int16(0), []byte("\x00\x23\x00\x00\x00\x01\x00\x12\x00\x00\x00\x04"))
+	f.Fuzz(func(t *testing.T, version int16, body []byte) {
+		if version < 0 || version > apiVersionsVersion {
+			return
+		}
+		resp := kmsg.NewPtrApiVersionsResponse()
+		resp.Version = version
+		if decode(resp, body, 0) != nil {
+			return
+		}
+		api := newAPIVersions(resp)
+		other := &apiVersions{ranges: map[int16]Range{0: {3, 9}, 1: {4, 11}, 18: {0, 3}}}
+		for key, r := range intersect(api, other).ranges {
+			a, b := api.ranges[key], other.ranges[key]
+			if r.Min < a.Min || r.Min < b.Min || r.Max > a.Max || r.Max > b.Max {
+				t.Errorf("key %d: %v and %v have %v in common", key, a, b, r)
+			}
+		}
+	})
+}
+
+// FuzzBrokers: whatever a broker says of the cluster's brokers, each node is
+// known once and only those that can be dialled are.
+func FuzzBrokers(f *testing.F) {
+	seed := kmsg.NewPtrMetadataResponse()
+	seed.Version = 12
+	for _, b := range []Broker{{NodeID: 1, Host: "a", Port: 9092}, {NodeID: 1, Host: "b", Port: 1}, {NodeID: -1, Host: "c", Port: 1}, {NodeID: 2, Host: "", Port: 1}, {NodeID: 3, Host: "d", Port: 70000}, {NodeID: 4, Host: "x\x00y", Port: 1}} {
+		mb := kmsg.NewMetadataResponseBroker()
+		mb.NodeID, mb.Host, mb.Port = b.NodeID, b.Host, b.Port
+		seed.Brokers = append(seed.Brokers, mb)
+	}
+	f.Add(int16(12), seed.AppendTo(nil))
+	f.Add(int16(0), []byte("\x00\x00\x00\x00\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, version int16, body []byte) {
+		resp := kmsg.NewPtrMetadataResponse()
+		if version < 0 || version > resp.MaxVersion() {
+			return
+		}
+		resp.Version = version
+		if decode(resp, body, 0) != nil {
+			return
+		}
+		c := NewCluster(quick("127.0.0.1:1"))
+		c.LearnBrokers(brokersOf(resp))
+		seen := map[int32]bool{}
+		for _, b := range c.Brokers() {
+			if seen[b.NodeID] || b.NodeID < 0 || b.Host == "" || b.Port < 1 || b.Port > 65535 {
+				t.Errorf("knows %+v", b)
+			}
+			seen[b.NodeID] = true
+		}
+	})
+}
+
+// FuzzChallenge: whatever a broker asks for during a login, what is looked at
+// first bounds the work, and the error has no secret in it.
+func FuzzChallenge(f *testing.F) {
+	for _, seed := range []string{"r=x,s=AAAA,i=4096", "i=100001", "i=-1,i=2000000000", `{"status":"hunter2"}`, "", ",,,", "i=9999999999999999999999"} {
+		f.Add("SCRAM-SHA-256", []byte(seed))
+		f.Add("OAUTHBEARER", []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, mechanism string, challenge []byte) {
+		err := sane(mechanism, challenge, []string{"hunter2"})
+		if err != nil && strings.Contains(err.Error(), "hunter2") && mechanism != "hunter2" && !strings.Contains(mechanism, "hunter2") && !strings.HasPrefix(mechanism, "SCRAM-") {
+			t.Errorf("%v", err)
+		}
+	})
+}

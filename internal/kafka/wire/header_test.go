@@ -104,3 +104,25 @@ func FuzzRequestHeader(f *testing.F) {
 		ParseResponseHeader(h.APIKey, h.APIVersion, frame)
 	})
 }
+
+func FuzzResponseHeader(f *testing.F) {
+	f.Add(int16(3), int16(12), []byte("\x00\x00\x00\x05\x01\x00\x02ab"))
+	f.Add(int16(18), int16(4), []byte("\x00\x00\x00\x05\x00"))
+	f.Add(int16(12), int16(4), []byte("\x00\x00\x00\x05\xff\xff\xff\xff\x0f"))
+	f.Fuzz(func(t *testing.T, key, version int16, frame []byte) {
+		id, body, err := ParseResponseHeader(key, version, frame)
+		if err != nil {
+			if !errors.Is(err, ErrHeader) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !bytes.HasSuffix(frame, body) {
+			t.Fatalf("body %x is not the end of %x", body, frame)
+		}
+		again, rest, err := ParseResponseHeader(key, version, append(AppendResponseHeader(nil, key, version, id), body...))
+		if err != nil || again != id || !bytes.Equal(rest, body) {
+			t.Fatalf("%d %x becomes %d %x %v", id, body, again, rest, err)
+		}
+	})
+}
