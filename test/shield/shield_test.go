@@ -388,6 +388,26 @@ func TestFramesOfTheAdvisoriesNeverArrive(t *testing.T) {
 	}
 	w.serves(t)
 
+	// The same with as many tags and elements as are announced: megabytes that a decoder makes gigabytes of. Tags of a
+	// header that nobody knows are legal, so a request with them is served, without them.
+	many := func(n int) []byte {
+		b := binary.AppendUvarint(nil, uint64(n))
+		for tag := range n {
+			b = append(binary.AppendUvarint(b, uint64(tag)), 0)
+		}
+		return b
+	}
+	conn := w.login(t)
+	conn.Write(frame(12, 4, many(800_000), []byte("\x02g\x00\x00\x00\x00\x02m\x00\x00"))) // Heartbeat
+	if _, err := read(conn); err != nil {
+		t.Errorf("a request with 800,000 tags in its header: %v", err)
+	}
+	closes(t, w.connect(t), "three megabytes of tags before the login", frame(18, 3, many(800_000), []byte("\x02a\x02b\x00")))
+	closes(t, w.login(t), "three megabytes of tags in the body", frame(12, 4, nil, append([]byte("\x02g\x00\x00\x00\x00\x02m\x00"), many(800_000)...)))
+	closes(t, w.login(t), "four million topics", frame(3, 9, nil, slices.Concat(binary.AppendUvarint(nil, 4_000_001), bytes.Repeat([]byte{1}, 4_000_000), []byte{0, 0, 0, 0})))
+	sent += 4
+	w.serves(t)
+
 	// CVE-2026-111073: telemetry that unpacks to many times its size.
 	pushed := w.behind.clientFrames()
 	for name, packed := range packages(t, 64<<20) {
