@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"hash/crc32"
 	"strings"
 	"testing"
 	"time"
@@ -370,17 +369,7 @@ func (c raw) write(ctx context.Context, t *testing.T, topic string, id [16]byte)
 }
 
 // batch is one record, "y", as a record batch.
-func batch() []byte {
-	record := kmsg.Record{Value: []byte("y")}
-	record.Length = int32(len(record.AppendTo(nil)) - 1)
-	b := kmsg.RecordBatch{PartitionLeaderEpoch: -1, Magic: 2, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: 1,
-		FirstTimestamp: 1_700_000_000_000, MaxTimestamp: 1_700_000_000_000, Records: record.AppendTo(nil)}
-	raw := b.AppendTo(nil)
-	b.Length = int32(len(raw) - 12)
-	raw = b.AppendTo(nil)
-	b.CRC = int32(crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
-	return b.AppendTo(nil)
-}
+func batch() []byte { return batchOf(-1, -1, -1, false) }
 
 func (c raw) listOffsets(ctx context.Context, t *testing.T, topic string) int16 {
 	req := kmsg.NewPtrListOffsetsRequest()

@@ -117,6 +117,38 @@ These come from the target cluster unchanged. They neither name nor reach anythi
 	for _, n := range neutral {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", n.value, n.where, n.why)
 	}
+	b.WriteString(`
+## Transactions and producers
+
+Transactional ids are mapped, so a producer is fenced through InitProducerId by its own application only. Where the target
+cluster has transaction.version 2 (KIP-890), clients see it and use it: partitions are added by Produce, groups by TxnOffsetCommit.
+A topic that may not be written to gets its error in Produce, and the abort that follows succeeds whether or not anything
+of the transaction reached the broker.
+
+On a topic that several applications write to, producers are told apart as in Kafka, and no better: by producer id, epoch and
+sequence number, which stand in the batches and which readers of the topic see, not by who sends them. Whoever may write there
+can claim the id of another producer with a higher epoch and so fence it on that partition, or write into its
+open transaction there. Adding partitions to a transaction, and ending it, need its transactional id, and are not possible.
+Applications that do not trust each other so far get topics of their own to write to.
+
+## Administration
+
+CreateTopics, DeleteTopics and CreatePartitions work in the namespace that an application owns. DeleteRecords, AlterConfigs and
+IncrementalAlterConfigs work there too, and on topics that the plan of a subscription lets it manage; configurations come from
+a list with bounds:
+
+`)
+	for _, name := range handler.TopicConfigs() {
+		fmt.Fprintf(&b, "- %s\n", name)
+	}
+	b.WriteString(`
+Of the application's groups, IncrementalAlterConfigs changes those below; their bounds are the broker's. Everything else, brokers,
+loggers and client metrics included, is refused resource by resource.
+
+`)
+	for _, name := range handler.GroupConfigs() {
+		fmt.Fprintf(&b, "- %s\n", name)
+	}
 	return b.Bytes()
 }
 
