@@ -20,8 +20,10 @@ import (
 const (
 	// silence is how long a connection before its login may wait for its client
 	// before it has to make room for another one; slowness is the same for one
-	// whose client has begun.
+	// whose client has begun. Clients speak as soon as they are connected, so
+	// that when most of all places are silent, that is a flood, and less will do.
 	silence  = time.Second
+	flooded  = 250 * time.Millisecond
 	slowness = 4 * time.Second
 	// roomWait is how long a connection that finds no room is kept, and the
 	// others behind it in the system's queue: in a storm of logins there soon is.
@@ -80,7 +82,11 @@ func (g *Gateway) unlist(c *clientConn) { // g.mu is held
 // makeRoom gives up the connection before its login that has waited for its
 // client longest, if that is long enough; g.mu is held.
 func (g *Gateway) makeRoom() bool {
-	return g.giveUp(g.silent.Front(), silence) || g.giveUp(g.slow.Front(), slowness)
+	after := silence
+	if g.silent.Len() > g.config.Limits.MaxUnauthenticated*3/4 {
+		after = flooded
+	}
+	return g.giveUp(g.silent.Front(), after) || g.giveUp(g.slow.Front(), slowness)
 }
 
 func (g *Gateway) giveUp(longest *list.Element, after time.Duration) bool {
