@@ -420,7 +420,7 @@ func metricsPage(t *testing.T, r *prometheus.Registry) string {
 		"At `/metrics` of the operations address, for Prometheus, together with those of the Go runtime (`go_…`) and of the\n" +
 		"process (`process_…`). Labels have values from small, known sets only.\n\n" +
 		"`sluice_client_…` is what applications' own Kafka clients say of themselves (KIP-714), believed as it is: at most 1,000 clients of an\n" +
-		"application and 1,000 applications at a time, one value each. A client that stops pushing counts for three intervals, one that\n" +
+		"application and 20,000 of all at a time, one value for each application. A client that stops pushing counts for three intervals, one that\n" +
 		"says goodbye for one more. Where a client has several values, for nodes or partitions, they are put together as those of clients are.\n\n" +
 		"| Metric | Labels | Meaning |\n|---|---|---|\n" + strings.Join(rows, "")
 }

@@ -300,8 +300,8 @@ func (c *Config) validateTelemetry(v *validator) {
 		v.report("telemetry.maxBytes", fmt.Sprintf("is %d bytes", t.MaxBytes), "write 1KiB to 2MiB")
 	}
 	for i, m := range t.Metrics {
-		if !strings.HasPrefix(m, "org.apache.kafka.") {
-			v.report(fmt.Sprintf("telemetry.metrics[%d]", i), fmt.Sprintf("%q is not how the name of a client's metric begins", m), "write it as org.apache.kafka.consumer.")
+		if !strings.HasPrefix(m, "org.apache.kafka.producer.") && !strings.HasPrefix(m, "org.apache.kafka.consumer.") {
+			v.report(fmt.Sprintf("telemetry.metrics[%d]", i), fmt.Sprintf("%q is not how the name of a metric of producers or consumers begins", m), "write it as org.apache.kafka.consumer.")
 		}
 	}
 }

@@ -30,9 +30,9 @@ type Config struct {
 	// Metrics are prefixes of the names that clients are asked for, of those in
 	// the list of this package; empty means all of the list.
 	Metrics []string
-	// Instances of one application, and Applications, are how many are
-	// remembered at a time.
-	Instances, Applications int
+	// Instances of one application, and AllInstances of all together, are how
+	// many are remembered at a time.
+	Instances, AllInstances int
 	// Known says whether an application is still there; those that are not are
 	// forgotten. Nil means that all are. Called when metrics are read.
 	Known func(Owner) bool
@@ -41,12 +41,12 @@ type Config struct {
 }
 
 // Bounds of a Collector that is not told others. A client instance that was
-// heard takes about 300 bytes.
+// heard takes about 600 bytes.
 const (
 	DefaultInterval     = time.Minute
 	DefaultMaxBytes     = 1 << 20
 	defaultInstances    = 1000
-	defaultApplications = 1000
+	defaultAllInstances = 20_000
 )
 
 // Owner is whose clients push: metrics are kept apart by it, and nobody can
@@ -89,6 +89,8 @@ type Collector struct {
 
 	mu     sync.Mutex // guards all below
 	owners map[Owner]map[InstanceID]*instance
+	all    int       // instances in owners
+	swept  time.Time // when silent ones were last looked for, for want of room
 }
 
 // instance is one client, as far as it was heard.
@@ -113,7 +115,7 @@ func New(config Config) (*Collector, error) {
 	config.Interval = cmp.Or(config.Interval, DefaultInterval)
 	config.MaxBytes = cmp.Or(config.MaxBytes, DefaultMaxBytes)
 	config.Instances = cmp.Or(config.Instances, defaultInstances)
-	config.Applications = cmp.Or(config.Applications, defaultApplications)
+	config.AllInstances = cmp.Or(config.AllInstances, defaultAllInstances)
 	if config.Now == nil {
 		config.Now = time.Now
 	}
@@ -285,17 +287,20 @@ func (c *Collector) instance(owner Owner, id InstanceID, now time.Time) *instanc
 	if i := c.owners[owner][id]; i != nil {
 		return i
 	}
-	if len(c.owners[owner]) >= c.config.Instances || c.owners[owner] == nil && len(c.owners) >= c.config.Applications {
+	full := func() bool { return len(c.owners[owner]) >= c.config.Instances || c.all >= c.config.AllInstances }
+	if full() && now.Sub(c.swept) >= c.config.Interval/10 { // all are looked at: not for everybody who asks
+		c.swept = now
 		c.sweep(now)
-		if len(c.owners[owner]) >= c.config.Instances || c.owners[owner] == nil && len(c.owners) >= c.config.Applications {
-			return nil
-		}
+	}
+	if full() {
+		return nil
 	}
 	if c.owners[owner] == nil {
 		c.owners[owner] = make(map[InstanceID]*instance)
 	}
 	i := new(instance)
 	c.owners[owner][id] = i
+	c.all++
 	return i
 }
 
@@ -325,6 +330,7 @@ func (c *Collector) sweep(now time.Time) {
 			}
 			if now.Sub(last) >= silentIntervals*c.config.Interval && !c.counts(i, now) {
 				delete(instances, id)
+				c.all--
 			}
 		}
 		if len(instances) == 0 {

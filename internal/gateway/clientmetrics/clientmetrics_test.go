@@ -294,7 +294,7 @@ func TestAPushWithoutASubscriptionHere(t *testing.T) { // which another gateway 
 }
 
 func TestInstancesAndApplicationsAreBounded(t *testing.T) {
-	w := start(t, func(c *Config) { c.Instances, c.Applications = 3, 2 })
+	w := start(t, func(c *Config) { c.Instances, c.AllInstances = 3, 4 })
 	for range 3 {
 		w.subscribe("acme")
 	}
@@ -307,12 +307,15 @@ func TestInstancesAndApplicationsAreBounded(t *testing.T) {
 	}
 	w.subscribe("other")
 	if _, err := w.c.Subscribe(owner("third"), InstanceID{}, w.now); err != kerr.ThrottlingQuotaExceeded {
-		t.Errorf("a third application: got %v", err)
+		t.Errorf("a fifth client of all: got %v", err)
 	}
+	w.gone["other"] = true
+	w.read("other")
+	w.subscribe("third")
 	w.now = w.now.Add(silentIntervals * DefaultInterval)
-	w.subscribe("third") // the others are silent
-	if n := len(w.c.owners); n != 1 {
-		t.Errorf("%d applications are remembered, want 1", n)
+	w.subscribe("acme") // the others are silent
+	if n := len(w.c.owners); n != 1 || w.c.all != 1 {
+		t.Errorf("%d applications with %d clients are remembered, want 1 with 1", n, w.c.all)
 	}
 }
 

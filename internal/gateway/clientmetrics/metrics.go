@@ -136,6 +136,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	c.sweep(now)
 	for owner, instances := range c.owners {
 		if c.config.Known != nil && !c.config.Known(owner) {
+			c.all -= len(instances)
 			delete(c.owners, owner)
 			continue
 		}

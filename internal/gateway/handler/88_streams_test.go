@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -296,6 +297,46 @@ func TestStreamsTopologiesThatNoGrantCanMend(t *testing.T) {
 				t.Errorf("got %+v, want %v with a text", resp, tc.want)
 			}
 		})
+	}
+}
+
+func TestLargeStreamsTopologies(t *testing.T) {
+	// The costliest: each subtopology passes on to the one before it.
+	chain := func(subtopologies, stores int) *kmsg.StreamsGroupHeartbeatRequestTopology {
+		top := new(kmsg.StreamsGroupHeartbeatRequestTopology)
+		for i := range subtopologies {
+			s := kmsg.NewStreamsGroupHeartbeatRequestTopologySubtopology()
+			s.RepartitionSourceTopics, s.RepartitionSinkTopics = []kmsg.TopicInfo{{Topic: fmt.Sprint("r", i)}}, []string{fmt.Sprint("r", i-1)}
+			for j := range stores {
+				s.StateChangelogTopics = append(s.StateChangelogTopics, kmsg.TopicInfo{Topic: fmt.Sprintf("log-%d-%d", i, j)})
+			}
+			top.Subtopologies = append(top.Subtopologies, s)
+		}
+		top.Subtopologies[0].RepartitionSinkTopics = nil
+		last := &top.Subtopologies[subtopologies-1]
+		last.RepartitionSourceTopics, last.SourceTopics = nil, []string{"orders"}
+		return top
+	}
+	s := newStreaming(t, grant.Namespace{Topics: maxTopologyTopics, Partitions: 4 * maxTopologyTopics})
+	stores := maxTopologyTopics/maxSubtopologies - 2
+	began := time.Now()
+	s.sent(s.join("m", chain(maxSubtopologies, stores)))
+	if took := time.Since(began); took > 10*time.Second { // a tenth of one, on a quiet machine
+		t.Errorf("took %v", took)
+	}
+	var taken []int
+	for _, o := range s.shared.owners {
+		for _, r := range o.topics {
+			taken = append(taken, r.size)
+		}
+	}
+	if want := maxSubtopologies*(stores+1) - 1; len(taken) != want || slices.Min(taken) != 4 || slices.Max(taken) != 4 {
+		t.Errorf("%d topics were taken with %d to %d partitions, want %d with 4", len(taken), slices.Min(taken), slices.Max(taken), want)
+	}
+	for name, top := range map[string]*kmsg.StreamsGroupHeartbeatRequestTopology{"subtopologies": chain(maxSubtopologies+1, 0), "topics": chain(10, maxTopologyTopics/10)} {
+		if resp, ok := s.join("m", top).Answer.(*kmsg.StreamsGroupHeartbeatResponse); !ok || resp.ErrorCode != kerr.StreamsInvalidTopology.Code {
+			t.Errorf("too many %s: got %+v", name, resp)
+		}
 	}
 }
 

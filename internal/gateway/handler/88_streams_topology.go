@@ -17,6 +17,13 @@ const (
 	missingInternalTopics int8 = 3
 )
 
+// Bounds of a topology: partitions are worked out in time proportional to the
+// product of both.
+const (
+	maxSubtopologies  = 500
+	maxTopologyTopics = 5000
+)
+
 // preparedTopology is a topology with backing names, or why it cannot run.
 type preparedTopology struct {
 	status []kmsg.StreamsGroupHeartbeatResponseStatus
@@ -46,6 +53,14 @@ func (x *Exchange) prepareTopology(topology *kmsg.StreamsGroupHeartbeatRequestTo
 	fail := func(err error) (*preparedTopology, *kerr.Error, string, error) { return nil, nil, "", err }
 
 	subtopologies := topology.Subtopologies
+	count := 0
+	for i := range subtopologies {
+		s := &subtopologies[i]
+		count += len(s.SourceTopics) + len(s.RepartitionSinkTopics) + len(s.RepartitionSourceTopics) + len(s.StateChangelogTopics)
+	}
+	if len(subtopologies) > maxSubtopologies || count > maxTopologyTopics {
+		return refuse(kerr.StreamsInvalidTopology, "A topology may have %d subtopologies and name %d topics, this one has %d and %d.", maxSubtopologies, maxTopologyTopics, len(subtopologies), count)
+	}
 	internal := map[string]*kmsg.TopicInfo{} // by exposed name
 	var sources []string
 	for i := range subtopologies {
@@ -75,9 +90,10 @@ func (x *Exchange) prepareTopology(topology *kmsg.StreamsGroupHeartbeatRequestTo
 		for j := range s.RepartitionSourceTopics {
 			internal[s.RepartitionSourceTopics[j].Topic] = &s.RepartitionSourceTopics[j]
 		}
+		// A source topic that is its own changelog is nothing to create.
+		reads := sourcesOf(s)
 		for j := range s.StateChangelogTopics {
-			// A source topic that is its own changelog is nothing to create.
-			if t := &s.StateChangelogTopics[j]; !slices.Contains(s.SourceTopics, t.Topic) {
+			if t := &s.StateChangelogTopics[j]; !reads[t.Topic] {
 				internal[t.Topic] = t
 			}
 		}
@@ -252,12 +268,21 @@ func decidePartitions(subtopologies []kmsg.StreamsGroupHeartbeatRequestTopologyS
 		}
 	}
 	for i := range subtopologies {
+		n, reads := tasks(&subtopologies[i]), sourcesOf(&subtopologies[i])
 		for _, t := range subtopologies[i].StateChangelogTopics {
-			if !slices.Contains(subtopologies[i].SourceTopics, t.Topic) {
-				partitions[t.Topic] = max(tasks(&subtopologies[i]), int(t.NumPartitions))
+			if !reads[t.Topic] {
+				partitions[t.Topic] = max(n, int(t.NumPartitions))
 			}
 		}
 	}
+}
+
+func sourcesOf(s *kmsg.StreamsGroupHeartbeatRequestTopologySubtopology) map[string]bool {
+	set := make(map[string]bool, len(s.SourceTopics))
+	for _, name := range s.SourceTopics {
+		set[name] = true
+	}
+	return set
 }
 
 // partitionsOf returns how many partitions a topic of the target cluster has, 0
