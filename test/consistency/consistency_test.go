@@ -135,13 +135,16 @@ func trial(t *testing.T, w *world, seed uint64, stalls map[fault]*stall) []row {
 	t.Logf("everything works after %v", time.Since(begin))
 	for _, s := range plan(seed, harness.Full()) {
 		time.Sleep(s.quiet)
-		struck := time.Since(begin)
+		struck, failed := time.Since(begin), runs[1].rec.failures("idempotent")
 		gateway, err := w.strike(s)
 		if err != nil {
 			t.Errorf("%s: %v", s.fault, err)
 		}
 		healed := time.Since(begin)
 		flowing(string(s.fault), healed)
+		if n := runs[1].rec.failures("idempotent") - failed; n > 0 && s.fault == gatewaysRolled {
+			t.Errorf("%s: %d writes failed", s.fault, n)
+		}
 		note(t, stalls, s, gateway, runs, struck, time.Since(begin))
 		if t.Failed() {
 			break

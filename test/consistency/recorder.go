@@ -78,6 +78,18 @@ func (r *recorder) failed(name string, err error) {
 	r.errors[kind+": "+what]++
 }
 
+// failures counts the errors that workers of a kind were told.
+func (r *recorder) failures(kind string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for what, count := range r.errors {
+		if strings.HasPrefix(what, kind+": ") {
+			n += count
+		}
+	}
+	return n
+}
+
 // kindOf is the kind of a worker: "red/idempotent-1" is idempotent.
 func kindOf(name string) string {
 	_, kind, _ := strings.Cut(name, "/")
