@@ -110,7 +110,7 @@ const (
 )
 
 const (
-	startTimeout = 90 * time.Second // for all brokers to become ready
+	startTimeout = 3 * time.Minute  // for all brokers to become ready; ten seconds on a machine with nothing else to do
 	stopTimeout  = 30 * time.Second // for one broker to end after SIGTERM
 	portAttempts = 5
 )

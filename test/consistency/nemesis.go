@@ -134,7 +134,7 @@ func (w *world) strike(s step) (gateway int, err error) {
 func (w *world) startBroker(i int) error {
 	for try := 1; ; try++ {
 		err := w.kafka.StartBroker(i)
-		if err == nil || try == 4 {
+		if err == nil || try == 2 {
 			return err
 		}
 		w.tb.Logf("broker %d, try %d: %.200s", i, try, err)
