@@ -37,12 +37,15 @@ type afterwards struct{ m *testing.M }
 
 func (a afterwards) Run() int {
 	code := a.m.Run()
+	if !harness.Full() {
+		return code
+	}
 	for _, c := range clients {
 		if !slices.ContainsFunc(findings.Clients, func(f *harness.ClientFindings) bool { return f.Name == c }) {
 			return code // not everything was run
 		}
 	}
-	if err := findings.Publish(harness.Programs, apache.Version, clients, nil); harness.Full() && err != nil {
+	if err := findings.Publish(harness.Programs, apache.Version, clients, nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
