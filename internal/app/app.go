@@ -416,6 +416,7 @@ func limits(l config.Limits) gateway.Limits {
 		Handler: handler.Limits{
 			FetchPartitionMaxBytes: int32(l.FetchPartitionMaxBytes), FetchMaxBytes: int32(l.FetchMaxBytes),
 			SessionPartitions: handler.DefaultLimits.SessionPartitions, Members: handler.DefaultLimits.Members,
+			MemberBytes: handler.DefaultLimits.MemberBytes,
 		},
 	}
 }

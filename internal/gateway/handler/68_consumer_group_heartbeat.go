@@ -27,6 +27,7 @@ type member struct {
 	owned   []kmsg.ConsumerGroupHeartbeatRequestTopic // by physical id
 	grant   *grant.Grant                              // under which it was last sent upstream
 	sent    []string
+	weight  int
 }
 
 func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
@@ -99,7 +100,13 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 	c.mu.Lock()
 	m := c.members[key]
 	if m == nil && (req.SubscribedTopicNames != nil || req.SubscribedTopicRegex != nil) {
-		if c.members == nil || len(c.members) >= c.Limits.Members {
+		if len(c.members) >= c.Limits.Members {
+			for _, old := range c.members {
+				c.memberBytes -= old.weight
+			}
+			c.members = nil
+		}
+		if c.members == nil {
 			c.members = make(map[memberKey]*member)
 		}
 		m = &member{timeout: -1}
@@ -126,6 +133,14 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 			m.regex = &expression
 		}
 	}
+	weight := nameBytes(m.names)
+	if m.regex != nil {
+		weight += len(*m.regex)
+	}
+	for i := range m.owned {
+		weight += 48 + 4*len(m.owned[i].Partitions)
+	}
+	c.weighMember(&m.weight, weight)
 	names, regex, last, timeout, owned := m.names, m.regex, m.sent, m.timeout, slices.Clone(m.owned)
 	again := said || m.grant != x.Grant || regex != nil && x.Grant.HasNamespace() || !x.Grant.NextChange(x.Now).IsZero()
 	c.mu.Unlock()
@@ -210,11 +225,16 @@ func (c *Conn) heard(key memberKey, resp *kmsg.ConsumerGroupHeartbeatResponse, l
 		return
 	}
 	if left || resp.ErrorCode == kerr.UnknownMemberID.Code || resp.ErrorCode == kerr.FencedMemberEpoch.Code {
+		c.memberBytes -= m.weight
 		delete(c.members, key)
 		return
 	}
 	if key.member == "" && resp.MemberID != nil && *resp.MemberID != "" {
 		delete(c.members, key)
-		c.members[memberKey{key.group, *resp.MemberID}] = m
+		now := memberKey{key.group, *resp.MemberID}
+		if old := c.members[now]; old != nil {
+			c.memberBytes -= old.weight
+		}
+		c.members[now] = m
 	}
 }

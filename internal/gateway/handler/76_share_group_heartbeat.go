@@ -16,9 +16,10 @@ import (
 
 // shareMember is what a member of a share group last said it subscribes to.
 type shareMember struct {
-	names []string
-	grant *grant.Grant // under which it was last sent upstream
-	sent  []string
+	names  []string
+	grant  *grant.Grant // under which it was last sent upstream
+	sent   []string
+	weight int
 }
 
 func shareGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
@@ -39,7 +40,10 @@ func shareGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 		brokerTexts(resp.ErrorCode, &resp.ErrorMessage)
 		if leaving || resp.ErrorCode == kerr.UnknownMemberID.Code || resp.ErrorCode == kerr.FencedMemberEpoch.Code {
 			x.Conn.mu.Lock()
-			delete(x.Conn.shareMembers, key)
+			if m := x.Conn.shareMembers[key]; m != nil {
+				x.Conn.memberBytes -= m.weight
+				delete(x.Conn.shareMembers, key)
+			}
 			x.Conn.mu.Unlock()
 		}
 		if resp.Assignment == nil {
@@ -72,7 +76,13 @@ func (x *Exchange) subscribeShare(key memberKey, req *kmsg.ShareGroupHeartbeatRe
 	c.mu.Lock()
 	m := c.shareMembers[key]
 	if m == nil && said {
-		if c.shareMembers == nil || len(c.shareMembers) >= c.Limits.Members {
+		if len(c.shareMembers) >= c.Limits.Members {
+			for _, old := range c.shareMembers {
+				c.memberBytes -= old.weight
+			}
+			c.shareMembers = nil
+		}
+		if c.shareMembers == nil {
 			c.shareMembers = make(map[memberKey]*shareMember)
 		}
 		m = &shareMember{}
@@ -84,6 +94,7 @@ func (x *Exchange) subscribeShare(key memberKey, req *kmsg.ShareGroupHeartbeatRe
 	}
 	if said {
 		m.names = slices.Clone(req.SubscribedTopicNames)
+		c.weighMember(&m.weight, nameBytes(m.names))
 	}
 	names, last := m.names, m.sent
 	again := said || m.grant != x.Grant || !x.Grant.NextChange(x.Now).IsZero()

@@ -43,11 +43,12 @@ type Limits struct {
 	FetchPartitionMaxBytes int32
 	FetchMaxBytes          int32
 	SessionPartitions      int // remembered over all fetch sessions of a connection
-	Members                int // KIP-848 members remembered per connection
+	Members                int // of KIP-848 and share groups, each, remembered per connection
+	MemberBytes            int // what they said of topics, all together
 }
 
 // DefaultLimits are the limits of a gateway that is not told otherwise.
-var DefaultLimits = Limits{FetchPartitionMaxBytes: 1 << 20, FetchMaxBytes: 8 << 20, SessionPartitions: 20_000, Members: 1000}
+var DefaultLimits = Limits{FetchPartitionMaxBytes: 1 << 20, FetchMaxBytes: 8 << 20, SessionPartitions: 20_000, Members: 1000, MemberBytes: 4 << 20}
 
 // Exchange is one request on its way through the gateway. The grant is pinned:
 // request and answer are rewritten by the same one.

@@ -878,3 +878,76 @@ func TestShareGroupOffsets(t *testing.T) {
 		}
 	})
 }
+
+// A client may not make the gateway remember whatever it says.
+func TestMembersThatSayALotAreForgotten(t *testing.T) {
+	g := granted(t, nil)
+	c := &Conn{Cluster: known{}, Addresses: known{}, Limits: DefaultLimits, Log: slog.New(slog.DiscardHandler), Current: func() *grant.Grant { return g }}
+	c.Limits.MemberBytes = 100_000
+	beat := func(key int16, member string, epoch int32, names []string) {
+		t.Helper()
+		var req kmsg.Request
+		if key == 68 {
+			r := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+			r.Version, r.Group, r.MemberID, r.MemberEpoch, r.SubscribedTopicNames = 1, "g", member, epoch, names
+			req = r
+		} else {
+			r := kmsg.NewPtrShareGroupHeartbeatRequest()
+			r.Version, r.GroupID, r.MemberID, r.MemberEpoch, r.SubscribedTopicNames = 1, "g", member, epoch, names
+			req = r
+		}
+		action, err := Lookup(key).Serve(&Exchange{Context: t.Context(), Version: 1, Grant: g, Now: time.Now(), Conn: c}, req)
+		if err != nil || action.Upstream == nil {
+			t.Fatalf("%v, %+v", err, action)
+		}
+		if _, err := action.Response(req.ResponseKind()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := func() (n int) {
+		for _, m := range c.members {
+			n += nameBytes(m.names)
+		}
+		for _, m := range c.shareMembers {
+			n += nameBytes(m.names)
+		}
+		return n
+	}
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = fmt.Sprintf("topic-%d-%s", i, strings.Repeat("x", 50))
+	}
+	seen := 0
+	for i := range 200 {
+		beat(int16(68+8*(i%2)), fmt.Sprint("member", i), 0, many)
+		if n := held(); n > c.Limits.MemberBytes || n != c.memberBytes {
+			t.Fatalf("%d members: %d bytes are remembered, counted as %d", i, n, c.memberBytes)
+		}
+		seen = max(seen, held())
+	}
+	if seen == 0 {
+		t.Error("nothing is remembered at all")
+	}
+	c.Limits.MemberBytes = DefaultLimits.MemberBytes
+	beat(76, "small", 0, []string{"a"})
+	beat(68, "small", 0, []string{"a"})
+	beat(76, "small", 1, []string{"a", "b"})
+	if c.shareMembers[memberKey{"g", "small"}] == nil || c.members[memberKey{"g", "small"}] == nil {
+		t.Error("a member with little to say is forgotten")
+	}
+	for _, key := range []int16{68, 76} {
+		members := []string{}
+		for k := range c.members {
+			members = append(members, k.member)
+		}
+		for k := range c.shareMembers {
+			members = append(members, k.member)
+		}
+		for _, m := range members {
+			beat(key, m, -1, nil)
+		}
+	}
+	if c.memberBytes != 0 || len(c.members) > 0 || len(c.shareMembers) > 0 {
+		t.Errorf("after all have left, %d bytes of %d and %d members are counted", c.memberBytes, len(c.members), len(c.shareMembers))
+	}
+}
