@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -145,7 +146,7 @@ func TestShareGroups(t *testing.T) {
 				want = append(want, fmt.Sprintf("%s-%d", prefix, i))
 			}
 			slices.Sort(want)
-			got, err := did(t, patience, c, Command{Op: "share", Topics: []string{"jobs"}, Group: "workers", N: n}.As(plain))
+			got, err := did(t, 2*patience, c, Command{Op: "share", Topics: []string{"jobs"}, Group: "workers", N: n}.As(plain))
 			if err != nil {
 				t.Fatalf("round %d: %v", round, err)
 			}
@@ -342,19 +343,23 @@ func TestShareGroupsWithheld(t *testing.T) {
 		began := time.Now()
 		member := begin(t, c, Command{Op: "shareloop", Topics: topics, Group: "sharers"}.As(w.Login("acme", "PLAIN")))
 		for _, topic := range topics {
-			member.await(t, "start", member.records, topic, began, patience)
+			member.await(t, "start", member.records, topic, began, 2*patience)
 		}
 		healthy := rates(w, 2*time.Second)
 		for _, state := range []string{"suspended", "closed"} {
 			from := set(state, "b")
-			time.Sleep(500 * time.Millisecond) // what was under way
-			settled := time.Now()
+			last := fed() + 5 // what was written by then may still be on its way
+			time.Sleep(500 * time.Millisecond)
 			asked := rates(w, window)
-			if got := member.since(member.records, "b", settled); len(got) > 0 {
-				t.Errorf("%s: %d records of b came though it gives none", state, len(got))
+			late := member.since(member.records, "b", from)
+			if i := slices.IndexFunc(late, func(a arrival) bool {
+				n, err := strconv.Atoi(strings.TrimPrefix(a.value, "f-"))
+				return err != nil || n > last
+			}); i >= 0 {
+				t.Errorf("%s: %s of b came, written after it was withheld: the last before was f-%d", state, late[i].value, last)
 			}
 			if len(topics) > 1 {
-				if gap := longestGap(from, time.Now(), member.since(member.records, "a", from)); gap > 2*time.Second {
+				if gap := longestGap(from, time.Now(), member.since(member.records, "a", from)); gap > 6*time.Second {
 					t.Errorf("%s: a was silent for %v", state, gap)
 				}
 				// Each of a's 20 records a second ends a fetch; one that is not held comes back hundreds of times a second.
@@ -370,7 +375,7 @@ func TestShareGroupsWithheld(t *testing.T) {
 				}
 			}
 			healed := set("active", "b")
-			t.Logf("%s: b is back after %v; asked %v", state, member.await(t, "healing", member.records, "b", healed, 20*time.Second), asked)
+			t.Logf("%s: b is back after %v; asked %v", state, member.await(t, "healing", member.records, "b", healed, patience), asked)
 		}
 		if len(topics) > 1 {
 			set("suspended", topics...)
@@ -380,7 +385,7 @@ func TestShareGroupsWithheld(t *testing.T) {
 			}
 			healed := set("active", topics...)
 			for _, topic := range topics {
-				member.await(t, "healing", member.records, topic, healed, 20*time.Second)
+				member.await(t, "healing", member.records, topic, healed, patience)
 			}
 		}
 		// Nothing is lost, not even what was acquired and could not be delivered.
@@ -408,4 +413,63 @@ func TestShareGroupsWithheld(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestOneShareSessionForAConnection: why a connection has one share session through the gateway. A broker remembers the
+// last one that a connection opened, to end it with the connection; the others stay.
+func TestOneShareSessionForAConnection(t *testing.T) {
+	if strings.HasPrefix(apache.Version, "3.") {
+		t.Skipf("Kafka %s has no share groups", apache.Version)
+	}
+	w := harness.Start(t, apache, harness.Spec{
+		Topics: []harness.Topic{{Exposed: "jobs", Subscriptions: map[string]string{"acme": ""}}},
+		Apps:   []harness.App{{Name: "acme"}},
+	})
+	fetch := func(cl *kgo.Client, member string, epoch int32) int16 {
+		t.Helper()
+		req := kmsg.NewPtrShareFetchRequest()
+		req.GroupID, req.MemberID, req.ShareSessionEpoch = kmsg.StringPtr("g"+t.Name()), &member, epoch
+		resp, err := req.RequestWith(t.Context(), cl.SeedBrokers()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.ErrorCode
+	}
+	ask := func(what string, got, want int16) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: error %d, want %d", what, got, want)
+		}
+	}
+	notFound := kerr.ShareSessionNotFound.Code
+	const a, b = "FirstMemberFirstMember", "OtherMemberOtherMember" // Kafka 4.1 takes UUIDs only
+
+	direct := func() *kgo.Client {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(apache.Bootstrap()...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cl
+	}
+	first, second := direct(), direct()
+	defer second.Close()
+	ask("directly, a first session", fetch(first, a, 0), 0)
+	ask("directly, a second one", fetch(first, b, 0), 0)
+	first.Close()
+	within(t, "the broker ends the second session with its connection", func() error {
+		if code := fetch(second, b, 1); code != notFound {
+			return fmt.Errorf("error %d", code)
+		}
+		return nil
+	})
+	ask("directly, the first session on another connection", fetch(second, a, 1), 0)
+	ask("directly, closing it", fetch(second, a, -1), 0)
+
+	one, other := w.Client("acme"), w.Client("acme")
+	ask("a first session", fetch(one, a, 0), 0)
+	ask("a second one", fetch(one, b, 0), kerr.ShareSessionLimitReached.Code)
+	ask("the first one goes on", fetch(one, a, 1), 0)
+	ask("on another connection", fetch(other, a, 2), notFound)
+	ask("closing it", fetch(one, a, -1), 0)
+	ask("then a second one", fetch(one, b, 0), 0)
 }

@@ -350,11 +350,13 @@ func (w *World) Prefix(app string) string {
 // spread over the partitions, and the exposed name in the header "topic", for consumers that print no topic.
 func (w *World) Feed(exposed, prefix string, from, to int) error {
 	partitions := int32(1)
+	w.mu.Lock()
 	for _, t := range w.spec.Topics {
 		if t.Exposed == exposed {
 			partitions = max(1, t.Partitions)
 		}
 	}
+	w.mu.Unlock()
 	var records []*kgo.Record
 	for i := from; i < to; i++ {
 		records = append(records, &kgo.Record{Topic: w.backing[exposed], Partition: int32(i) % partitions, Headers: []kgo.RecordHeader{{Key: "topic", Value: []byte(exposed)}}, Value: []byte(prefix + "-" + strconv.Itoa(i))})

@@ -32,15 +32,16 @@ func TestProtocolPageIsUpToDate(t *testing.T) {
 
 // neutral are the values of the target cluster that clients see as they are.
 var neutral = []struct{ value, where, why string }{
-	{"node ids", "Metadata, DescribeTopicPartitions, Fetch, Produce, FindCoordinator, DescribeCluster", "small numbers; a client connects to the host beside them, which is ours"},
+	{"node ids", "Metadata, DescribeTopicPartitions, Fetch, Produce, ShareFetch, ShareAcknowledge, FindCoordinator, DescribeCluster", "small numbers; a client connects to the host beside them, which is ours"},
 	{"controller id", "Metadata, DescribeCluster", "a node id"},
 	{"partition counts, replica lists, in-sync and eligible leader replicas", "Metadata, DescribeTopicPartitions", "partitions are part of what a client programs against; replicas are node ids"},
-	{"leader epochs", "Metadata, DescribeTopicPartitions, Fetch, Produce, OffsetForLeaderEpoch", "clients fence themselves by them; changing one would break truncation detection"},
-	{"offsets: of records, high watermark, last stable, log start", "Produce, Fetch, ListOffsets, OffsetFetch", "an offset stored with the application must stay true when it moves behind the gateway or back"},
+	{"leader epochs", "Metadata, DescribeTopicPartitions, Fetch, Produce, OffsetForLeaderEpoch, ShareFetch, ShareAcknowledge, DescribeShareGroupOffsets", "clients fence themselves by them; changing one would break truncation detection"},
+	{"offsets: of records, high watermark, last stable, log start, of share groups", "Produce, Fetch, ListOffsets, OffsetFetch, ShareFetch, DescribeShareGroupOffsets", "an offset stored with the application must stay true when it moves behind the gateway or back"},
 	{"timestamps", "Produce, ListOffsets, records", "of the records"},
 	{"producer ids and epochs", "InitProducerId, Produce, Fetch, EndTxn", "numbers that a client gets only for itself; those in records tell writers apart, not who they are"},
-	{"record bytes", "Produce, Fetch", "no policy on records exists yet: keys, values and headers pass unchanged"},
+	{"record bytes", "Produce, Fetch, ShareFetch", "no policy on records exists yet: keys, values and headers pass unchanged"},
 	{"member ids, generations, member epochs", "group APIs", "opaque; a broker makes a member id from the client id, which begins with the application's own name"},
+	{"delivery counts, lock time-outs, lag", "ShareFetch, ShareAcknowledge, DescribeShareGroupOffsets", "of the client's own share groups"},
 	{"throttle times", "all", "the target cluster's own quotas hold for the client"},
 	{"configuration values", "DescribeConfigs", "effective values of the client's topics and groups, whatever they come from; sensitive values, throttled replicas and the brokers' own synonyms are left out"},
 	{"error codes", "all", "texts are replaced by Kafka's description of the code, because a broker's text may name what is there"},
