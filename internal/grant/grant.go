@@ -9,6 +9,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -98,6 +99,7 @@ type Grant struct {
 	Groups           []string `json:"adoptedGroups,omitempty"`
 	TransactionalIDs []string `json:"adoptedTransactionalIds,omitempty"`
 
+	ordered   []*Topic // by exposed name
 	byExposed map[string]*Topic
 	byBacking map[string]*Topic
 	byID      map[TopicID]*Topic
@@ -135,6 +137,10 @@ func (g *Grant) build() error {
 			return fmt.Errorf("grant of application %q: topic %q has no id of its own", g.Application, t.Exposed)
 		}
 		g.byExposed[t.Exposed], g.byBacking[t.Backing], g.byID[t.ID] = t, t, t
+	}
+	byName := func(a, b *Topic) int { return strings.Compare(a.Exposed, b.Exposed) }
+	if g.ordered = g.Topics; !slices.IsSortedFunc(g.ordered, byName) {
+		g.ordered = slices.SortedFunc(slices.Values(g.Topics), byName)
 	}
 	for _, name := range slices.Concat(g.Groups, g.TransactionalIDs) {
 		if BeginsLikePrefix(name) { // two exposed names would lead to it, or it is another application's
@@ -190,6 +196,13 @@ const MaxTopicName = 249
 
 // Topic returns the granted topic with an exposed name, or nil.
 func (g *Grant) Topic(exposed string) *Topic { return g.byExposed[exposed] }
+
+// TopicsFrom yields the granted topics whose exposed names are not before a
+// name, in the order of their names.
+func (g *Grant) TopicsFrom(exposed string) iter.Seq[*Topic] {
+	from, _ := slices.BinarySearchFunc(g.ordered, exposed, func(t *Topic, name string) int { return strings.Compare(t.Exposed, name) })
+	return slices.Values(g.ordered[from:])
+}
 
 // TopicByID returns the granted topic with a virtual id, or nil.
 func (g *Grant) TopicByID(id TopicID) *Topic { return g.byID[id] }

@@ -207,6 +207,28 @@ func TestNamesAreABijection(t *testing.T) {
 	}
 }
 
+func TestTopicsFrom(t *testing.T) {
+	for _, order := range [][]string{{"a", "b.c", "d"}, {"d", "a", "b.c"}} {
+		g := grantOf(t, func(g *Grant) {
+			for i, name := range order {
+				g.Topics = append(g.Topics, topicOf(byte(i+1), name, "phys."+name))
+			}
+		})
+		for from, want := range map[string]string{"": "a b.c d", "a": "a b.c d", "b": "b.c d", "b.c": "b.c d", "d": "d", "e": ""} {
+			var got []string
+			for topic := range g.TopicsFrom(from) {
+				got = append(got, topic.Exposed)
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("of %v from %q: got %v, want %s", order, from, got, want)
+			}
+		}
+		if g.Topics[0].Exposed != order[0] {
+			t.Errorf("the grant's own order has changed: %s is the first", g.Topics[0].Exposed)
+		}
+	}
+}
+
 func TestForeignNamesStayForeign(t *testing.T) {
 	g := grantOf(t, func(g *Grant) {
 		g.Topics = []*Topic{topicOf(1, "orders", "shop.orders")}

@@ -1,9 +1,9 @@
 package handler
 
 import (
+	"iter"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -38,8 +38,8 @@ type page struct {
 	all    bool                                            // of all topics, otherwise of those named
 	cursor *kmsg.DescribeTopicPartitionsResponseNextCursor // where it begins, or nil
 	limit  int                                             // of partitions
-	topics []target                                        // from the cursor on, in order
-	asked  int                                             // so many of topics may be on the page
+	topics []target                                        // in order, those that may be on the page
+	next   *target                                         // the first behind them, or nil
 }
 
 func describeTopicPartitions(x *Exchange, r kmsg.Request) (Action, error) {
@@ -60,10 +60,11 @@ func describeTopicPartitions(x *Exchange, r kmsg.Request) (Action, error) {
 			return answer(resp), nil
 		}
 	}
-	if err := p.collect(req.Topics, from); err != nil {
+	topics, err := p.candidates(req.Topics, from)
+	if err != nil {
 		return Action{}, err
 	}
-	up := p.request()
+	up := p.request(topics)
 	if up == nil {
 		return answer(p.layOut(kmsg.NewPtrDescribeTopicPartitionsResponse())), nil
 	}
@@ -72,63 +73,79 @@ func describeTopicPartitions(x *Exchange, r kmsg.Request) (Action, error) {
 	}}, nil
 }
 
-// collect finds the topics whose exposed names are not before the cursor's.
-func (p *page) collect(named []kmsg.DescribeTopicPartitionsRequestTopic, from string) error {
+// candidates are the topics whose exposed names are not before the cursor's, in
+// order. They are resolved one by one: a page needs few of them.
+func (p *page) candidates(asked []kmsg.DescribeTopicPartitionsRequestTopic, from string) (iter.Seq[target], error) {
 	x := p.x
-	for _, rt := range named {
+	var names []string // those asked for, or those of the application's own topics
+	for _, rt := range asked {
 		if rt.Topic >= from {
-			p.topics = append(p.topics, x.named(rt.Topic, grant.Describe))
+			names = append(names, rt.Topic)
 		}
 	}
-	if p.all {
-		for _, t := range x.Grant.Topics {
-			if t.Exposed >= from && t.Decide(grant.List, x.Now).Verdict == grant.Allow {
-				p.topics = append(p.topics, x.named(t.Exposed, grant.List))
+	if p.all && x.Grant.HasNamespace() {
+		own, err := x.Conn.Cluster.Topics(x.Context, x.Grant.Prefix)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range own {
+			if exposed, ok := x.Grant.OwnTopicExposed(t.Name); ok && exposed >= from {
+				names = append(names, exposed)
 			}
 		}
-		if x.Grant.HasNamespace() {
-			own, err := x.Conn.Cluster.Topics(x.Context, x.Grant.Prefix)
-			if err != nil {
-				return err
-			}
-			for _, t := range own {
-				if exposed, ok := x.Grant.OwnTopicExposed(t.Name); ok && exposed >= from {
-					p.topics = append(p.topics, x.named(exposed, grant.List))
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return func(yield func(target) bool) {
+		if p.all {
+			for t := range x.Grant.TopicsFrom(from) {
+				for len(names) > 0 && names[0] < t.Exposed {
+					own := names[0]
+					names = names[1:]
+					if !yield(x.named(own, grant.List)) {
+						return
+					}
+				}
+				if t.Decide(grant.List, x.Now).Verdict == grant.Allow && !yield(x.named(t.Exposed, grant.List)) {
+					return
 				}
 			}
 		}
-	}
-	slices.SortFunc(p.topics, func(a, b target) int { return strings.Compare(a.exposed, b.exposed) })
-	p.topics = slices.CompactFunc(p.topics, func(a, b target) bool { return a.exposed == b.exposed })
-	return nil
+		for _, name := range names {
+			if !yield(x.named(name, grant.Describe)) {
+				return
+			}
+		}
+	}, nil
 }
 
 // request returns what to ask the broker for the page, nil for nothing.
-func (p *page) request() *kmsg.DescribeTopicPartitionsRequest {
+func (p *page) request(topics iter.Seq[target]) *kmsg.DescribeTopicPartitionsRequest {
 	req := kmsg.NewPtrDescribeTopicPartitionsRequest()
 	ordered := true
 	last := ""
-	p.asked = len(p.topics)
-	for i := range p.topics {
-		t := &p.topics[i]
+	for t := range topics {
 		if !t.allowed() {
+			p.topics = append(p.topics, t)
 			continue
 		}
 		n := len(req.Topics)
 		if n > 0 {
 			ordered = ordered && t.backing > last
 			if n >= p.limit+spareTopics || !ordered && n >= spareTopics || p.cursor != nil && t.backing < req.Topics[0].Topic {
-				p.asked = i
+				next := t
+				p.next = &next
 				break
 			}
 		}
 		last = t.backing
+		p.topics = append(p.topics, t)
 		rt := kmsg.NewDescribeTopicPartitionsRequestTopic()
 		rt.Topic = t.backing
 		req.Topics = append(req.Topics, rt)
 		if n == 0 && p.cursor != nil {
 			c := kmsg.NewDescribeTopicPartitionsRequestCursor()
-			c.Topic, c.Partition = t.backing, p.from(t)
+			c.Topic, c.Partition = t.backing, p.from(&t)
 			req.Cursor = &c
 		}
 	}
@@ -180,7 +197,7 @@ func (p *page) layOut(resp *kmsg.DescribeTopicPartitionsResponse) *kmsg.Describe
 		}
 		from := p.from(t)
 		found := answered[t.backing]
-		if room == 0 || i >= p.asked || found == nil {
+		if room == 0 || found == nil {
 			out.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: t.exposed, Partition: from}
 			break
 		}
@@ -213,6 +230,9 @@ func (p *page) layOut(resp *kmsg.DescribeTopicPartitionsResponse) *kmsg.Describe
 			out.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: t.exposed, Partition: next}
 			break
 		}
+	}
+	if out.NextCursor == nil && p.next != nil {
+		out.NextCursor = &kmsg.DescribeTopicPartitionsResponseNextCursor{Topic: p.next.exposed}
 	}
 	out.Topics = append(out.Topics, refused...)
 	return out

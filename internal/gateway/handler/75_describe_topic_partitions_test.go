@@ -234,8 +234,8 @@ func FuzzDescribedPages(f *testing.F) {
 				broker.partitions[backing], want[exposed], cluster[backing] = n, n, [16]byte{2, byte(i)}
 				names = append(names, exposed)
 			}
+			random.Shuffle(len(g.Topics), func(i, j int) { g.Topics[i], g.Topics[j] = g.Topics[j], g.Topics[i] })
 		})
-		random.Shuffle(len(g.Topics), func(i, j int) { g.Topics[i], g.Topics[j] = g.Topics[j], g.Topics[i] })
 		if random.IntN(2) == 0 {
 			names = nil
 		}
