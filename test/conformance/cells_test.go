@@ -188,7 +188,7 @@ func TestStates(t *testing.T) {
 	old := kversion.V3_0_0()
 	old.SetMaxKeyVersion(9, 7)
 	newest := kversion.Tip()
-	for _, key := range []int16{0, 1, 3, 8, 9} {
+	for _, key := range []int16{0, 1, 3, 8, 9, 75} {
 		newest.SetMaxKeyVersion(key, kmsg.RequestForKey(key).MaxVersion())
 	}
 	name := func(app string) raw {
@@ -240,6 +240,11 @@ func TestStates(t *testing.T) {
 					}
 				}
 				check("describe", c.describe(ctx, t, topic, tid), describe)
+				if c.byID { // the newest
+					check("listed in pages", c.listedInPages(ctx, t, topic), want.listed)
+					check("describe in a page", c.describeInPage(ctx, t, topic), want.describe)
+				}
+				check("delete records", c.deleteRecords(ctx, t, topic), int16(29)) // no plan here lets anybody manage
 				check("read", c.read(ctx, t, topic, tid), read)
 				code, throttle, byID := c.write(ctx, t, topic, tid)
 				if write == 29 && byID {
@@ -291,6 +296,54 @@ func (c raw) listed(ctx context.Context, t *testing.T, topic string) bool {
 		}
 	}
 	return false
+}
+
+// listedInPages leafs through all topics, three partitions at a time.
+func (c raw) listedInPages(ctx context.Context, t *testing.T, topic string) bool {
+	req := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	req.ResponsePartitionLimit = 3
+	found, last := false, ""
+	for {
+		resp := request[*kmsg.DescribeTopicPartitionsResponse](ctx, t, c, req)
+		for _, r := range resp.Topics {
+			if r.ErrorCode != 0 || len(r.Partitions) == 0 || *r.Topic < last {
+				t.Fatalf("listed in pages, after %q: %+v", last, r)
+			}
+			last, found = *r.Topic, found || *r.Topic == topic
+		}
+		if resp.NextCursor == nil {
+			return found
+		}
+		cursor := kmsg.NewDescribeTopicPartitionsRequestCursor()
+		cursor.Topic, cursor.Partition = resp.NextCursor.Topic, resp.NextCursor.Partition
+		req.Cursor = &cursor
+	}
+}
+
+func (c raw) describeInPage(ctx context.Context, t *testing.T, topic string) int16 {
+	req := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	rt := kmsg.NewDescribeTopicPartitionsRequestTopic()
+	rt.Topic = topic
+	req.Topics = append(req.Topics, rt)
+	resp := request[*kmsg.DescribeTopicPartitionsResponse](ctx, t, c, req)
+	if len(resp.Topics) != 1 || *resp.Topics[0].Topic != topic || (resp.Topics[0].ErrorCode == 0) != (len(resp.Topics[0].Partitions) > 0) {
+		t.Fatalf("describe in a page: got %+v", resp)
+	}
+	return resp.Topics[0].ErrorCode
+}
+
+func (c raw) deleteRecords(ctx context.Context, t *testing.T, topic string) int16 {
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	req.TimeoutMillis = 5000
+	rt, rp := kmsg.NewDeleteRecordsRequestTopic(), kmsg.NewDeleteRecordsRequestTopicPartition()
+	rp.Offset = -1
+	rt.Topic, rt.Partitions = topic, append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	resp := request[*kmsg.DeleteRecordsResponse](ctx, t, c, req)
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 || resp.Topics[0].Topic != topic {
+		t.Fatalf("delete records: got %+v", resp)
+	}
+	return resp.Topics[0].Partitions[0].ErrorCode
 }
 
 func (c raw) describe(ctx context.Context, t *testing.T, topic string, id [16]byte) int16 {
