@@ -68,7 +68,7 @@ func (m *member) send(req *kmsg.StreamsGroupHeartbeatRequest) *kmsg.StreamsGroup
 	ctx, cancel := context.WithTimeout(m.t.Context(), 30*time.Second)
 	defer cancel()
 	for {
-		answer, err := m.cl.Broker(1).Request(ctx, req)
+		answer, err := m.cl.Broker(1).RetriableRequest(ctx, req)
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func (m *member) send(req *kmsg.StreamsGroupHeartbeatRequest) *kmsg.StreamsGroup
 		case kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator:
 			find := kmsg.NewPtrFindCoordinatorRequest() // which makes the topic of offsets
 			find.CoordinatorKey, find.CoordinatorKeys = m.group, []string{m.group}
-			if _, err := m.cl.Broker(1).Request(ctx, find); err != nil {
+			if _, err := m.cl.Broker(1).RetriableRequest(ctx, find); err != nil {
 				m.t.Fatal(err)
 			}
 			time.Sleep(50 * time.Millisecond)
@@ -202,7 +202,7 @@ func TestStreamsGroups(t *testing.T) {
 
 		describe := kmsg.NewPtrStreamsGroupDescribeRequest()
 		describe.Groups = []string{"app"}
-		answer, err := m.cl.Broker(1).Request(t.Context(), describe)
+		answer, err := m.cl.Broker(1).RetriableRequest(t.Context(), describe)
 		if err != nil {
 			t.Fatal(err)
 		}
