@@ -24,7 +24,7 @@ func findCoordinator(x *Exchange, r kmsg.Request) (Action, error) {
 	}
 	if req.CoordinatorType != coordinatorGroup && req.CoordinatorType != coordinatorTransaction {
 		resp := kmsg.NewPtrFindCoordinatorResponse()
-		resp.Version, resp.NodeID, resp.ErrorCode = req.Version, -1, kerr.InvalidRequest.Code
+		resp.Version, resp.NodeID, resp.Port, resp.ErrorCode = req.Version, -1, -1, kerr.InvalidRequest.Code
 		if !single {
 			resp.ErrorCode = 0
 			for _, k := range keys {

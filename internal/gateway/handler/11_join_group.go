@@ -3,6 +3,7 @@ package handler
 import (
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -14,6 +15,14 @@ import (
 
 func joinGroup(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.JoinGroupRequest)
+	if req.Group == "" { // behind the prefix it would be a name like any other
+		resp := kmsg.NewPtrJoinGroupResponse()
+		resp.Version, resp.ErrorCode, resp.Generation, resp.MemberID = req.Version, kerr.InvalidGroupID.Code, -1, req.MemberID
+		if req.Version < 7 {
+			resp.Protocol = new(string)
+		}
+		return answer(resp), nil
+	}
 	req.Group = x.Grant.Group(req.Group)
 	consumer := req.ProtocolType == consumerProtocol
 	if consumer {

@@ -20,7 +20,7 @@ func describeGroups(x *Exchange, r kmsg.Request) (Action, error) {
 			return &g.Group, g.ErrorCode, &g.ErrorMessage
 		},
 		each: func(g *kmsg.DescribeGroupsResponseGroup) {
-			if req.IncludeAuthorizedOperations {
+			if req.IncludeAuthorizedOperations && g.ErrorCode == 0 {
 				g.AuthorizedOperations = groupOperations
 			}
 			for i := range g.Members {

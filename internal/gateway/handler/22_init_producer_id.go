@@ -15,6 +15,11 @@ import (
 func initProducerID(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.InitProducerIDRequest)
 	if req.TransactionalID != nil {
+		if *req.TransactionalID == "" { // behind the prefix it would be a name like any other
+			resp := kmsg.NewPtrInitProducerIDResponse()
+			resp.Version, resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = req.Version, kerr.InvalidRequest.Code, -1, -1
+			return answer(resp), nil
+		}
 		x.Conn.denyTransaction(*req.TransactionalID, false)
 		id := x.Grant.TransactionalID(*req.TransactionalID)
 		req.TransactionalID = &id

@@ -14,8 +14,8 @@ func describeCluster(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.DescribeClusterRequest)
 	if req.Version >= 1 && req.EndpointType != endpointBrokers {
 		resp := kmsg.NewPtrDescribeClusterResponse()
-		resp.Version, resp.ErrorCode, resp.EndpointType = req.Version, kerr.UnsupportedEndpointType.Code, req.EndpointType
-		resp.ClusterID, resp.ControllerID = x.Grant.VirtualClusterID, -1
+		resp.Version, resp.ErrorCode = req.Version, kerr.MismatchedEndpointType.Code // as a broker that is no controller says
+		resp.EndpointType, resp.ControllerID = endpointBrokers, -1
 		resp.ClusterAuthorizedOperations = authorizedUnknown
 		return answer(resp), nil
 	}

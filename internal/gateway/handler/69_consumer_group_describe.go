@@ -23,13 +23,15 @@ func consumerGroupDescribe(x *Exchange, r kmsg.Request) (Action, error) {
 			return &g.Group, g.ErrorCode, &g.ErrorMessage
 		},
 		each: func(g *kmsg.ConsumerGroupDescribeResponseGroup) {
-			if req.IncludeAuthorizedOperations {
+			if req.IncludeAuthorizedOperations && g.ErrorCode == 0 {
 				g.AuthorizedOperations = groupOperations
 			}
 			for i := range g.Members {
 				m := &g.Members[i]
 				x.exposeMember(&m.ClientID, &m.ClientHost)
-				m.SubscribedTopicRegex = nil
+				if m.SubscribedTopicRegex != nil { // one would be of names on the target cluster
+					m.SubscribedTopicRegex = new(string)
+				}
 				m.SubscribedTopics = x.exposeNames(m.SubscribedTopics)
 				m.Assignment.TopicPartitions = exposeAssigned(x, m.Assignment.TopicPartitions, at)
 				m.TargetAssignment.TopicPartitions = exposeAssigned(x, m.TargetAssignment.TopicPartitions, at)

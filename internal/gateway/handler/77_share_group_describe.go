@@ -19,7 +19,7 @@ func shareGroupDescribe(x *Exchange, r kmsg.Request) (Action, error) {
 			return &g.GroupID, g.ErrorCode, &g.ErrorMessage
 		},
 		each: func(g *kmsg.ShareGroupDescribeResponseGroup) {
-			if req.IncludeAuthorizedOperations {
+			if req.IncludeAuthorizedOperations && g.ErrorCode == 0 {
 				g.AuthorizedOperations = groupOperations
 			}
 			for i := range g.Members {

@@ -22,7 +22,7 @@ func streamsGroupDescribe(x *Exchange, r kmsg.Request) (Action, error) {
 			return &g.Group, g.ErrorCode, &g.ErrorMessage
 		},
 		each: func(g *kmsg.StreamsGroupDescribeResponseGroup) {
-			if req.IncludeAuthorizedOperations {
+			if req.IncludeAuthorizedOperations && g.ErrorCode == 0 {
 				g.AuthorizedOperations = groupOperations
 			}
 			for i := range g.Members {

@@ -43,7 +43,7 @@ func describeShareGroupOffsets(x *Exchange, r kmsg.Request) (Action, error) {
 			out.Topic = rt.Topic
 			for _, p := range rt.Partitions {
 				rp := kmsg.NewDescribeShareGroupOffsetsResponseGroupTopicPartition()
-				rp.Partition, rp.ErrorCode, rp.ErrorMessage = p, kerr.TopicAuthorizationFailed.Code, message
+				rp.Partition, rp.StartOffset, rp.ErrorCode, rp.ErrorMessage = p, -1, kerr.TopicAuthorizationFailed.Code, message
 				out.Partitions = append(out.Partitions, rp)
 			}
 			m.answer(t, out)
