@@ -248,14 +248,22 @@ func (w *World) createTopics() {
 	adm := kadm.NewClient(w.direct)
 	names := map[string]int32{}
 	for _, t := range w.spec.Topics {
-		name := "backing-" + Random()
+		if w.backing[t.Exposed] != "" {
+			continue
+		}
+		name := t.Backing
+		if name == "" {
+			name = "backing-" + Random()
+		}
 		w.backing[t.Exposed] = name
 		names[name] = max(1, t.Partitions)
 		resp, err := adm.CreateTopic(ctx, max(1, t.Partitions), 1, nil, name)
 		if err != nil {
 			w.tb.Fatalf("create backing topic: %v", err)
 		}
-		w.secrets.Text("backing topic of "+t.Exposed, name)
+		if name != t.Exposed {
+			w.secrets.Text("backing topic of "+t.Exposed, name)
+		}
 		w.secrets.Bytes("topic id of "+t.Exposed, resp.ID[:])
 		w.secrets.Text("topic id of "+t.Exposed, resp.ID.String())
 	}

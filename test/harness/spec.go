@@ -22,7 +22,10 @@ type Spec struct {
 
 // Topic is one exposed topic and who has it.
 type Topic struct {
-	Exposed    string
+	Exposed string
+	// Backing is the name on the target cluster; default: one that nobody could guess. Two entries with one exposed name
+	// are two APIs over the same backing topic, for different applications.
+	Backing    string
 	Contract   string // read, write or readwrite (default)
 	Partitions int32
 	Lifecycle  string   // of the version, as YAML; default: state: published
