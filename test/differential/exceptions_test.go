@@ -68,11 +68,11 @@ func newExceptions() exceptionList {
 		{id: "foreign ids", reason: "an id that was never granted is unknown (100), whether it exists or not; Kafka tells by 29 that it does",
 			place: at(`.*[iI]d of (orders|readonly|writeonly|hidden)\](\.Partitions\[\d+\])?\.ErrorCode$`), apps: partlyOrDenied, a: values("29|53"), b: values("100")},
 		{id: "namespace", reason: "a name that is granted nowhere lies in the application's own namespace, where nothing has it yet; Kafka's principal has no right to it",
-			place: at(`.*\[~missing\](\.Partitions\[\d+\])?\.(ErrorCode|AuthorizedOperations)$`), apps: script.Allowed, a: values("29|-2147483648"), b: values("0|3|1528")},
+			place: at(`.*\[~missing\](\.Partitions\[\d+\])?\.(ErrorCode|AuthorizedOperations)$`), apps: script.Allowed, a: values("29|-2147483648"), b: values("0|3|3576")},
 		{id: "namespace operations", reason: "an application with a namespace may create topics",
 			place: at(`(Metadata v\S+ the cluster's operations: AuthorizedOperations|DescribeCluster v\S+ with operations: ClusterAuthorizedOperations)$`), apps: script.Allowed, a: values("256"), b: values("288")},
 		{id: "own settings", reason: "an application sets what concerns its data, within bounds; all else is refused by policy (44), unknown and bad values too",
-			place: at(`CreateTopics v\S+ what cannot be made: Topics\[~own\..*\.(setting|unknown)\]\.ErrorCode$`), a: values("40"), b: values("44")},
+			place: at(`(CreateTopics v\S+ what cannot be made: Topics\[~own\..*\.(setting|unknown)\]|(Incremental)?AlterConfigs v\S+ (a bad value|an unknown setting): Resources\[~own\..*\])\.ErrorCode$`), a: values("40"), b: values("44")},
 		{id: "granted names", reason: "to make a topic with the name of a granted one: it exists, which the application knows",
 			place: at(`CreateTopics v\S+ a topic that is there and granted: Topics\[~orders\]\.ErrorCode$`), a: values("29"), b: values("36")},
 		{id: "illegal names", reason: "a name that is no legal one is called that before rights are looked at",
@@ -109,7 +109,12 @@ func newExceptions() exceptionList {
 		{id: "pages", reason: "where a page ends depends on the order of names, which is that of the exposed ones here and of the cluster's there",
 			place: at(`DescribeTopicPartitions v\S+ the (first|next) page`), chance: true},
 
-		// Share groups.
+		{id: "own resources", reason: "Kafka lists configurations to who may see the cluster's; here everybody sees the own topics and groups",
+			place: at(`ListConfigResources v\S+ `), since: "4.1"},
+
+		// Share groups and those of Kafka Streams.
+		{id: "streams heartbeats never fail", reason: "as heartbeats of KIP-848: a member whose topology names what it may not read is in the group, and gets no tasks of it",
+			place: at(`(StreamsGroupHeartbeat v\S+|StreamsGroupDescribe v\S+ while it has a member: Groups.*\.streams|effects: group "~g\..*\.streams)`), apps: script.Denied, since: "4.2"},
 		{id: "share heartbeats never fail", reason: "as heartbeats of KIP-848: a member that subscribes to what it may not is in the group, and gets what it may have",
 			place: at(`(ShareGroupHeartbeat v\S+|ShareGroupDescribe v\S+ while it has a member: Groups.*\.share|effects: group "~g\..*\.share)`), apps: script.Denied},
 		{id: "share offsets of no group", reason: "the group of a member that was never let in is not there on the cluster itself; topics that are refused are answered all the same",

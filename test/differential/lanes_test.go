@@ -117,12 +117,12 @@ func directLane(t *testing.T) *script.Lane {
 	}
 	for _, app := range []string{script.Allowed, script.Partly, script.Denied} {
 		// Groups and transactional ids are an application's own, whatever its topics are.
-		may(app, kadm.NewACLs().Groups(tag), kadm.ACLPatternPrefixed, kadm.OpRead, kadm.OpDelete, kadm.OpDescribe, kadm.OpDescribeConfigs)
+		may(app, kadm.NewACLs().Groups(tag), kadm.ACLPatternPrefixed, kadm.OpRead, kadm.OpDelete, kadm.OpDescribe, kadm.OpDescribeConfigs, kadm.OpAlterConfigs)
 		may(app, kadm.NewACLs().TransactionalIDs(tag), kadm.ACLPatternPrefixed, kadm.OpWrite, kadm.OpDescribe)
 		may(app, kadm.NewACLs().Clusters(), kadm.ACLPatternLiteral, kadm.OpDescribe)
 		if app == script.Allowed { // its namespace
 			may(app, kadm.NewACLs().Topics(tag+script.Own), kadm.ACLPatternPrefixed, kadm.OpRead, kadm.OpWrite, kadm.OpCreate, kadm.OpDelete, kadm.OpAlter, kadm.OpDescribe,
-				kadm.OpDescribeConfigs)
+				kadm.OpDescribeConfigs, kadm.OpAlterConfigs)
 		}
 	}
 	for _, topic := range script.Topics {

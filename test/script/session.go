@@ -36,6 +36,7 @@ type Lane struct {
 
 	conns   map[string]*Conn           // by application
 	offsets map[string]map[int32]int64 // up to where the Topics were looked at
+	markers int                        // topics made to catch up with the controller
 }
 
 // Topics are those that every lane has, each with Partitions partitions. An application is allowed all of them, partly
