@@ -459,7 +459,20 @@ func (g *Gateway) offered() wire.APIVersionsResponse {
 		resp.FinalizedFeatures = lower(resp.FinalizedFeatures, f)
 		resp.FinalizedEpoch = max(resp.FinalizedEpoch, epoch)
 	}
+	if resp.FinalizedEpoch >= 0 {
+		resp.FinalizedEpoch = featuresEpoch(resp.FinalizedFeatures)
+	}
 	return resp
+}
+
+// featuresEpoch is what clients compare to tell newer feature levels from older
+// ones. A cluster's own is an offset in its metadata, which grows with whatever
+// anybody does there; this one grows only when a level does.
+func featuresEpoch(finalized []wire.FeatureRange) (epoch int64) {
+	for _, f := range finalized {
+		epoch += int64(f.Max)
+	}
+	return epoch
 }
 
 // restOn says which features may be told to clients: a feature is only true
