@@ -334,6 +334,12 @@ func (c *clientConn) next() error {
 			return endedBy("client", "%s request of %d bytes, at most %d are accepted", wire.APIName(key), size, largest(key))
 		}
 	}
+	c.active = c.g.deps.Now()
+	if size-c.frames.Buffered() >= passFrom {
+		if passed, err := c.passRequest(size); err != nil || passed {
+			return err
+		}
+	}
 	frame, err := c.frames.View(c.ctx, size)
 	if err != nil {
 		return c.readError(err)
@@ -546,7 +552,7 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if err != nil {
 		return endedBy("upstream", "%s: %w", api.Name, err)
 	}
-	p.respond, p.patch, p.mute, p.patience = action.Response, action.RawResponse, action.Mute, patience
+	p.respond, p.patch, p.pass, p.mute, p.patience = action.Response, action.RawResponse, action.Pass, action.Mute, patience
 	switch {
 	case action.Close != "":
 		return endedBy("client", "%s", action.Close)
@@ -624,10 +630,13 @@ func (c *clientConn) frameOf(p *pending, size int, body func([]byte) []byte) *[]
 	b := append((*frame)[:0], 0, 0, 0, 0)
 	b = wire.AppendResponseHeader(b, p.key, p.version, p.correlationID)
 	b = body(b)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	setSize(b, len(b)-4)
 	*frame = b
 	return frame
 }
+
+// setSize writes the length of a frame to its beginning.
+func setSize(frame []byte, size int) { binary.BigEndian.PutUint32(frame, uint32(size)) }
 
 // writeAnswers writes complete answers to the client; the ring calls it in the
 // client's order.
@@ -658,13 +667,19 @@ func (c *clientConn) writeAnswers(batch []*pending) error {
 			c.mute(p.mute)
 		}
 	}
+	if err == nil && last {
+		return errFinished
+	}
+	return c.writeError(err)
+}
+
+// writeError says what an error of a write to the client means.
+func (c *clientConn) writeError(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return endedBy("client", "does not read: an answer waited for write_timeout=%v", c.g.config.Limits.WriteTimeout)
 	case err != nil:
 		return errClientGone
-	case last:
-		return errFinished
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (c *clientConn) forward(p *pending, req kmsg.Request, header wire.RequestHe
 	b := append((*frame)[:0], 0, 0, 0, 0)
 	b = c.appendHeader(b, p, version, header)
 	b = req.AppendTo(b)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	setSize(b, len(b)-4)
 	*frame = b
 	if err := c.announce(up, p, version); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (c *clientConn) forwardRaw(p *pending, body []byte, patches []wire.Patch, h
 	head := b[at:len(b):len(b)]
 	var more int
 	o.array, more = wire.Gather(append(o.array, head), body, patches)
-	binary.BigEndian.PutUint32(head, uint32(len(head)-4+more))
+	setSize(head, len(head)-4+more)
 	if o.size += len(head) + more; o.size > outboxBytes || len(o.array) > outboxPieces {
 		return c.flush()
 	}
@@ -234,7 +234,8 @@ const copiedAnswer = 32 << 10
 
 // pump carries the broker's answers to the client.
 func (c *clientConn) pump(up *upstream.Conn, sock *socket.Conn) error {
-	frames := wire.NewFrameReader(sock, wire.FrameConfig{FirstBytes: firstBytes, LeapBytes: answerLeap, Buffers: c.g.buffers, Budget: c.application.budget})
+	frames := wire.NewFrameReader(sock, wire.FrameConfig{FirstBytes: firstBytes, LeapBytes: answerLeap, Buffers: c.g.buffers, Budget: c.application.budget,
+		OnDeadline: func() error { return c.stillPatient(up) }})
 	defer frames.Close()
 	limit := wire.Limit{Name: "max_answer_bytes", Bytes: c.g.config.Limits.MaxAnswerBytes}
 	stop := context.AfterFunc(c.ctx, func() { up.Close() })
@@ -247,23 +248,26 @@ func (c *clientConn) pump(up *upstream.Conn, sock *socket.Conn) error {
 			}
 			c.ring.room(maxReady)
 		}
-		err := c.patiently(up, func() error { return frames.Await(nil) })
-		var size int
-		if err == nil {
-			err = c.patiently(up, func() (err error) { size, err = frames.Size(c.ctx, limit); return err })
-		}
-		if err == nil {
-			err = c.patiently(up, func() error { return frames.Need(c.ctx, size, 0, 0, size) })
-		}
+		size, err := frames.Size(c.ctx, limit)
 		if err != nil {
+			return c.upstreamError(up, err)
+		}
+		if size-frames.Buffered() >= passFrom {
+			if passed, err := c.passAnswer(up, sock, frames, size); err != nil {
+				return c.upstreamError(up, err)
+			} else if passed {
+				continue
+			}
+		}
+		if err := frames.Need(c.ctx, size, 0, 0, size); err != nil {
 			return c.upstreamError(up, err)
 		}
 		if size <= copiedAnswer {
 			err = c.pass(up, frames.Window()[:size], nil)
 			frames.Discard(size)
 		} else {
-			var frame *wire.Frame
-			if frame, err = frames.Body(c.ctx, size); err != nil {
+			frame, bodyErr := frames.Body(c.ctx, size)
+			if err = bodyErr; err != nil {
 				return c.upstreamError(up, err)
 			}
 			err = c.pass(up, frame.Bytes(), frame)
@@ -274,33 +278,28 @@ func (c *clientConn) pump(up *upstream.Conn, sock *socket.Conn) error {
 	}
 }
 
-// patiently reads from the broker until that succeeds or the oldest request has
-// waited for longer than its patience.
-func (c *clientConn) patiently(up *upstream.Conn, read func() error) error {
-	for {
-		err := read()
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+// stillPatient is asked when a read from the broker met a deadline: it is over
+// when the oldest request has waited for longer than its patience.
+func (c *clientConn) stillPatient(up *upstream.Conn) error {
+	waiting := c.ring.awaited()
+	if waiting != nil && !time.Now().Before(c.due(waiting)) {
+		return os.ErrDeadlineExceeded
+	}
+	for { // the client's goroutine may push meanwhile
+		by, unix := time.Time{}, int64(0)
+		if waiting != nil {
+			by = c.due(waiting)
+			unix = by.UnixNano()
+		}
+		c.upBy.Store(unix)
+		if err := up.SetReadDeadline(by); err != nil {
 			return err
 		}
-		waiting := c.ring.awaited()
-		if waiting != nil && !time.Now().Before(c.due(waiting)) {
-			return err
+		next := c.ring.awaited()
+		if next == waiting {
+			return nil
 		}
-		for { // the client's goroutine may have pushed meanwhile
-			if waiting == nil {
-				c.upBy.Store(0)
-				up.SetReadDeadline(time.Time{})
-			} else {
-				by := c.due(waiting)
-				c.upBy.Store(by.UnixNano())
-				up.SetReadDeadline(by)
-			}
-			if next := c.ring.awaited(); next == waiting {
-				break
-			} else {
-				waiting = next
-			}
-		}
+		waiting = next
 	}
 }
 
@@ -315,7 +314,7 @@ func (c *clientConn) due(p *pending) time.Time {
 }
 
 func (c *clientConn) upstreamError(up *upstream.Conn, err error) error {
-	if ended := new(ended); errors.As(err, &ended) {
+	if by := new(ended); errors.As(err, &by) || errors.Is(err, errClientGone) {
 		return err
 	}
 	waiting := c.ring.awaited()
@@ -389,7 +388,7 @@ func (c *clientConn) pass(up *upstream.Conn, b []byte, frame *wire.Frame) error 
 		var size int
 		p.rest, size = wire.Gather(make(net.Buffers, 0, 2*len(patches)+1), body, patches)
 		out = c.frameOf(p, 64, func(dst []byte) []byte { return dst })
-		binary.BigEndian.PutUint32(*out, uint32(len(*out)-4+size))
+		setSize(*out, len(*out)-4+size)
 		p.behind, frame = frame, nil // until it is written
 	case patched:
 		out = c.frameOf(p, len(b)+64, func(dst []byte) []byte { return wire.AppendPatched(dst, body, patches) })

@@ -21,6 +21,7 @@ type pending struct {
 	upstream      bool
 	respond       func(kmsg.Response) (kmsg.Response, error) // nil passes the answer undecoded
 	patch         func([]byte) ([]wire.Patch, bool)          // tried before respond, on the bytes
+	pass          func() *wire.FetchView                     // tried before patch, on an answer that is large
 	mute          time.Duration
 	last          bool // the connection ends after this answer
 	patience      time.Duration
@@ -204,6 +205,14 @@ func (r *ring) own(p *pending) bool {
 	}
 	r.writing = true
 	return true
+}
+
+// giveBack ends the ownership of an answer that was not written after all.
+func (r *ring) giveBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writing = false
+	r.changed.Broadcast()
 }
 
 // disown takes an owned answer, which its owner has written, out of the ring.

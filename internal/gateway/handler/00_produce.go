@@ -3,6 +3,7 @@ package handler
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -76,7 +77,39 @@ func produce(x *Exchange, r kmsg.Request) (Action, error) {
 func produceFast(x *Exchange, body []byte) (Action, bool, error) {
 	var buffer [8]wire.HotTopic
 	head, topics, ok := wire.WalkProduceRequest(buffer[:0], x.Version, body)
-	if !ok || head.Acks == 0 || len(topics) == 0 {
+	if !ok {
+		return Action{}, false, nil
+	}
+	for i := range topics {
+		for j := range topics[i].Partitions {
+			if batchFault(topics[i].Partitions[j].Records, head.TransactionalID != nil) != nil {
+				return Action{}, false, nil
+			}
+		}
+	}
+	return passProduce(x, head, topics)
+}
+
+// producePassing is produceFast for a request of which only the beginning is
+// there: its record batches are looked at as they go by. One that may not be
+// written ends the connection, since the rest of the request has gone already;
+// no client library writes one.
+func producePassing(x *Exchange, prefix wire.ProducePrefix) (Action, bool, error) {
+	action, ok, err := passProduce(x, prefix.ProduceHead, []wire.HotTopic{prefix.Topic})
+	inTransaction := prefix.TransactionalID != nil
+	action.Batch = func(header []byte) error {
+		if f := batchFault(header, inTransaction); f != nil {
+			t := target{exposed: "", decision: grant.Decision{Verdict: grant.RefusePolicy, Rule: f.rule, Message: f.message}}
+			return fmt.Errorf("%s (rejection %s)", f.message, x.reject(&t, grant.Write))
+		}
+		return nil
+	}
+	return action, ok, err
+}
+
+// passProduce exchanges the names of a request whose topics are all open.
+func passProduce(x *Exchange, head wire.ProduceHead, topics []wire.HotTopic) (Action, bool, error) {
+	if head.Acks == 0 || len(topics) == 0 {
 		return Action{}, false, nil
 	}
 	byID, flexible := x.Version >= 13, x.Version >= 9
@@ -95,11 +128,6 @@ func produceFast(x *Exchange, body []byte) (Action, bool, error) {
 		}
 		if t.decision.Verdict != grant.Allow {
 			return Action{}, false, nil
-		}
-		for j := range rt.Partitions {
-			if batchFault(rt.Partitions[j].Records, inTransaction) != nil {
-				return Action{}, false, nil
-			}
 		}
 		answer.m.forward(t, byID)
 		patch := wire.Patch{At: rt.At, Len: rt.Len, With: t.physical[:]}
@@ -219,7 +247,7 @@ func producedTopic(rt kmsg.ProduceRequestTopic, code int16, message *string) kms
 const (
 	batchMagicOffset      = 16
 	batchAttributesOffset = 21
-	batchHeaderBytes      = 61
+	batchHeaderBytes      = wire.BatchHeaderBytes
 	batchTransactional    = 1 << 4
 	batchControl          = 1 << 5
 )

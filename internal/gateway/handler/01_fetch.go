@@ -2,6 +2,7 @@ package handler
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -114,7 +115,67 @@ func (f *fetching) full() (Action, error) {
 		}, func(head wire.FetchHead, topics int) bool {
 			return topics == len(m.entries) && (head.SessionID == 0 || wanted != nil && x.Conn.keepSession(head.SessionID, wanted))
 		})
+	}, Pass: func() *wire.FetchView {
+		if partial {
+			return nil
+		}
+		answered := make([]bool, len(m.entries))
+		return f.view(func(head wire.FetchHead, topics int) bool {
+			return topics == len(m.entries) && (head.SessionID == 0 || wanted != nil && x.Conn.keepSession(head.SessionID, wanted))
+		}, func(key topicKey) (*target, map[int32]bool) {
+			for i := range m.entries {
+				if m.entries[i].key == key && !answered[i] {
+					answered[i] = true
+					return &m.entries[i].target, nil
+				}
+			}
+			return nil, nil
+		}, func() {})
 	}}, nil
+}
+
+// errForeign ends an answer that holds something which was not asked for, when
+// a part of it has gone out already.
+var errForeign = errors.New("the answer holds a topic or partition that was not asked for")
+
+// errTakenAway ends an answer whose topic may not be read any more.
+var errTakenAway = errors.New("the right to read was taken away while the answer arrived")
+
+// view passes an answer on while it arrives. find returns a topic of the answer
+// and the partitions that may be in it, nil for all; remade is called when a
+// topic has been made anew.
+func (f *fetching) view(head func(wire.FetchHead, int) bool, find func(topicKey) (*target, map[int32]bool), remade func()) *wire.FetchView {
+	x := f.x
+	if x.Conn.Current() != x.Grant {
+		return nil
+	}
+	var partitions map[int32]bool
+	return &wire.FetchView{
+		Head: head,
+		Topic: func(name []byte, id [16]byte) ([]byte, error) {
+			var to *target
+			if to, partitions = find(topicKey{string(name), id}); to == nil {
+				x.Conn.foreign(x, "topic")
+				return nil, errForeign
+			}
+			if !x.Conn.stillReadable(x, to.exposed) {
+				return nil, errTakenAway
+			}
+			if f.byID {
+				return to.virtual[:], nil
+			}
+			return wire.AppendName(nil, to.exposed, f.req.Version >= 12), nil
+		},
+		Partition: func(index int32, errorCode int16) error {
+			if partitions != nil && !partitions[index] {
+				return errForeign
+			}
+			if errorCode == kerr.UnknownTopicID.Code || errorCode == kerr.InconsistentTopicID.Code {
+				remade()
+			}
+			return nil
+		},
+	}
 }
 
 // patch exchanges the names or ids of an answer's topics and leaves the rest

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -226,6 +227,18 @@ func (f *fetching) inSession() (Action, error) {
 			}
 			return &st.target
 		}, func(head wire.FetchHead, _ int) bool { return head.SessionID == req.SessionID })
+	}, Pass: func() *wire.FetchView {
+		return f.view(func(head wire.FetchHead, _ int) bool { return head.SessionID == req.SessionID },
+			func(key topicKey) (*target, map[int32]bool) {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				st := s.topics[key]
+				if st == nil {
+					return nil, nil
+				}
+				to := st.target
+				return &to, maps.Clone(st.partitions)
+			}, func() { c.dropSession(req.SessionID) })
 	}}, nil
 }
 

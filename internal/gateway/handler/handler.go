@@ -77,6 +77,12 @@ type Action struct {
 	// client's by patches, which may point into the body. It says no where the
 	// answer has to be decoded after all, and has then changed nothing.
 	RawResponse func(body []byte) ([]wire.Patch, bool)
+	// Pass is asked for how to pass an answer on while it arrives, when that is
+	// a large one; nil, or a nil view, where it has to be read as a whole.
+	Pass func() *wire.FetchView
+	// Batch looks at the header of each record batch of a request that is passed
+	// on while it arrives.
+	Batch func(header []byte) error
 	// Answer is the client's answer where Upstream is nil.
 	Answer kmsg.Response
 	// Hold delays Answer; a change of the grant ends it early.

@@ -2,6 +2,8 @@ package handler
 
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"sluice/internal/kafka/wire"
 )
 
 // Posture says how the gateway deals with a Kafka API.
@@ -31,6 +33,9 @@ type API struct {
 	// changed; otherwise it says no and Handle gets the decoded request. Only
 	// the Kafka APIs that carry records have it.
 	Fast func(*Exchange, []byte) (Action, bool, error)
+	// Passing serves a request of which only the beginning is there, as Fast
+	// would; only Produce has it.
+	Passing func(*Exchange, wire.ProducePrefix) (Action, bool, error)
 	// Coordination calls keep a member in its group: they are never throttled
 	// or muted.
 	Coordination bool
@@ -41,7 +46,7 @@ type API struct {
 // Table has a row for every Kafka API up to Kafka 4.3. What is not in it is
 // refused; a newer library or broker never widens it.
 var Table = []*API{
-	{Key: 0, Name: "Produce", Min: 3, Max: 13, Posture: Rewritten, Handle: produce, Fast: produceFast, Note: "by name and by id; transactional id mapped; refused topics answered, the rest sent; control batches refused; hosts replaced"},
+	{Key: 0, Name: "Produce", Min: 3, Max: 13, Posture: Rewritten, Handle: produce, Fast: produceFast, Passing: producePassing, Note: "by name and by id; transactional id mapped; refused topics answered, the rest sent; control batches refused; hosts replaced"},
 	{Key: 1, Name: "Fetch", Min: 4, Max: 18, Posture: Rewritten, Handle: fetch, Note: "by name and by id; withheld topics answered empty; sessions bound to their connection; replicas refused; sizes clamped; hosts replaced"},
 	{Key: 2, Name: "ListOffsets", Min: 1, Max: 10, Posture: Rewritten, Handle: listOffsets, Note: "topics mapped; never fails for a topic the application has or had"},
 	{Key: 3, Name: "Metadata", Min: 0, Max: 13, Posture: Rewritten, Handle: metadata, Note: "by name and by id; only the application's topics; hosts and cluster id replaced; never creates topics; authorised operations from the grant"},
@@ -164,6 +169,16 @@ func (a *API) ServeFast(x *Exchange, body []byte) (Action, bool, error) {
 	}
 	x.api = a
 	return a.Fast(x, body)
+}
+
+// ServePassing tries to handle a request whose records are still on their way.
+// Views of the prefix stay valid until the action is done.
+func (a *API) ServePassing(x *Exchange, prefix wire.ProducePrefix) (Action, bool, error) {
+	if a.Passing == nil {
+		return Action{}, false, nil
+	}
+	x.api = a
+	return a.Passing(x, prefix)
 }
 
 // Serve handles a decoded request of the API.

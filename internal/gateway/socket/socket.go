@@ -7,8 +7,10 @@ package socket
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -241,6 +243,15 @@ func (c *Conn) writeSecured(pieces net.Buffers, timeout time.Duration) (written 
 // sealAtOnce is how much is encrypted before it is written.
 const sealAtOnce = 64 << 10
 
+// sourceError is what kept Move from reading.
+type sourceError struct{ error }
+
+func (e *sourceError) Unwrap() error { return e.error }
+
+// OfSource reports whether an error of Move is that of the connection it read
+// from. A reset may be either's, and counts as the other one's.
+func OfSource(err error) bool { return errors.As(err, new(*sourceError)) }
+
 // MovesFrom reports whether Move can take bytes of src past our memory.
 func (c *Conn) MovesFrom(src *Conn) bool {
 	_, to := c.Conn.(*net.TCPConn)
@@ -249,17 +260,25 @@ func (c *Conn) MovesFrom(src *Conn) bool {
 }
 
 // Move carries n bytes of src to c past our memory, where MovesFrom says so. The
-// timeout is for each 256 KiB; src keeps its own read deadline.
-func (c *Conn) Move(src *Conn, n int, timeout time.Duration) (moved int, err error) {
+// timeout is for each 256 KiB. before is called before each of them, to set the
+// read deadline of src.
+func (c *Conn) Move(src *Conn, n int, timeout time.Duration, before func() error) (moved int, err error) {
 	for moved < n {
+		if err := before(); err != nil {
+			return moved, err
+		}
 		c.beforeWrite(timeout)
 		got, err := c.Conn.(*net.TCPConn).ReadFrom(&io.LimitedReader{R: src.Conn, N: int64(min(n-moved, chunk))})
 		moved += int(got)
-		if err != nil {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(c.writeBy):
+			if got == 0 { // otherwise something has come
+				return moved, &sourceError{err}
+			}
+		case err != nil:
 			return moved, err
-		}
-		if got == 0 {
-			return moved, io.ErrUnexpectedEOF
+		case got == 0:
+			return moved, &sourceError{io.ErrUnexpectedEOF}
 		}
 	}
 	return moved, nil

@@ -195,7 +195,7 @@ func TestMovesBytesPastOurMemory(t *testing.T) {
 		b, _ := io.ReadAll(io.LimitReader(receiver, int64(len(want))))
 		got <- b
 	}()
-	if n, err := to.Move(from, len(want), 10*time.Second); err != nil || n != len(want) || !bytes.Equal(<-got, want) {
+	if n, err := to.Move(from, len(want), 10*time.Second, func() error { return nil }); err != nil || n != len(want) || !bytes.Equal(<-got, want) {
 		t.Fatal(n, err)
 	}
 	rest := make([]byte, 4)
@@ -203,7 +203,7 @@ func TestMovesBytesPastOurMemory(t *testing.T) {
 		t.Errorf("behind it: %q, %v", rest, err)
 	}
 	sender.Close()
-	if _, err := to.Move(from, 10, 10*time.Second); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := to.Move(from, 10, 10*time.Second, func() error { return nil }); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("from a closed connection: %v", err)
 	}
 }

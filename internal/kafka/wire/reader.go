@@ -33,6 +33,9 @@ type FrameConfig struct {
 	// between frames sets their own.
 	Pace            Pace
 	SetReadDeadline func(time.Time) error
+	// OnDeadline, when set, is asked when a read meets a deadline: nil means
+	// that it was not the one that counts, and the read goes on.
+	OnDeadline func() error
 	// Now is the clock for Pace; nil means time.Now.
 	Now func() time.Time
 }
@@ -175,6 +178,9 @@ func (r *FrameReader) fill(most int, before func() error) error {
 		if n > 0 { // an error that came with it will come again
 			*r.buf = (*r.buf)[:len(*r.buf)+n]
 			return nil
+		}
+		if err != nil && r.config.OnDeadline != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			err = r.config.OnDeadline()
 		}
 		if err != nil {
 			return err
