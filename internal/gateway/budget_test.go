@@ -97,7 +97,8 @@ func TestOneApplicationDoesNotTakeTheMemoryOfOthers(t *testing.T) {
 	if err := w.client("acme", kgo.ProducerBatchCompression(kgo.NoCompression())).ProduceSync(bounded(t), big).FirstErr(); err != nil {
 		t.Errorf("a large record of another application: %v", err)
 	}
-	if n := w.gateway.budget.InUse(); n > 2<<20 {
+	// acme's own connections may be reading at this moment.
+	if n := w.gateway.budget.InUse(); n > 2<<20+512<<10 {
 		t.Errorf("%d bytes held, more than one application may take", n)
 	}
 	for _, conn := range unfinished {
