@@ -94,30 +94,41 @@ func TestTheGatewayAnswersAsKafkaDoes(t *testing.T) {
 	}
 	all := cells(t, offered)
 	start := time.Now()
-	type result struct {
-		recording script.Recording
-		err       error
-	}
-	results := make([][]result, len(lanes))
-	trace := os.Getenv("SLUICE_TRACE") != ""
-	var wg sync.WaitGroup
-	for i, l := range lanes {
-		results[i] = make([]result, len(all))
-		wg.Go(func() {
-			for n, c := range all {
-				start := time.Now()
-				results[i][n].recording, results[i][n].err = l.Run(c.api.Key, c.version, c.app, c.number)
-				if took := time.Since(start); trace && took > time.Second {
-					t.Logf("%s: %s took %v", l.Name, c, took)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	results := run(lanes, all)
 	t.Logf("%d scripts in each of %d lanes in %v", len(all), len(lanes), time.Since(start).Round(100*time.Millisecond))
 
 	exceptions := newExceptions()
 	table := newReport(exceptions)
+	// What differs is done again: what a cluster does a moment sooner or later differs once, what the gateway does otherwise
+	// always does.
+	next := len(all) + 1
+	for try := 1; try <= 3; try++ {
+		var again []int
+		for n, c := range all {
+			for i := range lanes {
+				if results[i][n].err != nil || slices.ContainsFunc(script.Compare(results[0][n].recording, results[i][n].recording), func(d script.Difference) bool { return exceptions.excepted(c.app, d) == nil }) {
+					again = append(again, n)
+					break
+				}
+			}
+		}
+		if len(again) == 0 || len(again) > 100 { // so many are no accident
+			break
+		}
+		var cells []cell
+		for _, n := range again {
+			t.Logf("once more: %s", all[n])
+			c := all[n]
+			c.number = next
+			next++
+			cells = append(cells, c)
+		}
+		for i, repeated := range run(lanes, cells) {
+			for k, n := range again {
+				results[i][n] = repeated[k]
+			}
+		}
+	}
 	differences := map[string][]string{} // what differs, and in which cells
 	places := 0
 	for n, c := range all {
@@ -156,4 +167,26 @@ func TestTheGatewayAnswersAsKafkaDoes(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// result is what one script in one lane came to.
+type result struct {
+	recording script.Recording
+	err       error
+}
+
+// run runs cells in every lane, in the same order, and returns the results by lane.
+func run(lanes []*script.Lane, cells []cell) [][]result {
+	results := make([][]result, len(lanes))
+	var wg sync.WaitGroup
+	for i, l := range lanes {
+		results[i] = make([]result, len(cells))
+		wg.Go(func() {
+			for n, c := range cells {
+				results[i][n].recording, results[i][n].err = l.Run(c.api.Key, c.version, c.app, c.number)
+			}
+		})
+	}
+	wg.Wait()
+	return results
 }

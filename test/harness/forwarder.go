@@ -95,6 +95,9 @@ func newForwarder(tb testing.TB, target string, secrets *Secrets) *Forwarder {
 // Addr is where clients connect.
 func (f *Forwarder) Addr() string { return f.listener.Addr().String() }
 
+// Gateway is the address of the gateway's listener behind it: nothing is counted or looked at there.
+func (f *Forwarder) Gateway() string { return f.target }
+
 // Requests returns how many requests of each Kafka API have passed.
 func (f *Forwarder) Requests() map[int16]int {
 	f.mu.Lock()

@@ -105,6 +105,9 @@ func Start(tb testing.TB, kafka *kafkatest.Cluster, spec Spec) *World {
 	tb.Helper()
 	w := &World{Kafka: kafka, tb: tb, dir: tb.TempDir(), backing: map[string]string{}, spec: spec, seed: make([]byte, 32), secrets: NewSecrets()}
 	rand.Read(w.seed)
+	if spec.Seed != nil {
+		w.seed = spec.Seed
+	}
 	w.log = slog.New(slog.NewTextHandler(logFile(tb), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	if w.direct, err = kgo.NewClient(kgo.SeedBrokers(kafka.Bootstrap()...), kgo.ManualFlushing(), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {

@@ -16,6 +16,8 @@ type Spec struct {
 	Apps   []App
 	// Trusted is the application as which World.Trusted logs in.
 	Trusted string
+	// Seed is that of the installation, from which prefixes and ids come; default: a random one.
+	Seed []byte
 	// PushEvery is how often clients are asked for metrics (KIP-714); as in the product if zero.
 	PushEvery time.Duration
 }

@@ -139,7 +139,7 @@ func (n *names) text(s string) string {
 	if n.tag != "" {
 		s = strings.ReplaceAll(s, n.tag, "~")
 	}
-	return fmt.Sprintf("%q", s)
+	return fmt.Sprintf("%q", rejection.ReplaceAllString(s, "rejection R"))
 }
 
 func (n *names) id(id [16]byte) string {

@@ -312,7 +312,7 @@ func describeCluster(s *Session) {
 func login(s *Session) {
 	user, password := s.Lane.Login(s.App)
 	fresh := func() *Conn {
-		c, err := Dial(s.Lane.Address, "", "")
+		c, err := Dial(s.Lane.through(), "", "")
 		if err != nil {
 			s.fail("%w", err)
 		}

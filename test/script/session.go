@@ -19,8 +19,10 @@ type Lane struct {
 	Name string
 	// Tag begins every name that a client uses in this lane. All lanes have tags of one length.
 	Tag string
-	// Address is where clients connect, Host and Port what answers must say.
+	// Address is where clients connect, and what answers must say.
 	Address string
+	// Through is where scripts connect instead, if set.
+	Through string
 	// Login returns what an application logs in with.
 	Login func(app string) (user, password string)
 	// TopicID returns the id that an application knows one of the Topics by.
@@ -33,6 +35,9 @@ type Lane struct {
 	Admin *Conn
 	// Versions are offered in all lanes that are compared.
 	Versions map[int16]Range
+
+	// Exact records the bytes of answers as well, with symbols for what a cluster makes up.
+	Exact bool
 
 	conns   map[string]*Conn           // by application
 	offsets map[string]map[int32]int64 // up to where the Topics were looked at
@@ -55,6 +60,13 @@ const (
 
 // Own begins the names of the topics that scripts make, behind the lane's tag.
 const Own = "own."
+
+func (l *Lane) through() string {
+	if l.Through != "" {
+		return l.Through
+	}
+	return l.Address
+}
 
 // Close closes the connections of the lane.
 func (l *Lane) Close() {
@@ -216,7 +228,7 @@ func (s *Session) connection() *Conn {
 	}
 	if l.conns[s.App] == nil {
 		user, password := l.Login(s.App)
-		c, err := Dial(l.Address, user, password)
+		c, err := Dial(l.through(), user, password)
 		if err != nil {
 			s.fail("%w", err)
 		}
@@ -310,6 +322,14 @@ func (s *Session) Until(what string, req kmsg.Request, good func(kmsg.Response) 
 			continue
 		}
 		s.names.write(s.out, place, "", reflect.ValueOf(resp))
+		if s.Lane.Exact { // of a copy: scripts go on with what is in the answer
+			again := req.ResponseKind()
+			again.SetVersion(resp.GetVersion())
+			if err := again.ReadFrom(s.connection().Raw); err != nil {
+				s.fail("step %s: %w", place, err)
+			}
+			s.out[place+separator+bytesField] = s.names.exact(again)
+		}
 		return resp
 	}
 }
