@@ -38,7 +38,10 @@ type world struct {
 func start(t *testing.T, shared bool) *world {
 	t.Helper()
 	options := kafkatest.Options{Version: os.Getenv("SLUICE_KAFKA"), LoopbackHosts: true, Heap: "320m",
-		Settings: map[string]string{"log.retention.ms": "-1"}} // the scripts' records are old
+		Settings: map[string]string{
+			"broker.session.timeout.ms": "60000", // a busy machine must not fence the only broker
+			"log.retention.ms":          "-1",    // the scripts' records are old
+		}}
 	if !strings.HasPrefix(options.Version, "3.") {
 		options.Features = map[string]int16{"share.version": 1}
 	}

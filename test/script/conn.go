@@ -19,15 +19,17 @@ import (
 const ClientID = "script"
 
 // answerTimeout bounds the wait for one answer.
-const answerTimeout = 30 * time.Second
+const answerTimeout = time.Minute
 
 // ErrClosed says that the other side closed the connection instead of answering.
 var ErrClosed = errors.New("the connection was closed")
 
 // Conn speaks Kafka's protocol request by request, in exactly the version that a request says. Not for concurrent use.
 type Conn struct {
-	conn net.Conn
-	last int32
+	conn    net.Conn
+	address string
+	lost    bool // an answer did not come in time: the next request goes over a new connection
+	last    int32
 	// Raw is the body of the last answer, without its header.
 	Raw []byte
 }
@@ -38,7 +40,7 @@ func Dial(address, user, password string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{conn: conn}
+	c := &Conn{conn: conn, address: address}
 	if user == "" {
 		return c, nil
 	}
@@ -87,6 +89,20 @@ func (c *Conn) Send(req kmsg.Request) error {
 // Do sends a request and returns the answer, which was decoded without a byte left over. It returns ErrClosed when the
 // connection ends instead.
 func (c *Conn) Do(req kmsg.Request) (kmsg.Response, error) {
+	if c.lost {
+		again, err := Dial(c.address, "", "")
+		if err != nil {
+			return nil, err
+		}
+		c.conn.Close()
+		c.conn, c.lost = again.conn, false
+	}
+	resp, err := c.do(req)
+	c.lost = err != nil && !errors.Is(err, ErrClosed)
+	return resp, err
+}
+
+func (c *Conn) do(req kmsg.Request) (kmsg.Response, error) {
 	if err := c.Send(req); err != nil {
 		return nil, closed(err)
 	}
