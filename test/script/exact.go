@@ -76,7 +76,7 @@ func (n *names) settle(field string, v reflect.Value) {
 		v.SetString(rejection.ReplaceAllString(s, "rejection R"))
 	case v.CanInt() && field == "ThrottleMillis":
 		v.SetInt(0)
-	case v.CanInt() && symbolFields[field] != "" && v.Int() > 0:
+	case v.CanInt() && symbolFields[field] != "" && (v.Int() > 0 || field == "SubscriptionID"):
 		v.SetInt(number(n.symbol(symbolFields[field], fmt.Sprint(v.Int()))))
 	case v.CanInt() && (timeFields[field] || field == "Port") && v.Int() > 0:
 		v.SetInt(1)

@@ -218,7 +218,7 @@ func (n *names) write(out Recording, place, field string, v reflect.Value) {
 	case kind == reflect.String:
 		out[place] = n.string(field, v.String())
 	case symbolFields[field] != "" && v.CanInt():
-		if v.Int() <= 0 {
+		if v.Int() == 0 || v.Int() < 0 && field != "SubscriptionID" {
 			out[place] = fmt.Sprint(v.Int())
 			return
 		}
