@@ -208,7 +208,7 @@ func (c *clientConn) serve() error {
 	if err := c.authenticate(); err != nil {
 		return err
 	}
-	c.raw.SetDeadline(time.Time{}) // await sees to it that a stop in between is not lost
+	c.raw.SetReadDeadline(time.Time{}) // the one for writes moves with each write, and socket remembers it; await sees to it that a stop in between is not lost
 	c.active = c.g.deps.Now()
 	defer c.out.close(c.g.buffers)
 	for {
