@@ -234,7 +234,8 @@ type FetchView struct {
 	// Head is asked first; it says no to what has to be read as a whole.
 	Head func(head FetchHead, topics int) bool
 	// Topic returns what goes out in the place of a topic's name or id, with its
-	// length where it is a name. An error ends the passage.
+	// length where it is a name, and stays as it is until the passage ends. An
+	// error ends the passage.
 	Topic func(name []byte, id [16]byte) ([]byte, error)
 	// Partition is told of each partition of the topic.
 	Partition func(index int32, errorCode int16) error
@@ -287,16 +288,15 @@ func PassFetchResponse(p *Passage, version int16, view FetchView, begin func(siz
 	for range topics {
 		if byID {
 			var id [16]byte
-			b := p.peek(16)
-			copy(id[:], b)
+			copy(id[:], p.peek(16))
 			if p.err == nil {
 				with, err := view.Topic(nil, id)
 				if err != nil {
 					return p.refused(err)
 				}
-				copy(b, with)
+				p.drop(16) // the window stays as it is: there may be a way back
+				p.put(with)
 			}
-			p.take(16)
 		} else {
 			p.drop(w.at - at)
 			p.put(renamed)

@@ -207,6 +207,34 @@ func TestRefusalsBeforeAnythingWentOutHaveAWayBack(t *testing.T) {
 	}
 }
 
+// What is read as a whole after all has still the ids of the broker, also where
+// a later topic was refused.
+func TestNothingIsExchangedInWhatIsNotPassed(t *testing.T) {
+	resp := kmsg.NewPtrFetchResponse()
+	resp.Version = 16
+	for i := range byte(2) {
+		topic, p := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+		topic.TopicID[0], p.RecordBatches = 1+i, make([]byte, 500)
+		topic.Partitions = append(topic.Partitions, p)
+		resp.Topics = append(resp.Topics, topic)
+	}
+	body := resp.AppendTo(nil)
+	s := newPassing(t, framed(body), len(body)+4, false)
+	view := anyFetch
+	view.Topic = func(_ []byte, id [16]byte) ([]byte, error) {
+		if id[0] == 2 {
+			return nil, errors.New("refused")
+		}
+		return bytes.Repeat([]byte{9}, 16), nil
+	}
+	if err := PassFetchResponse(s.p, 16, view, func(int) []byte { return []byte("head") }); !errors.Is(err, ErrNotPassed) {
+		t.Fatalf("got %v", err)
+	}
+	if got, err := s.rest.View(t.Context(), len(body)); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("the frame is another one: %v", err)
+	}
+}
+
 func randomBatch(r *rand.Rand) []byte {
 	b := make([]byte, BatchHeaderBytes+r.IntN(80_000))
 	b[batchMagicOffset], b[22] = 2, byte(r.IntN(8))
