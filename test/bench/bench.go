@@ -34,13 +34,15 @@ type Options struct {
 
 // Where each measurement goes: the names of Options.Ways.
 const (
-	direct    = "direct"
-	forwarder = "forwarder"
-	floor     = "floor"
-	gateway   = "gateway"
+	direct     = "direct"
+	forwarder  = "forwarder"
+	floor      = "floor"
+	gateway    = "gateway"
+	floorTLS   = "floor-tls" // TLS between the client and what is in the middle
+	gatewayTLS = "gateway-tls"
 )
 
-var allWays = []string{direct, forwarder, floor, gateway}
+var allWays = []string{direct, forwarder, floor, gateway, floorTLS, gatewayTLS}
 
 // Sample is what one measurement of one round brought; one of the pointers is set, or Error.
 type Sample struct {
@@ -49,16 +51,34 @@ type Sample struct {
 	Way       string     `json:"way"`
 	Measured  *Measured  `json:"measured,omitempty"`
 	Latencies *Latencies `json:"latencies,omitempty"`
+	Logins    *Measured  `json:"logins,omitempty"`
 	Idle      *Idle      `json:"idle,omitempty"`
+	Start     *Start     `json:"start,omitempty"`
 	Error     string     `json:"error,omitempty"`
 }
 
-// Idle is the memory of a fresh process with few connections that do nothing any more (idleWarmup), and with many.
+// Idle is the memory of a fresh process before it had a connection, with few that do nothing any more (idleWarmup),
+// and with many; and how many descriptors it has open in the latter two.
 type Idle struct {
-	Connections int   `json:"connections"`
-	Before      int64 `json:"resident_before_bytes"`
-	After       int64 `json:"resident_after_bytes"`
+	Connections       int   `json:"connections"`
+	Fresh             int64 `json:"resident_fresh_bytes"`
+	Before            int64 `json:"resident_before_bytes"`
+	After             int64 `json:"resident_after_bytes"`
+	DescriptorsBefore int   `json:"descriptors_before"`
+	DescriptorsAfter  int   `json:"descriptors_after"`
 }
+
+// Start is how long a gateway with startApplications takes from the start of its process to the first answer and the
+// first login of a client: the first time, and with the state that it has saved then.
+type Start struct {
+	FirstAnswer time.Duration `json:"first_answer_ns"`
+	FirstLogin  time.Duration `json:"first_login_ns"`
+	SavedAnswer time.Duration `json:"saved_answer_ns"`
+	SavedLogin  time.Duration `json:"saved_login_ns"`
+	Resident    int64         `json:"resident_bytes"` // after that login
+}
+
+const startApplications = 1000
 
 // middle is what stands between client and broker.
 type middle struct {
@@ -72,6 +92,7 @@ type bench struct {
 	facts   Facts
 	dir     string
 	kafka   *kafkatest.Cluster
+	cert    certificate
 	topics  []topic
 	middles map[string]middle
 	samples []Sample
@@ -90,13 +111,16 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(b.dir)
+	if b.cert, err = newCertificate(b.dir); err != nil {
+		return nil, err
+	}
 	for _, w := range o.Workloads.throughput {
 		if t := topicOf(w); !slices.Contains(b.topics, t) {
 			b.topics = append(b.topics, t)
 		}
 	}
 	b.topics = append(b.topics, latencyTopic())
-	if slices.Contains(o.Ways, gateway) && o.Gateway == "" {
+	if slices.ContainsFunc(o.Ways, isGateway) && o.Gateway == "" {
 		b.logf("building the gateway")
 		if b.Gateway, err = buildGateway(ctx, b.dir); err != nil {
 			return nil, err
@@ -151,10 +175,30 @@ func (o Options) estimate() time.Duration {
 	warm := time.Duration(len(o.Ways)*len(o.Workloads.throughput)) * (o.Warmup + min(o.Window, warmWindow) + startup)
 	total := 5*time.Second + warm + time.Duration(o.Rounds*len(o.Ways))*each
 	if o.Workloads.idle {
-		total += time.Duration(o.Rounds*(len(o.Ways)-1)) * (settle + startup + time.Duration(o.Connections)*time.Millisecond)
+		total += time.Duration(o.Rounds*(len(o.Ways)-1)) * 2 * (settle + startup + time.Duration(o.Connections)*time.Millisecond)
+	}
+	for _, l := range o.Workloads.logins {
+		total += time.Duration((1+o.Rounds)*len(o.loginWays(l))) * (o.Warmup + o.Window + startup)
+	}
+	if o.startMeasured() {
+		total += time.Duration(o.Rounds) * 3 * time.Second
 	}
 	return total
 }
+
+// loginWays are the ways by which a kind of login is measured: nothing of it happens in a forwarder.
+func (o Options) loginWays(l logins) []string {
+	way := gateway
+	if l.tls {
+		way = gatewayTLS
+	}
+	if !slices.Contains(o.Ways, way) {
+		return nil
+	}
+	return []string{direct, way}
+}
+
+func (o Options) startMeasured() bool { return o.Workloads.start && slices.Contains(o.Ways, gateway) }
 
 // startKafka starts the broker, with its data in memory where there is a file system for that.
 func (b *bench) startKafka(ctx context.Context) error {
@@ -178,7 +222,8 @@ func (b *bench) startKafka(ctx context.Context) error {
 	b.logf("starting Apache Kafka, its data on %s", b.facts.Data)
 	var err error
 	b.kafka, err = kafkatest.Run(ctx, kafkatest.Options{
-		Version: b.KafkaVersion, Heap: heap, JVM: jvm,
+		Version: b.KafkaVersion, Heap: heap, JVM: jvm, SASL: true, TLS: true,
+		Users: map[string]string{userOf(mechanismPlain): password, userOf(mechanismScram): password},
 		// What the sinks hold stays small.
 		Settings: map[string]string{"log.retention.check.interval.ms": "1000", "log.initial.task.delay.ms": "1000"},
 	})
@@ -258,14 +303,22 @@ func fillSource(ctx context.Context, bootstrap []string, s source) error {
 // start starts what stands in the middle of a way.
 func (b *bench) start(ctx context.Context, way string) (middle, error) {
 	bootstrap := b.kafka.Bootstrap()
+	job := Job{Forward: bootstrap[0], Floor: way == floor || way == floorTLS}
+	ca := ""
 	switch way {
 	case direct:
 		return middle{nil, Target{Bootstrap: bootstrap[0]}}, nil
-	case gateway:
-		c, target, err := startGateway(ctx, b.Gateway, b.dir, bootstrap, b.topics)
+	case gateway, gatewayTLS:
+		var cert *certificate
+		if way == gatewayTLS {
+			cert = &b.cert
+		}
+		c, target, err := startGateway(ctx, b.Gateway, b.dir, documents(bootstrap, b.topics, 1), cert)
 		return middle{c, target}, err
+	case floorTLS:
+		job.Cert, job.Key, ca = b.cert.file, b.cert.key, b.cert.pem
 	}
-	c, err := startSelf("forwarder", Job{Forward: bootstrap[0], Floor: way == floor})
+	c, err := startSelf("forwarder", job)
 	if err != nil {
 		return middle{}, err
 	}
@@ -274,12 +327,14 @@ func (b *bench) start(ctx context.Context, way string) (middle, error) {
 		return middle{}, err
 	}
 	// Kafka names its own address; the client is led here all the same, so that not a byte has to be changed.
-	return middle{c, Target{Bootstrap: bootstrap[0], Via: at.Address}}, nil
+	return middle{c, Target{Bootstrap: bootstrap[0], Via: at.Address, CA: ca}}, nil
 }
+
+func isGateway(way string) bool { return way == gateway || way == gatewayTLS }
 
 // topicName is what clients of a way call a topic.
 func topicName(way string, t topic) string {
-	if way == gateway {
+	if isGateway(way) {
 		return t.exposed
 	}
 	return t.backing
@@ -296,14 +351,25 @@ func (b *bench) warm(ctx context.Context) error {
 			}
 		}
 	}
+	for _, l := range b.Workloads.logins {
+		for _, way := range b.loginWays(l) {
+			if _, err := b.logins(ctx, way, l); ctx.Err() != nil {
+				return context.Cause(ctx)
+			} else if err != nil {
+				b.logf("%s, %s: %v", l.name, way, err)
+			}
+		}
+	}
 	return nil
 }
 
 func (b *bench) load(ctx context.Context, way string, w Workload, window time.Duration) (*Measured, error) {
 	m, t := b.middles[way], topicOf(w)
 	job := Job{Target: m.target, Topic: topicName(way, t), Workload: w, Warmup: b.Warmup, Window: window}
+	peakKnown := false
 	if m.process != nil {
 		job.Watch = m.process.pid()
+		peakKnown = resetPeak(job.Watch) == nil // some kernels have no such thing
 	}
 	for _, s := range b.sources() {
 		if s.topic == t {
@@ -311,6 +377,30 @@ func (b *bench) load(ctx context.Context, way string, w Workload, window time.Du
 		}
 	}
 	got, err := ask[Measured](ctx, "load", job, b.Warmup+window+measureTimeout)
+	if err == nil && peakKnown {
+		got.MiddlePeak, err = peakBytes(job.Watch)
+	}
+	return &got, err
+}
+
+// logins measures how many clients log in within a second.
+func (b *bench) logins(ctx context.Context, way string, l logins) (*Measured, error) {
+	m := b.middles[way]
+	job := Job{Target: m.target, Mechanism: l.mechanism, Warmup: b.Warmup, Window: b.Window, Count: loginsAtATime}
+	job.Target.User, job.Target.Password = userOf(l.mechanism), password
+	switch {
+	case m.process != nil:
+		job.Watch = m.process.pid()
+	case l.tls:
+		ca, err := os.ReadFile(b.kafka.CA)
+		if err != nil {
+			return nil, err
+		}
+		job.Target.Bootstrap, job.Target.CA = b.kafka.BootstrapSASLTLS()[0], string(ca)
+	default:
+		job.Target.Bootstrap = b.kafka.BootstrapSASL()[0]
+	}
+	got, err := ask[Measured](ctx, "logins", job, b.Warmup+b.Window+measureTimeout)
 	return &got, err
 }
 
@@ -336,27 +426,65 @@ func (b *bench) idle(ctx context.Context, way string) (got *Idle, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.process.stop()) }()
-	resident := func(connections int) (int64, error) {
+	measure := func(connections int, resident *int64, open *int) error {
 		c, err := startSelf("idle", Job{Target: m.target, Topic: topicName(way, latencyTopic()), Count: connections})
 		if err != nil {
-			return 0, err
+			return err
 		}
 		var up connected
 		if err := c.read(ctx, &up); err != nil {
-			return 0, err
+			return err
 		}
-		if err := wait(ctx, settle); err != nil {
-			return 0, errors.Join(err, c.stop())
+		if err = wait(ctx, settle); err == nil {
+			*resident, err = residentBytes(m.process.pid())
 		}
-		bytes, err := residentBytes(m.process.pid())
-		return bytes, errors.Join(err, c.stop())
+		if err == nil {
+			*open, err = descriptors(m.process.pid())
+		}
+		return errors.Join(err, c.stop())
 	}
 	got = &Idle{Connections: b.Connections}
-	if got.Before, err = resident(idleWarmup); err != nil {
+	if got.Fresh, err = residentBytes(m.process.pid()); err != nil {
 		return nil, err
 	}
-	got.After, err = resident(b.Connections)
-	return got, err
+	if err := measure(idleWarmup, &got.Before, &got.DescriptorsBefore); err != nil {
+		return nil, err
+	}
+	return got, measure(b.Connections, &got.After, &got.DescriptorsAfter)
+}
+
+// starting starts a gateway of many applications in an empty folder, and once more with what it has saved there.
+func (b *bench) starting(ctx context.Context) (*Start, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*readyTimeout)
+	defer cancel()
+	dir, err := gatewayFolder(b.dir, documents(b.kafka.Bootstrap(), b.topics, startApplications), nil)
+	if err != nil {
+		return nil, err
+	}
+	got := &Start{}
+	measure := func(answer, login *time.Duration) (err error) {
+		begun := time.Now()
+		c, serves, err := serve(b.Gateway, dir)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.stop()) }()
+		if err := awaitServing(ctx, c, serves); err != nil {
+			return err
+		}
+		target := Target{Bootstrap: serves.Bootstrap, User: userOf(mechanismPlain), Password: password}
+		answered, in, err := target.arrive(ctx, mechanismPlain)
+		if err != nil {
+			return err
+		}
+		*answer, *login = answered.Sub(begun), in.Sub(begun)
+		got.Resident, err = residentBytes(c.pid())
+		return err
+	}
+	if err := measure(&got.FirstAnswer, &got.FirstLogin); err != nil {
+		return nil, err
+	}
+	return got, measure(&got.SavedAnswer, &got.SavedLogin)
 }
 
 // round measures everything once. Ways take turns within a workload, and begin at another one each time, so that
@@ -364,6 +492,9 @@ func (b *bench) idle(ctx context.Context, way string) (got *Idle, err error) {
 func (b *bench) round(ctx context.Context, round int) error {
 	turn := round
 	each := func(workload string, ways []string, measure func(way string, s *Sample) error) error {
+		if len(ways) == 0 {
+			return nil
+		}
 		b.logf("round %d of %d: %s", round+1, b.Rounds, workload)
 		for i := range ways {
 			way := ways[(i+len(ways)-turn%len(ways))%len(ways)]
@@ -403,9 +534,25 @@ func (b *bench) round(ctx context.Context, round int) error {
 			return err
 		}
 	}
+	for _, l := range b.Workloads.logins {
+		if err := each(l.name, b.loginWays(l), func(way string, s *Sample) (err error) {
+			s.Logins, err = b.logins(ctx, way, l)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 	if b.Workloads.idle {
-		return each(idleName, b.Ways[1:], func(way string, s *Sample) (err error) {
+		if err := each(idleName, b.Ways[1:], func(way string, s *Sample) (err error) {
 			s.Idle, err = b.idle(ctx, way)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if b.startMeasured() {
+		return each(startName, []string{gateway}, func(_ string, s *Sample) (err error) {
+			s.Start, err = b.starting(ctx)
 			return err
 		})
 	}

@@ -32,7 +32,7 @@ func (l testLog) Write(p []byte) (int, error) {
 func TestQuick(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "benchmarks.md")
 	var out bytes.Buffer
-	err := command(t.Context(), []string{"-quick", "-json", "-ways", "direct,forwarder,floor,gateway", "-write", page}, &out, testLog{t})
+	err := command(t.Context(), []string{"-quick", "-rounds", "1", "-window", "200ms", "-latency-window", "500ms", "-json", "-write", page}, &out, testLog{t})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.Bytes())
 	}
@@ -43,24 +43,35 @@ func TestQuick(t *testing.T) {
 	for _, s := range r.Samples {
 		switch {
 		case s.Measured != nil:
-			if m := *s.Measured; m.Records <= 0 || m.Payload != m.Records<<10 || m.Elapsed <= 0 || m.ClientCPU <= 0 || (m.MiddleCPU > 0) != (s.Way != direct) {
+			if m := *s.Measured; m.Records <= 0 || m.Payload != m.Records<<10 || m.Elapsed <= 0 || m.ClientCPU <= 0 || (m.MiddleCPU > 0) != (s.Way != direct) || m.MiddlePeak < 0 {
 				t.Errorf("%s, %s, round %d: got %+v, want more than zero of everything", s.Workload, s.Way, s.Round, m)
 			}
 		case s.Latencies != nil:
-			if l := *s.Latencies; l.Records != 200 || l.Ack.P50 <= 0 || l.Ack.P99 < l.Ack.P50 || l.Arrival.P50 <= 0 || l.Arrival.P99 < l.Arrival.P50 {
-				t.Errorf("latency, %s, round %d: got %+v, want 200 records and p50 between zero and p99", s.Way, s.Round, l)
+			if l := *s.Latencies; l.Records != 250 || l.Ack.P50 <= 0 || l.Ack.P99 < l.Ack.P50 || l.Arrival.P50 <= 0 || l.Arrival.P99 < l.Arrival.P50 {
+				t.Errorf("latency, %s, round %d: got %+v, want 250 records and p50 between zero and p99", s.Way, s.Round, l)
 			}
 		case s.Idle != nil:
-			if s.Idle.Before <= 0 || s.Idle.After <= 0 {
-				t.Errorf("idle, %s, round %d: got %+v, want more than zero", s.Way, s.Round, *s.Idle)
+			// A connection needs two descriptors; runtimes and pools may have one more or less.
+			more := s.Idle.DescriptorsAfter - s.Idle.DescriptorsBefore
+			if s.Idle.Fresh <= 0 || s.Idle.Before <= 0 || s.Idle.After <= 0 || more < 2*(64-idleWarmup)-8 {
+				t.Errorf("idle, %s, round %d: got %+v, want more than zero, and two descriptors for each of %d connections", s.Way, s.Round, *s.Idle, 64-idleWarmup)
+			}
+		case s.Logins != nil:
+			if l := *s.Logins; l.Records <= 0 || l.Elapsed <= 0 || (l.MiddleCPU > 0) != (s.Way != direct) {
+				t.Errorf("%s, %s, round %d: got %+v, want more than zero of everything", s.Workload, s.Way, s.Round, l)
+			}
+		case s.Start != nil:
+			if got := *s.Start; got.FirstAnswer <= 0 || got.FirstLogin <= got.FirstAnswer || got.SavedAnswer <= 0 || got.SavedLogin <= got.SavedAnswer || got.Resident <= 0 {
+				t.Errorf("start, round %d: got %+v, want more than zero, and logins after answers", s.Round, got)
 			}
 		}
 	}
-	// Two rounds of two workloads and latency by four ways, and of idle connections by three.
-	if got, want := len(r.Samples), 2*(3*4+3); got != want {
+	// One round of two workloads and latency by six ways, of three kinds of login by two, of idle connections by five,
+	// and of a start.
+	if got, want := len(r.Samples), 3*6+3*2+5+1; got != want {
 		t.Errorf("got %d samples, want %d", got, want)
 	}
-	if got, want := len(r.Rows), 3*4+3; got != want {
+	if got, want := len(r.Rows), 3*6+3*2+5+1; got != want {
 		t.Errorf("got %d rows, want %d", got, want)
 	}
 	if r.Facts.Cores < 1 || r.Facts.Kafka == "" || r.Facts.Go == "" {
@@ -70,7 +81,7 @@ func TestQuick(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| produce/1KiB/p1/acks=all/16KiB | direct |", "| gateway |", "## Latency", "## Idle connections"} {
+	for _, want := range []string{"| produce/1KiB/p1/acks=all/16KiB | direct |", "| gateway-tls |", "## Latency", "## Logins\n", "| SCRAM-SHA-256/TLS | direct |", "## Idle connections", "## Start"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
@@ -79,18 +90,19 @@ func TestQuick(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	for _, c := range []struct {
-		list          string
-		throughput    int
-		latency, idle bool
-		wrong         string
+		list               string
+		throughput, logins int
+		latency, idle      bool
+		wrong              string
 	}{
-		{list: "", throughput: 11, latency: true, idle: true}, // the defaults
-		{list: "all", throughput: 24, latency: true, idle: true},
+		{list: "", throughput: 11, logins: 3, latency: true, idle: true}, // the defaults
+		{list: "all", throughput: 24, logins: 3, latency: true, idle: true},
 		{list: "latency", latency: true},
 		{list: "consume, idle", throughput: 8, idle: true},
 		{list: "produce/100B/p6/acks=1/64KiB", throughput: 1},
 		{list: "1KiB/p6", throughput: 6},
 		{list: "acks=1,acks=1/16KiB", throughput: 8},
+		{list: "logins/SCRAM-SHA-256", logins: 2},
 		{list: "KiB", wrong: `"KiB"`}, // whole parts only
 		{list: "latency,", wrong: `""`},
 	} {
@@ -101,8 +113,8 @@ func TestChoose(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || len(got.throughput) != c.throughput || got.latency != c.latency || got.idle != c.idle {
-			t.Errorf("choose(%q): got %+v, %v; want %d workloads, latency %t, idle %t", c.list, got, err, c.throughput, c.latency, c.idle)
+		if err != nil || len(got.throughput) != c.throughput || len(got.logins) != c.logins || got.latency != c.latency || got.idle != c.idle {
+			t.Errorf("choose(%q): got %+v, %v; want %d workloads, %d logins, latency %t, idle %t", c.list, got, err, c.throughput, c.logins, c.latency, c.idle)
 		}
 	}
 }
@@ -149,6 +161,25 @@ func TestRatiosWithinRounds(t *testing.T) {
 	}
 }
 
+// What has TLS at the front is compared with what has it too, and with nothing where that was not measured.
+func TestReferences(t *testing.T) {
+	for _, c := range []struct{ ways, way, want string }{
+		{"direct,forwarder,floor,gateway,floor-tls,gateway-tls", gateway, floor},
+		{"direct,forwarder,floor,gateway,floor-tls,gateway-tls", gatewayTLS, floorTLS},
+		{"direct,forwarder,floor,gateway,floor-tls,gateway-tls", forwarder, floor},
+		{"direct,forwarder,floor,gateway,floor-tls,gateway-tls", floorTLS, ""},
+		{"direct,forwarder,gateway,gateway-tls", gateway, forwarder},
+		{"direct,forwarder,gateway,gateway-tls", gatewayTLS, ""},
+		{"direct,gateway,floor-tls,gateway-tls", gateway, ""},
+		{"direct,gateway,floor-tls,gateway-tls", gatewayTLS, floorTLS},
+		{"direct,gateway", gateway, ""},
+	} {
+		if got := newReport(Facts{}, Options{Ways: strings.Split(c.ways, ",")}, nil).reference(c.way); got != c.want {
+			t.Errorf("%s of %s: got reference %q, want %q", c.way, c.ways, got, c.want)
+		}
+	}
+}
+
 // The forwarders pass every byte on, however frames and segments meet, and end a connection's halves one by one.
 func TestForwarders(t *testing.T) {
 	frame := func(body int) []byte {
@@ -163,16 +194,20 @@ func TestForwarders(t *testing.T) {
 	for _, body := range []int{8, 9, 100, 8, 60 << 10, 200 << 10, 12, 1 << 20, 32<<10 + 8, 64 << 10, 8} {
 		stream = append(stream, frame(body)...)
 	}
+	cert, err := newCertificate(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, pieces := range map[string][]int{
 		"one write": {len(stream)}, "byte by byte at first": {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, "odd pieces": {5, 4093, 13, 70001, 3, 300007},
 	} {
-		for _, isFloor := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) { forwardOnce(t, isFloor, stream, pieces) })
+		for _, job := range []Job{{}, {Floor: true}, {Floor: true, Cert: cert.file, Key: cert.key, Target: Target{CA: cert.pem}}} {
+			t.Run(name, func(t *testing.T) { forwardOnce(t, job, stream, pieces) })
 		}
 	}
 }
 
-func forwardOnce(t *testing.T, isFloor bool, stream []byte, pieces []int) {
+func forwardOnce(t *testing.T, job Job, stream []byte, pieces []int) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -189,13 +224,14 @@ func forwardOnce(t *testing.T, isFloor bool, stream []byte, pieces []int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	at, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
-		ended <- serveForwarder(ctx, Job{Forward: echo.Addr().String(), Floor: isFloor}, func(v any) error {
+		job.Forward = echo.Addr().String()
+		ended <- serveForwarder(ctx, job, func(v any) error {
 			at <- v.(listening).Address
 			return nil
 		})
 	}()
 	defer func() { cancel(); <-ended }()
-	conn, err := net.Dial("tcp", <-at)
+	conn, err := job.Target.dial(ctx, <-at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,11 +251,11 @@ func forwardOnce(t *testing.T, isFloor bool, stream []byte, pieces []int) {
 			}
 			rest = rest[n:]
 		}
-		sent <- conn.(*net.TCPConn).CloseWrite()
+		sent <- conn.(halves).CloseWrite()
 	}()
 	got, err := io.ReadAll(conn)
 	if err != nil || !bytes.Equal(got, stream) {
-		t.Errorf("floor %t: got %d bytes (%v), want the %d that were sent", isFloor, len(got), err, len(stream))
+		t.Errorf("floor %t, TLS %t: got %d bytes (%v), want the %d that were sent", job.Floor, job.Cert != "", len(got), err, len(stream))
 	}
 	if err := <-sent; err != nil {
 		t.Error(err)

@@ -26,27 +26,31 @@ var roles = map[string]func(ctx context.Context, job Job, answer func(any) error
 	"load":      runLoad,
 	"latency":   runLatency,
 	"idle":      runIdle,
+	"logins":    runLogins,
 }
 
 // Job is what a child is told.
 type Job struct {
-	Forward  string        // forwarder: where to
-	Floor    bool          // forwarder: look at frames
-	Target   Target        // of clients
-	Topic    string        // of clients
-	Workload Workload      // load
-	Warmup   time.Duration // load, latency: not measured
-	Window   time.Duration // load, latency: measured
-	Bytes    int64         // load: payload in the topic that is consumed
-	Watch    int           // load: the process whose CPU time is read at both ends of the window; 0: none
-	Rate     int           // latency: records per second
-	Count    int           // idle: connections
+	Forward   string        // forwarder: where to
+	Floor     bool          // forwarder: look at frames
+	Cert, Key string        // forwarder: files of its certificate; clients speak TLS then
+	Target    Target        // of clients
+	Topic     string        // of clients
+	Workload  Workload      // load
+	Mechanism string        // logins
+	Warmup    time.Duration // load, logins, latency: not measured
+	Window    time.Duration // load, logins, latency: measured
+	Bytes     int64         // load: payload in the topic that is consumed
+	Watch     int           // load, logins: the process whose CPU time is read at both ends of the window; 0: none
+	Rate      int           // latency: records per second
+	Count     int           // idle: connections; logins: at a time
 }
 
 // Target is how a client reaches Kafka.
 type Target struct {
 	Bootstrap      string
 	Via            string // connect here, whichever address Kafka names
+	CA             string // PEM; if there is one, speak TLS and trust it
 	User, Password string // SASL PLAIN if there is a user
 }
 

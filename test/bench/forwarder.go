@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -12,9 +13,24 @@ import (
 // listening is the forwarder's answer.
 type listening struct{ Address string }
 
+// halves is a connection whose halves end one by one: *net.TCPConn or *tls.Conn.
+type halves interface {
+	net.Conn
+	CloseWrite() error
+}
+
 // serveForwarder forwards connections to job.Forward until ctx ends: with io.Copy, which lets the kernel splice, or as
-// the floor does.
+// the floor does; with Go's TLS on the client's side if the job has a certificate.
 func serveForwarder(ctx context.Context, job Job, answer func(any) error) error {
+	front := func(conn net.Conn) halves { return conn.(*net.TCPConn) }
+	if job.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(job.Cert, job.Key)
+		if err != nil {
+			return err
+		}
+		config := &tls.Config{Certificates: []tls.Certificate{pair}}
+		front = func(conn net.Conn) halves { return tls.Server(conn, config) }
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -25,8 +41,8 @@ func serveForwarder(ctx context.Context, job Job, answer func(any) error) error 
 	}
 	toBroker, toClient := copyAll, copyAll
 	if job.Floor {
-		toBroker = func(dst, src *net.TCPConn) error { return copyFrames(dst, src, 12) }
-		toClient = func(dst, src *net.TCPConn) error { return copyFrames(dst, src, 8) }
+		toBroker = func(dst, src halves) error { return copyFrames(dst, src, 12) }
+		toClient = func(dst, src halves) error { return copyFrames(dst, src, 8) }
 	}
 	for {
 		conn, err := l.Accept()
@@ -34,7 +50,7 @@ func serveForwarder(ctx context.Context, job Job, answer func(any) error) error 
 			return err
 		}
 		go func() {
-			client := conn.(*net.TCPConn)
+			client := front(conn)
 			defer client.Close()
 			up, err := net.Dial("tcp", job.Forward)
 			if err != nil {
@@ -56,7 +72,7 @@ func serveForwarder(ctx context.Context, job Job, answer func(any) error) error 
 	}
 }
 
-func copyAll(dst, src *net.TCPConn) error {
+func copyAll(dst, src halves) error {
 	_, err := io.Copy(dst, src)
 	return err
 }
@@ -68,8 +84,12 @@ const (
 
 // copyFrames is the floor: what any gateway for Kafka has to do and nothing else. It reads what is there, looks at the
 // head of each frame (requests: length, key, version, correlation id, 12 bytes; answers: length, correlation id, 8
-// bytes), writes everything it has with one write, and leaves the rest of a large body to the kernel.
-func copyFrames(dst, src *net.TCPConn, head int) error {
+// bytes), writes everything it has with one write, and leaves the rest of a large body to the kernel where there is no
+// TLS.
+func copyFrames(dst, src halves, head int) error {
+	to, plain := dst.(*net.TCPConn)
+	_, alsoPlain := src.(*net.TCPConn)
+	splices := plain && alsoPlain
 	buf := make([]byte, floorBuffer)
 	have := 0    // bytes in buf that are not written: the beginning of a head
 	missing := 0 // of the present frame's body, before what is read next
@@ -103,8 +123,8 @@ func copyFrames(dst, src *net.TCPConn, head int) error {
 			return err
 		}
 		have = copy(buf, buf[at:end])
-		if missing > floorSplice {
-			got, err := dst.ReadFrom(&io.LimitedReader{R: src, N: int64(missing)})
+		if splices && missing > floorSplice {
+			got, err := to.ReadFrom(&io.LimitedReader{R: src, N: int64(missing)})
 			if err != nil {
 				return err
 			}

@@ -18,9 +18,16 @@ import (
 
 const (
 	application = "bench"
-	credential  = "bench-plain"
 	password    = "a secret of the benchmark"
 )
+
+// userOf is the SASL user for a mechanism, of the gateway and of Kafka alike.
+func userOf(mechanism string) string {
+	if mechanism == mechanismScram {
+		return application + "-scram"
+	}
+	return application + "-plain"
+}
 
 // buildGateway builds the binary that is sold from the sources beside us.
 func buildGateway(ctx context.Context, dir string) (string, error) {
@@ -45,8 +52,9 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// documents offer every topic under its exposed name to one application with SASL PLAIN.
-func documents(bootstrap []string, topics []topic) string {
+// documents offer every topic under its exposed name to an application with SASL PLAIN and SCRAM, and to others with
+// PLAIN, so that there are as many as asked for.
+func documents(bootstrap []string, topics []topic, applications int) string {
 	var b strings.Builder
 	doc := func(kind, metadata, spec string) {
 		fmt.Fprintf(&b, "---\napiVersion: sluice/v1\nkind: %s\nmetadata: {%s}\nspec: {%s}\n", kind, metadata, spec)
@@ -60,30 +68,58 @@ func documents(bootstrap []string, topics []topic) string {
 	doc("API", "name: bench, team: bench", "title: Bench")
 	doc("Version", "name: bench.v1", fmt.Sprintf("contract: {channels: {%s}}, channels: {%s}, lifecycle: {state: published}",
 		strings.Join(contract, ", "), strings.Join(backing, ", ")))
-	doc("Product", "name: bench, team: bench", "versions: [bench.v1], plans: {plan: {auth: [plain], approval: automatic}}")
-	doc("Application", "name: "+application+", team: bench", "")
-	doc("Subscription", "name: bench, environment: prod", "application: "+application+", product: bench, plan: plan")
-	doc("Credential", "name: "+credential+", environment: prod", "application: "+application+", type: plain, secret: {file: secret.txt}")
+	doc("Product", "name: bench, team: bench", "versions: [bench.v1], plans: {plan: {auth: [plain, scram], approval: automatic}}")
+	credential := func(app, method string) {
+		doc("Credential", "name: "+app+"-"+method+", environment: prod", "application: "+app+", type: "+method+", secret: {file: secret.txt}")
+	}
+	for i := range applications {
+		app := application
+		if i > 0 {
+			app = fmt.Sprintf("%s%d", application, i)
+		}
+		doc("Application", "name: "+app+", team: bench", "")
+		doc("Subscription", "name: "+app+", environment: prod", "application: "+app+", product: bench, plan: plan")
+		credential(app, "plain")
+	}
+	credential(application, "scram")
 	return b.String()
 }
 
-// startGateway runs "sluice serve" on free ports and waits until it is ready.
-func startGateway(ctx context.Context, binary, dir string, bootstrap []string, topics []topic) (*child, Target, error) {
+// gatewayFolder makes a folder with everything that "sluice serve" needs. With a certificate its listener speaks TLS.
+func gatewayFolder(dir, documents string, cert *certificate) (string, error) {
 	dir, err := os.MkdirTemp(dir, "gateway-")
 	if err != nil {
-		return nil, Target{}, err
+		return "", err
 	}
-	file := filepath.Join(dir, "resources.yaml")
-	for name, text := range map[string]string{file: documents(bootstrap, topics), filepath.Join(dir, "secret.txt"): password} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			return nil, Target{}, err
+	config := "listeners: [{name: clients}]\n"
+	if cert != nil {
+		config = fmt.Sprintf("listeners: [{name: clients, tls: {certificate: {file: %q}, key: {file: %q}}}]\n", cert.file, cert.key)
+	}
+	for name, text := range map[string]string{"resources.yaml": documents, "secret.txt": password, "sluice.yaml": config} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return "", err
 		}
 	}
-	cmd := exec.Command(binary, "serve", "-f", file, "--data-dir", filepath.Join(dir, "data"), "--environment", "prod",
+	return dir, nil
+}
+
+// serve runs "sluice serve" in its folder, on free ports, and returns at once. The data directory stays from run to run.
+func serve(binary, dir string) (*child, *servesLine, error) {
+	cmd := exec.Command(binary, "serve", "-f", "resources.yaml", "--data-dir", "data", "--environment", "prod",
 		"--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0", "--log-format", "json", "--log-level", "info")
 	cmd.Dir = dir
 	serves := &servesLine{found: make(chan struct{})}
 	c, err := startChild("sluice serve", cmd, serves)
+	return c, serves, err
+}
+
+// startGateway runs a gateway and waits until it is ready.
+func startGateway(ctx context.Context, binary, dir, documents string, cert *certificate) (*child, Target, error) {
+	dir, err := gatewayFolder(dir, documents, cert)
+	if err != nil {
+		return nil, Target{}, err
+	}
+	c, serves, err := serve(binary, dir)
 	if err != nil {
 		return nil, Target{}, err
 	}
@@ -91,7 +127,11 @@ func startGateway(ctx context.Context, binary, dir string, bootstrap []string, t
 		_ = c.stop()
 		return nil, Target{}, err
 	}
-	return c, Target{Bootstrap: serves.Bootstrap, User: credential, Password: password}, nil
+	target := Target{Bootstrap: serves.Bootstrap, User: userOf(mechanismPlain), Password: password}
+	if cert != nil {
+		target.CA = cert.pem
+	}
+	return c, target, nil
 }
 
 const readyTimeout = 30 * time.Second
@@ -99,13 +139,8 @@ const readyTimeout = 30 * time.Second
 func awaitReady(ctx context.Context, c *child, serves *servesLine) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	wrong := func(err error) error { return fmt.Errorf("sluice serve: %w; it wrote:\n%s", err, c.stderr.String()) }
-	select {
-	case <-serves.found:
-	case <-c.exited:
-		return wrong(fmt.Errorf("ended: %w", c.err))
-	case <-ctx.Done():
-		return wrong(ctx.Err())
+	if err := awaitServing(ctx, c, serves); err != nil {
+		return err
 	}
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+serves.Operations+"/readyz", nil)
@@ -122,9 +157,25 @@ func awaitReady(ctx context.Context, c *child, serves *servesLine) error {
 			err = fmt.Errorf("not ready: %s", why)
 		}
 		if waitErr := wait(ctx, 20*time.Millisecond); waitErr != nil {
-			return wrong(fmt.Errorf("%w: %w", waitErr, err))
+			return gatewayError(c, fmt.Errorf("%w: %w", waitErr, err))
 		}
 	}
+}
+
+// awaitServing waits until a gateway says where it listens.
+func awaitServing(ctx context.Context, c *child, serves *servesLine) error {
+	select {
+	case <-serves.found:
+		return nil
+	case <-c.exited:
+		return gatewayError(c, fmt.Errorf("ended: %w", c.err))
+	case <-ctx.Done():
+		return gatewayError(c, ctx.Err())
+	}
+}
+
+func gatewayError(c *child, err error) error {
+	return fmt.Errorf("sluice serve: %w; it wrote:\n%s", err, c.stderr.String())
 }
 
 type addresses struct {

@@ -60,57 +60,58 @@ func runIdle(ctx context.Context, job Job, answer func(any) error) error {
 }
 
 func openIdle(ctx context.Context, job Job) (net.Conn, error) {
-	address := job.Target.Bootstrap
-	if job.Target.Via != "" {
-		address = job.Target.Via
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	conn, err := job.Target.dial(ctx, job.Target.Bootstrap)
 	if err != nil {
 		return nil, err
 	}
-	var requests []kmsg.Request
-	if job.Target.User != "" {
-		handshake := kmsg.NewPtrSASLHandshakeRequest()
-		handshake.Version, handshake.Mechanism = 1, "PLAIN"
-		login := kmsg.NewPtrSASLAuthenticateRequest()
-		login.Version, login.SASLAuthBytes = 1, []byte("\x00"+job.Target.User+"\x00"+job.Target.Password)
-		requests = append(requests, handshake, login)
-	}
-	metadata := kmsg.NewPtrMetadataRequest()
-	metadata.Version = 5
-	metadata.Topics = []kmsg.MetadataRequestTopic{{Topic: &job.Topic}}
-	requests = append(requests, metadata)
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	for i, req := range requests {
-		if err := roundTrip(conn, req, int32(i)); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), err)
-		}
+	if job.Target.User != "" {
+		err = job.Target.logIn(ctx, conn, mechanismPlain)
+	}
+	if err == nil {
+		metadata := kmsg.NewPtrMetadataRequest()
+		metadata.Version = 5
+		metadata.Topics = []kmsg.MetadataRequestTopic{{Topic: &job.Topic}}
+		_, err = roundTrip(conn, metadata)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
 	}
 	return conn, conn.SetDeadline(time.Time{})
 }
 
 // roundTrip sends a request of a version without tags and checks the answer's error codes.
-func roundTrip(conn net.Conn, req kmsg.Request, correlation int32) error {
-	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID("bench")).AppendRequest(nil, req, correlation)
+func roundTrip(conn net.Conn, req kmsg.Request) (kmsg.Response, error) {
+	resp, err := exchange(conn, req)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), err)
+	}
+	return resp, nil
+}
+
+func exchange(conn net.Conn, req kmsg.Request) (kmsg.Response, error) {
+	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID("bench")).AppendRequest(nil, req, int32(req.Key()))
 	if _, err := conn.Write(frame); err != nil {
-		return err
+		return nil, err
 	}
 	var size [4]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return err
+		return nil, err
 	}
 	body := make([]byte, binary.BigEndian.Uint32(size[:]))
 	if _, err := io.ReadFull(conn, body); err != nil {
-		return err
+		return nil, err
 	}
 	resp := req.ResponseKind()
 	resp.SetVersion(req.GetVersion())
 	if err := resp.ReadFrom(body[4:]); err != nil {
-		return err
+		return nil, err
 	}
 	code := int16(0)
 	switch r := resp.(type) {
+	case *kmsg.ApiVersionsResponse:
+		code = r.ErrorCode
 	case *kmsg.SASLHandshakeResponse:
 		code = r.ErrorCode
 	case *kmsg.SASLAuthenticateResponse:
@@ -124,7 +125,7 @@ func roundTrip(conn net.Conn, req kmsg.Request, correlation int32) error {
 		}
 	}
 	if code != 0 {
-		return fmt.Errorf("the answer has error code %d", code)
+		return nil, fmt.Errorf("the answer has error code %d", code)
 	}
-	return nil
+	return resp, nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -18,10 +20,8 @@ import (
 // options are those of every client.
 func (t Target) options() []kgo.Opt {
 	opts := []kgo.Opt{kgo.SeedBrokers(t.Bootstrap), kgo.ClientID("bench")}
-	if t.Via != "" {
-		opts = append(opts, kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, t.Via)
-		}))
+	if t.Via != "" || t.CA != "" {
+		opts = append(opts, kgo.Dialer(func(ctx context.Context, _, address string) (net.Conn, error) { return t.dial(ctx, address) }))
 	}
 	if t.User != "" {
 		opts = append(opts, kgo.SASL(plain.Auth{User: t.User, Pass: t.Password}.AsMechanism()))
@@ -29,22 +29,39 @@ func (t Target) options() []kgo.Opt {
 	return opts
 }
 
+// dial connects to a broker of the target.
+func (t Target) dial(ctx context.Context, address string) (net.Conn, error) {
+	if t.Via != "" {
+		address = t.Via
+	}
+	if t.CA == "" {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(t.CA)) {
+		return nil, errors.New("the certificate to trust is not PEM")
+	}
+	return (&tls.Dialer{Config: &tls.Config{RootCAs: pool}}).DialContext(ctx, "tcp", address)
+}
+
 // Measured is what happened in a window.
 type Measured struct {
-	Records   int64         `json:"records"`
+	Records   int64         `json:"records"`       // or logins
 	Payload   int64         `json:"payload_bytes"` // of acknowledged or received values
 	Batches   int64         `json:"batches"`       // written or read on the wire, for the size they really have
 	Elapsed   time.Duration `json:"elapsed_ns"`
 	ClientCPU time.Duration `json:"client_cpu_ns"`
 	MiddleCPU time.Duration `json:"middle_cpu_ns"`
+	// MiddlePeak is the greatest resident memory of the process in the middle, the warm-up included; 0 if unknown.
+	MiddlePeak int64 `json:"middle_peak_bytes,omitempty"`
 }
 
 func (m Measured) minus(o Measured) Measured {
-	return Measured{m.Records - o.Records, m.Payload - o.Payload, m.Batches - o.Batches, m.Elapsed - o.Elapsed, m.ClientCPU - o.ClientCPU, m.MiddleCPU - o.MiddleCPU}
+	return Measured{m.Records - o.Records, m.Payload - o.Payload, m.Batches - o.Batches, m.Elapsed - o.Elapsed, m.ClientCPU - o.ClientCPU, m.MiddleCPU - o.MiddleCPU, 0}
 }
 
 func (m Measured) plus(o Measured) Measured {
-	return Measured{m.Records + o.Records, m.Payload + o.Payload, m.Batches + o.Batches, m.Elapsed + o.Elapsed, m.ClientCPU + o.ClientCPU, m.MiddleCPU + o.MiddleCPU}
+	return Measured{m.Records + o.Records, m.Payload + o.Payload, m.Batches + o.Batches, m.Elapsed + o.Elapsed, m.ClientCPU + o.ClientCPU, m.MiddleCPU + o.MiddleCPU, 0}
 }
 
 var processStart = time.Now()

@@ -1,13 +1,16 @@
-// Command bench compares three ways to a real Apache Kafka in one interleaved run: directly, through a plain TCP
-// forwarder, and through the gateway as it is sold (a process of its own, SASL, renamed topics). It measures throughput,
-// CPU time of the process in the middle, added latency at a low fixed rate and memory of idle connections, and prints
-// medians with their spread. Clients and forwarders are child processes of the same binary, so that CPU times can be told
-// apart. Its main type is Report. It reports; a figure never makes it fail.
+// Command bench compares ways to a real Apache Kafka in one interleaved run: directly, through a forwarder that copies
+// bytes, through the floor, which only looks at frames, and through the gateway as it is sold (a process of its own,
+// SASL, renamed topics), the last two with TLS at the front as well. It measures throughput, CPU time and peak memory of
+// the process in the middle, added latency at a low fixed rate, logins per second, memory and descriptors of idle
+// connections, and how soon a gateway answers after its start, and prints medians with their spread. Clients and
+// forwarders are child processes of the same binary, so that CPU times can be told apart. Its main type is Report. It
+// reports; a figure never makes it fail.
 //
-//	go -C test run ./bench                                   the default set, about eight minutes
+//	go -C test run ./bench                                   the default set, about a quarter of an hour
 //	go -C test run ./bench -quick                            does it run at all
 //	go -C test run ./bench -workloads consume,latency        parts of names; "all" is every combination
-//	go -C test run ./bench -ways direct,forwarder,floor,gateway
+//	go -C test run ./bench -ways direct,floor,gateway        half of the time
+//	go -C test run ./bench -workloads idle -ways floor,gateway,gateway-tls -connections 5000
 //	go -C test run ./bench -write ../docs/benchmarks.md
 //
 // It knows the gateway by its binary and its documents only, and must not be imported.
@@ -56,13 +59,13 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	quick := flags.Bool("quick", false, "two short rounds of a few workloads: shows that it runs, its figures mean nothing")
 	flags.IntVar(&o.Rounds, "rounds", 5, "rounds; each measures everything once")
 	flags.DurationVar(&o.Warmup, "warmup", 300*time.Millisecond, "of each measurement, not counted")
-	flags.DurationVar(&o.Window, "window", 1200*time.Millisecond, "of each measurement of throughput")
-	flags.DurationVar(&o.LatencyWindow, "latency-window", 5*time.Second, "of each measurement of latency")
-	flags.IntVar(&o.Rate, "rate", 200, "records per second while latency is measured")
+	flags.DurationVar(&o.Window, "window", time.Second, "of each measurement of throughput")
+	flags.DurationVar(&o.LatencyWindow, "latency-window", 3*time.Second, "of each measurement of latency")
+	flags.IntVar(&o.Rate, "rate", 500, "records per second while latency is measured")
 	flags.IntVar(&o.Connections, "connections", 1000, "idle connections")
 	source := flags.Int64("source", 512, "MiB in each topic that is consumed")
-	workloads := flags.String("workloads", "", "names or parts of names, with commas: produce, consume/1KiB, p6, latency, idle, all …; what each is called is in the report")
-	ways := flags.String("ways", strings.Join([]string{direct, forwarder, gateway}, ","), "what is compared: "+strings.Join(allWays, ", "))
+	workloads := flags.String("workloads", "", "names or parts of names, with commas: produce, consume/1KiB, p6, latency, logins, idle, start, all …; what each is called is in the report")
+	ways := flags.String("ways", strings.Join(allWays, ","), "what is compared: "+strings.Join(allWays, ", "))
 	flags.StringVar(&o.Gateway, "gateway", "", "a built sluice binary (default: it is built from the sources beside)")
 	flags.StringVar(&o.KafkaVersion, "kafka", kafkatest.DefaultVersion, "release of Apache Kafka: "+strings.Join(kafkatest.Versions(), ", "))
 	asJSON := flags.Bool("json", false, "print JSON, every sample included, instead of tables")

@@ -16,4 +16,10 @@ func cpuOf(int) (time.Duration, error) { return 0, errNoProc }
 
 func residentBytes(int) (int64, error) { return 0, errNoProc }
 
+func peakBytes(int) (int64, error) { return 0, errNoProc }
+
+func resetPeak(int) error { return errNoProc }
+
+func descriptors(int) (int, error) { return 0, errNoProc }
+
 func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }

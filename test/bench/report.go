@@ -131,6 +131,7 @@ type Row struct {
 	CPURatio     *Spread `json:"middle_cpu_times_reference,omitempty"`
 	ClientPerGiB *Spread `json:"client_cpu_seconds_per_gib,omitempty"`
 	BatchKiB     *Spread `json:"kib_per_batch,omitempty"` // of values; less than the workload says where the linger ended first
+	PeakMiB      *Spread `json:"middle_peak_mib,omitempty"`
 
 	AckP50          *Spread `json:"ack_p50_us,omitempty"`
 	AckP99          *Spread `json:"ack_p99_us,omitempty"`
@@ -138,9 +139,21 @@ type Row struct {
 	AddedAckP99     *Spread `json:"added_ack_p99_us,omitempty"`
 	AddedArrivalP50 *Spread `json:"added_arrival_p50_us,omitempty"`
 	AddedArrivalP99 *Spread `json:"added_arrival_p99_us,omitempty"`
+	ArrivalP50More  *Spread `json:"arrival_p50_to_reference_us,omitempty"`
 
-	KiBPerConnection *Spread `json:"kib_per_idle_connection,omitempty"`
-	MiBBefore        *Spread `json:"resident_mib_before,omitempty"`
+	LoginsPerSecond *Spread `json:"logins_per_second,omitempty"` // and percent_of_direct
+	CPUPerLogin     *Spread `json:"middle_cpu_ms_per_login,omitempty"`
+
+	KiBPerConnection         *Spread `json:"kib_per_idle_connection,omitempty"`
+	DescriptorsPerConnection *Spread `json:"descriptors_per_idle_connection,omitempty"`
+	MiBFresh                 *Spread `json:"resident_mib_fresh,omitempty"`
+	MiBBefore                *Spread `json:"resident_mib_before,omitempty"`
+
+	FirstAnswer *Spread `json:"start_first_answer_ms,omitempty"`
+	FirstLogin  *Spread `json:"start_first_login_ms,omitempty"`
+	SavedAnswer *Spread `json:"start_saved_answer_ms,omitempty"`
+	SavedLogin  *Spread `json:"start_saved_login_ms,omitempty"`
+	StartMiB    *Spread `json:"start_resident_mib,omitempty"`
 }
 
 // Report is what a run brought.
@@ -148,7 +161,7 @@ type Report struct {
 	Facts     Facts    `json:"facts"`
 	Rounds    int      `json:"rounds"`
 	Window    string   `json:"window"`
-	Reference string   `json:"reference"` // the way that the gateway is compared with: floor if it was measured, else forwarder
+	Reference string   `json:"reference"` // the way that others are compared with: floor if it was measured, else forwarder; with TLS floor-tls
 	Rows      []Row    `json:"rows"`
 	Errors    []string `json:"errors,omitempty"`
 	Samples   []Sample `json:"samples"`
@@ -158,7 +171,7 @@ type Report struct {
 
 func newReport(facts Facts, o Options, samples []Sample) *Report {
 	r := &Report{Facts: facts, Rounds: o.Rounds, Window: o.Window.String(), Samples: samples, options: o}
-	for _, way := range []string{floor, forwarder} {
+	for _, way := range []string{floor, forwarder, floorTLS} {
 		if slices.Contains(o.Ways, way) {
 			r.Reference = way
 			break
@@ -175,7 +188,7 @@ func newReport(facts Facts, o Options, samples []Sample) *Report {
 	}
 	for _, workload := range workloads {
 		for _, way := range o.Ways {
-			if row := r.row(workload, way); row.MBPerSecond != nil || row.AckP50 != nil || row.KiBPerConnection != nil {
+			if row := r.row(workload, way); row != (Row{Workload: workload, Way: way}) {
 				r.Rows = append(r.Rows, row)
 			}
 		}
@@ -193,6 +206,17 @@ func (r *Report) good(round int, workload, way string) *Sample {
 	return nil
 }
 
+// reference returns the way that a way is compared with, besides direct; empty for none.
+func (r *Report) reference(way string) string {
+	switch {
+	case way == gatewayTLS && slices.Contains(r.options.Ways, floorTLS):
+		return floorTLS
+	case way == floorTLS || way == gatewayTLS || way == r.Reference || r.Reference == floorTLS:
+		return ""
+	}
+	return r.Reference
+}
+
 func (r *Report) row(workload, way string) Row {
 	// over collects f of each round's sample and the sample of another way; rounds without either are left out.
 	over := func(other string, f func(mine, other *Sample) float64) *Spread {
@@ -206,9 +230,11 @@ func (r *Report) row(workload, way string) Row {
 		return spread(all)
 	}
 	row := Row{Workload: workload, Way: way}
-	added := way != direct
-	switch workload {
-	case latencyName:
+	added, reference := way != direct, r.reference(way)
+	millis := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	const mib = 1 << 20
+	switch {
+	case workload == latencyName:
 		micros := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 		row.AckP50 = over(way, func(m, _ *Sample) float64 { return micros(m.Latencies.Ack.P50) })
 		row.AckP99 = over(way, func(m, _ *Sample) float64 { return micros(m.Latencies.Ack.P99) })
@@ -217,12 +243,31 @@ func (r *Report) row(workload, way string) Row {
 			row.AddedAckP99 = over(direct, func(m, d *Sample) float64 { return micros(m.Latencies.Ack.P99 - d.Latencies.Ack.P99) })
 			row.AddedArrivalP50 = over(direct, func(m, d *Sample) float64 { return micros(m.Latencies.Arrival.P50 - d.Latencies.Arrival.P50) })
 			row.AddedArrivalP99 = over(direct, func(m, d *Sample) float64 { return micros(m.Latencies.Arrival.P99 - d.Latencies.Arrival.P99) })
+			if reference != "" {
+				row.ArrivalP50More = over(reference, func(m, o *Sample) float64 { return micros(m.Latencies.Arrival.P50 - o.Latencies.Arrival.P50) })
+			}
 		}
-	case idleName:
+	case strings.HasPrefix(workload, "logins/"):
+		row.LoginsPerSecond = over(way, func(m, _ *Sample) float64 { return m.Logins.perSecond() })
+		if added {
+			row.OfDirect = over(direct, func(m, d *Sample) float64 { return 100 * m.Logins.perSecond() / d.Logins.perSecond() })
+			row.CPUPerLogin = over(way, func(m, _ *Sample) float64 { return millis(m.Logins.MiddleCPU) / float64(max(1, m.Logins.Records)) })
+		}
+	case workload == startName:
+		row.FirstAnswer = over(way, func(m, _ *Sample) float64 { return millis(m.Start.FirstAnswer) })
+		row.FirstLogin = over(way, func(m, _ *Sample) float64 { return millis(m.Start.FirstLogin) })
+		row.SavedAnswer = over(way, func(m, _ *Sample) float64 { return millis(m.Start.SavedAnswer) })
+		row.SavedLogin = over(way, func(m, _ *Sample) float64 { return millis(m.Start.SavedLogin) })
+		row.StartMiB = over(way, func(m, _ *Sample) float64 { return float64(m.Start.Resident) / mib })
+	case workload == idleName:
 		row.KiBPerConnection = over(way, func(m, _ *Sample) float64 {
 			return float64(m.Idle.After-m.Idle.Before) / 1024 / float64(m.Idle.Connections-idleWarmup)
 		})
-		row.MiBBefore = over(way, func(m, _ *Sample) float64 { return float64(m.Idle.Before) / (1 << 20) })
+		row.DescriptorsPerConnection = over(way, func(m, _ *Sample) float64 {
+			return float64(m.Idle.DescriptorsAfter-m.Idle.DescriptorsBefore) / float64(m.Idle.Connections-idleWarmup)
+		})
+		row.MiBFresh = over(way, func(m, _ *Sample) float64 { return float64(m.Idle.Fresh) / mib })
+		row.MiBBefore = over(way, func(m, _ *Sample) float64 { return float64(m.Idle.Before) / mib })
 	default:
 		row.MBPerSecond = over(way, func(m, _ *Sample) float64 { return m.Measured.mbPerSecond() })
 		row.ClientPerGiB = over(way, func(m, _ *Sample) float64 { return m.Measured.perGiB(m.Measured.ClientCPU) })
@@ -233,9 +278,13 @@ func (r *Report) row(workload, way string) Row {
 			percent := func(m, o *Sample) float64 { return 100 * m.Measured.mbPerSecond() / o.Measured.mbPerSecond() }
 			row.OfDirect = over(direct, percent)
 			row.CPUPerGiB = over(way, func(m, _ *Sample) float64 { return m.Measured.perGiB(m.Measured.MiddleCPU) })
-			if r.Reference != "" && way != r.Reference {
-				row.OfReference = over(r.Reference, percent)
-				row.CPURatio = over(r.Reference, func(m, o *Sample) float64 {
+			row.PeakMiB = over(way, func(m, _ *Sample) float64 { return float64(m.Measured.MiddlePeak) / mib })
+			if row.PeakMiB != nil && row.PeakMiB.Max == 0 {
+				row.PeakMiB = nil // unknown
+			}
+			if reference != "" {
+				row.OfReference = over(reference, percent)
+				row.CPURatio = over(reference, func(m, o *Sample) float64 {
 					return m.Measured.perGiB(m.Measured.MiddleCPU) / o.Measured.perGiB(o.Measured.MiddleCPU)
 				})
 			}
@@ -245,6 +294,9 @@ func (r *Report) row(workload, way string) Row {
 }
 
 func (m *Measured) mbPerSecond() float64 { return float64(m.Payload) / 1e6 / m.Elapsed.Seconds() }
+
+// perSecond is that of records, or logins.
+func (m *Measured) perSecond() float64 { return float64(m.Records) / m.Elapsed.Seconds() }
 
 func (m *Measured) perGiB(cpu time.Duration) float64 {
 	return cpu.Seconds() / (float64(m.Payload) / (1 << 30))
@@ -271,43 +323,62 @@ func (r *Report) tables() []table {
 		title: "Throughput and CPU",
 		note: fmt.Sprintf("MB/s are 10^6 bytes of values; CPU is that of the process in the middle, and the client's, in seconds per GiB of values. "+
 			"Workloads: produce/record/partitions/acks/batch, consume/record/partitions/batch; linger %s, no compression. "+
-			"The gateway is the binary that is sold, as a process of its own, with SASL PLAIN and renamed topics.", linger),
-		header: []string{"workload", "way", "MB/s", "of direct", "of " + r.Reference, "CPU s/GiB", "× " + r.Reference, "client s/GiB", "KiB/batch"},
+			"The gateway is the binary that is sold, as a process of its own, with SASL PLAIN and renamed topics. "+
+			"With TLS at the front, gateway-tls is compared with floor-tls. Peak is the resident memory of the process in the middle.", linger),
+		header: []string{"workload", "way", "MB/s", "of direct", "of " + r.Reference, "CPU s/GiB", "× " + r.Reference, "client s/GiB", "KiB/batch", "peak MiB"},
 	}
 	latency := table{
 		title: "Latency",
 		note: fmt.Sprintf("%d records/s of 1 KiB, acks=all, one record in a batch, from the moment a record was due: to its acknowledgement, "+
 			"and to its arrival at a consumer that came the same way. Added is the difference to direct in the same round.", r.options.Rate),
-		header: []string{"way", "ack p50", "ack p99", "added p50", "added p99", "arrival added p50", "arrival added p99"},
+		header: []string{"way", "ack p50", "ack p99", "added p50", "added p99", "arrival added p50", "arrival added p99", "arrival p50 to " + r.Reference},
+	}
+	login := table{
+		title: "Logins",
+		note: fmt.Sprintf("%d clients at a time connect, ask for the versions, log in and go; direct is a listener of Kafka with the same mechanism, with TLS where it says so. "+
+			"CPU is that of the gateway.", loginsAtATime),
+		header: []string{"mechanism", "way", "logins/s", "of direct", "CPU ms/login"},
 	}
 	idle := table{
 		title: "Idle connections",
-		note: fmt.Sprintf("Resident memory of a fresh process, %d connections that have logged in and fetched metadata once, upstream share included. "+
-			"What the kernel keeps for sockets is not in it.", r.options.Connections),
-		header: []string{"way", "KiB per connection", "MiB before"},
+		note: fmt.Sprintf("Resident memory of a fresh process: before its first connection, with %d, and what each of %d costs beyond them; they have logged in and fetched "+
+			"metadata once, upstream share included. What the kernel keeps for sockets is not in it.", idleWarmup, r.options.Connections),
+		header: []string{"way", "KiB per connection", "descriptors per connection", "MiB at first", fmt.Sprintf("MiB with %d", idleWarmup)},
+	}
+	start := table{
+		title: "Start",
+		note: fmt.Sprintf("From the start of the process to the first answer and the first login of a client, with documents of %d applications: "+
+			"in an empty data directory, where every secret's verifier has yet to be made, and with the state that was saved then.", startApplications),
+		header: []string{"way", "first answer", "first login", "first answer, saved state", "first login, saved state", "MiB then"},
 	}
 	last := ""
 	for _, row := range r.Rows {
 		switch row.Workload {
 		case latencyName:
 			latency.rows = append(latency.rows, []string{row.Way, row.AckP50.text("µs"), row.AckP99.text("µs"), row.AddedAckP50.text("µs"), row.AddedAckP99.text("µs"),
-				row.AddedArrivalP50.text("µs"), row.AddedArrivalP99.text("µs")})
+				row.AddedArrivalP50.text("µs"), row.AddedArrivalP99.text("µs"), row.ArrivalP50More.text("µs")})
 		case idleName:
-			idle.rows = append(idle.rows, []string{row.Way, row.KiBPerConnection.text(""), row.MiBBefore.text("")})
+			idle.rows = append(idle.rows, []string{row.Way, row.KiBPerConnection.text(""), row.DescriptorsPerConnection.text(""), row.MiBFresh.text(""), row.MiBBefore.text("")})
+		case startName:
+			start.rows = append(start.rows, []string{row.Way, row.FirstAnswer.text("ms"), row.FirstLogin.text("ms"), row.SavedAnswer.text("ms"), row.SavedLogin.text("ms"), row.StartMiB.text("")})
 		default:
 			name := row.Workload
 			if name == last {
 				name = ""
 			}
 			last = row.Workload
+			if row.LoginsPerSecond != nil {
+				login.rows = append(login.rows, []string{strings.TrimPrefix(name, "logins/"), row.Way, row.LoginsPerSecond.text(""), row.OfDirect.text("%"), row.CPUPerLogin.text("")})
+				continue
+			}
 			throughput.rows = append(throughput.rows, []string{name, row.Way, row.MBPerSecond.text(""), row.OfDirect.text("%"), row.OfReference.text("%"),
-				row.CPUPerGiB.text(""), row.CPURatio.text(""), row.ClientPerGiB.text(""), fmt.Sprintf("%.0f", row.BatchKiB.Median)})
+				row.CPUPerGiB.text(""), row.CPURatio.text(""), row.ClientPerGiB.text(""), fmt.Sprintf("%.0f", row.BatchKiB.Median), row.PeakMiB.text("")})
 		}
 	}
 	if r.Reference == "" {
-		throughput = throughput.without(6).without(4)
+		throughput, latency = throughput.without(6).without(4), latency.without(7)
 	}
-	return slices.DeleteFunc([]table{throughput, latency, idle}, func(t table) bool { return len(t.rows) == 0 })
+	return slices.DeleteFunc([]table{throughput, latency, login, idle, start}, func(t table) bool { return len(t.rows) == 0 })
 }
 
 func (r *Report) summary() string {

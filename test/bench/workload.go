@@ -17,11 +17,26 @@ type Workload struct {
 	BatchBytes  int32  `json:"batch_bytes"`    // consume: of the batches that lie in the topic
 }
 
-// latencyName and idleName are what -workloads calls the two measurements that are not about throughput.
+// What -workloads calls the measurements that are not about throughput, besides logins.
 const (
 	latencyName = "latency"
 	idleName    = "idle"
+	startName   = "start"
 )
+
+// logins is a kind of login whose rate is measured.
+type logins struct {
+	name, mechanism string
+	tls             bool
+}
+
+func allLogins() []logins {
+	return []logins{
+		{"logins/" + mechanismPlain, mechanismPlain, false},
+		{"logins/" + mechanismScram, mechanismScram, false},
+		{"logins/" + mechanismScram + "/TLS", mechanismScram, true},
+	}
+}
 
 const linger = 5 * time.Millisecond
 
@@ -72,18 +87,19 @@ func defaultWorkloads() []string {
 		"produce/1KiB/p1/acks=1/64KiB", "produce/1KiB/p6/acks=1/16KiB",
 		"produce/100B/p1/acks=all/16KiB", "produce/100B/p6/acks=1/64KiB",
 		"consume/1KiB/p1/16KiB", "consume/1KiB/p6/64KiB", "consume/100B/p1/64KiB", "consume/100B/p6/16KiB",
-		latencyName, idleName,
+		latencyName, "logins", idleName, startName,
 	}
 }
 
 func quickWorkloads() []string {
-	return []string{"produce/1KiB/p1/acks=all/16KiB", "consume/1KiB/p6/64KiB", latencyName, idleName}
+	return []string{"produce/1KiB/p1/acks=all/16KiB", "consume/1KiB/p6/64KiB", latencyName, "logins", idleName, startName}
 }
 
 // choice is what -workloads has selected.
 type choice struct {
-	throughput    []Workload
-	latency, idle bool
+	throughput           []Workload
+	logins               []logins
+	latency, idle, start bool
 }
 
 // choose reads a comma-separated list of names, each whole or a part with slashes at its ends left out ("consume",
@@ -94,7 +110,10 @@ func choose(list string, defaults []string) (choice, error) {
 	if list != "" {
 		parts = strings.Split(list, ",")
 	}
-	names := []string{latencyName, idleName}
+	names := []string{latencyName, idleName, startName}
+	for _, l := range allLogins() {
+		names = append(names, l.name)
+	}
 	all := allWorkloads()
 	for _, w := range all {
 		names = append(names, w.Name)
@@ -113,7 +132,8 @@ func choose(list string, defaults []string) (choice, error) {
 		}
 	}
 	c.throughput = slices.DeleteFunc(all, func(w Workload) bool { return !chosen[w.Name] })
-	c.latency, c.idle = chosen[latencyName], chosen[idleName]
+	c.logins = slices.DeleteFunc(allLogins(), func(l logins) bool { return !chosen[l.name] })
+	c.latency, c.idle, c.start = chosen[latencyName], chosen[idleName], chosen[startName]
 	return c, nil
 }
 
