@@ -561,12 +561,35 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 		if action.Silent && action.Mute > 0 {
 			c.mute(action.Mute)
 		}
-		return c.forward(p, action.Upstream, header, len(body))
+		err := c.forward(p, action.Upstream, header, len(body))
+		if err != nil && errors.As(err, new(*unreached)) && c.ctx.Err() == nil {
+			return c.elsewhere(p, action, err)
+		}
+		return err
 	case action.Hold > 0:
 		return c.hold(p, action, x.Grant)
 	default:
 		return c.answer(p, action.Answer)
 	}
+}
+
+// elsewhere sends a client whose coordinator cannot be reached to look for it
+// anew. The connection stays, for whatever else came with the request; requests
+// that are not for a coordinator end it, for the reason given.
+func (c *clientConn) elsewhere(p *pending, action handler.Action, reason error) error {
+	resp := c.state.NotCoordinator(action.Upstream)
+	if resp == nil {
+		return reason
+	}
+	if p.respond != nil {
+		var err error
+		if resp, err = p.respond(resp); err != nil {
+			return endedBy("gateway", "answer to %s without a broker: %w", p.name, err)
+		}
+	}
+	c.g.sometimes("coordinator unreached", "a client is told to look for its coordinator elsewhere", "api", p.name, "client", c.address, "reason", reason)
+	p.upstream = false
+	return c.answer(p, resp)
 }
 
 // hold keeps an answer back, as a broker with nothing to say does.

@@ -199,7 +199,7 @@ func (c *clientConn) broker() (*upstream.Conn, error) {
 	up, err := c.cluster.Dial(c.ctx, node, handler.ClientID(g, "gateway"))
 	if err != nil {
 		c.g.metrics.upstreamDials.WithLabelValues("failed").Inc()
-		return nil, endedBy("upstream", "open target cluster %q: %w", g.Cluster, err)
+		return nil, endedBy("upstream", "open target cluster %q: %w", g.Cluster, &unreached{err})
 	}
 	c.g.metrics.upstreamDials.WithLabelValues("ok").Inc()
 	if c.upSock, err = up.HandOver(); err != nil {
@@ -217,6 +217,11 @@ func (c *clientConn) broker() (*upstream.Conn, error) {
 	})
 	return up, nil
 }
+
+// unreached says that the broker could not be dialled: nothing was sent to it.
+type unreached struct{ error }
+
+func (e *unreached) Unwrap() error { return e.error }
 
 var errRecycled = errors.New("broker connection replaced")
 

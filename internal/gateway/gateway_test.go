@@ -37,6 +37,7 @@ type world struct {
 	corrupt     atomic.Pointer[func([]byte)] // done to what brokers answer, on connections that were dialled while
 	corruptible atomic.Bool                  // this was set
 	onNow       atomic.Pointer[func()]       // called when the gateway looks at its clock
+	onDial      atomic.Pointer[func(addr string, conn net.Conn)]
 }
 
 func (w *world) now() time.Time {
@@ -52,6 +53,9 @@ func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error
 	conn, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
+	}
+	if f := w.onDial.Load(); f != nil {
+		(*f)(addr, conn)
 	}
 	if !w.corruptible.Load() {
 		return conn, nil // as in earnest: a socket
