@@ -51,8 +51,8 @@ func (c *clientConn) passAnswer(up *upstream.Conn, sock *socket.Conn, frames *wi
 	var out *[]byte
 	passage := &wire.Passage{
 		Context: c.ctx, In: frames, Size: size, Head: head, Left: size - head,
-		Write: func(pieces net.Buffers, size int) error {
-			n, err := c.sock.WriteAll(pieces, size, c.g.config.Limits.WriteTimeout)
+		Write: func(pieces net.Buffers, size int, more bool) error {
+			n, err := c.sock.WriteSome(pieces, size, c.g.config.Limits.WriteTimeout, more)
 			c.g.metrics.sent.Add(float64(n))
 			c.answeredAt = time.Now() // the client's time is not the broker's
 			return c.writeError(err)
@@ -133,13 +133,16 @@ func (c *clientConn) passProduce(api *handler.API, header wire.RequestHeader, he
 	setSize(b, len(b)-4+left+longer)
 	passage := &wire.Passage{
 		Context: c.ctx, In: c.frames, Size: size, Head: head, Left: left,
-		Write: func(pieces net.Buffers, size int) error {
+		Write: func(pieces net.Buffers, size int, more bool) error {
 			if !p.inRing {
 				if err := c.announce(up, p, header.APIVersion); err != nil {
 					return err
 				}
 			}
-			return c.write(up, p.name, pieces, size)
+			if _, err := c.upSock.WriteSome(pieces, size, c.g.config.Limits.WriteTimeout, more); err != nil {
+				return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
+			}
+			return nil
 		},
 	}
 	if c.upSock.MovesFrom(c.sock) {

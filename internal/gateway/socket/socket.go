@@ -162,6 +162,43 @@ func (c *Conn) beforeWrite(timeout time.Duration) {
 	}
 }
 
+// WriteSome is WriteAll; with more, something follows at once, and little is kept
+// back in the system to go out together with it.
+func (c *Conn) WriteSome(pieces net.Buffers, size int, timeout time.Duration, more bool) (written int, err error) {
+	if !more || size > fewBytes || c.secured || c.raw == nil || messageMore == 0 {
+		return c.WriteAll(pieces, size, timeout)
+	}
+	buf := c.buffers.Get(fewBytes)
+	defer c.buffers.Put(buf)
+	b := (*buf)[:0]
+	for _, piece := range pieces {
+		b = append(b, piece...)
+	}
+	c.beforeWrite(timeout)
+	wait := c.raw.Write(func(fd uintptr) bool {
+		for len(b) > 0 && err == nil {
+			var n int
+			switch n, err = sendMore(fd, b); err {
+			case nil:
+				b, written = b[n:], written+n
+			case syscall.EINTR:
+				err = nil
+			case syscall.EAGAIN:
+				err = nil
+				return false
+			}
+		}
+		return true
+	})
+	if err == nil {
+		err = wait
+	}
+	return written, err
+}
+
+// fewBytes is what is worth keeping back.
+const fewBytes = 4 << 10
+
 // WriteAll writes pieces of size bytes altogether, in one call where the system
 // can gather them; the pieces are used up. The timeout is for each 256 KiB and
 // not for the whole: a slow line is not a dead one. One goroutine may write at a

@@ -169,6 +169,35 @@ func TestWritesManyPiecesInOrder(t *testing.T) {
 	})
 }
 
+func TestWhatIsKeptBackGoesOutWithWhatFollows(t *testing.T) {
+	each(t, func(t *testing.T, secure bool) {
+		c, peer := connected(t, secure)
+		var want []byte
+		got := make(chan []byte)
+		go func() {
+			b, _ := io.ReadAll(peer)
+			got <- b
+		}()
+		for i := range 200 {
+			few, many := bytes.Repeat([]byte{'f'}, 1+i), bytes.Repeat([]byte{byte(i)}, 50_000)
+			for _, w := range []struct {
+				b    []byte
+				more bool
+			}{{few, true}, {many, i%2 == 0}} {
+				want = append(want, w.b...)
+				n, err := c.WriteSome(net.Buffers{w.b[:len(w.b)/2], w.b[len(w.b)/2:]}, len(w.b), 10*time.Second, w.more)
+				if err != nil || n != len(w.b) {
+					t.Fatalf("wrote %d of %d: %v", n, len(w.b), err)
+				}
+			}
+		}
+		c.Close()
+		if !bytes.Equal(<-got, want) {
+			t.Error("other bytes")
+		}
+	})
+}
+
 func TestWriteEndsWhenNobodyReads(t *testing.T) {
 	each(t, func(t *testing.T, secure bool) {
 		c, _ := connected(t, secure)

@@ -30,8 +30,9 @@ type Passage struct {
 	// Size is that of the frame. Head is how much of the window comes before the
 	// body and stays here; Left is the size of the body.
 	Size, Head, Left int
-	// Write writes pieces of size bytes; it may use them up.
-	Write func(pieces net.Buffers, size int) error
+	// Write writes pieces of size bytes; it may use them up. With more, what Move
+	// carries follows at once.
+	Write func(pieces net.Buffers, size int, more bool) error
 	// Move carries n bytes that In has not read past our memory; nil where that
 	// cannot be.
 	Move func(n int) error
@@ -50,7 +51,9 @@ const (
 	moveFrom = 32 << 10
 	// betweenRecords is about what lies between the records of two partitions.
 	betweenRecords = 512
-	maxTagBytes    = 64 << 10
+	// withTheRest is how much of a frame's last records is not moved.
+	withTheRest = 1 << 10
+	maxTagBytes = 64 << 10
 )
 
 func (p *Passage) fail(format string, args ...any) {
@@ -69,7 +72,7 @@ func (p *Passage) peek(n int) []byte {
 		return nil
 	}
 	if p.In.Buffered()-p.at < n {
-		if p.flush(); p.err != nil {
+		if p.flush(false); p.err != nil {
 			return nil
 		}
 		most := 0
@@ -117,13 +120,13 @@ func (p *Passage) gather() {
 }
 
 // flush writes what has been passed.
-func (p *Passage) flush() {
+func (p *Passage) flush(more bool) {
 	if p.gather(); p.err != nil {
 		return
 	}
 	if p.pending > 0 {
 		p.begun = true
-		p.err = p.Write(p.pieces, p.pending)
+		p.err = p.Write(p.pieces, p.pending, more)
 		clear(p.pieces)
 		p.pieces, p.pending = p.pieces[:0], 0
 	}
@@ -143,15 +146,24 @@ func (p *Passage) bulk(n int) {
 		if n -= here; n == 0 {
 			return
 		}
-		if p.flush(); p.err != nil {
+		move := p.Move != nil && n >= moveFrom
+		if p.flush(move); p.err != nil {
 			return
 		}
-		if p.Move != nil && n >= moveFrom {
-			if p.err = p.Move(n); p.err == nil {
-				p.Left -= n
-				p.sparing = true
+		if move {
+			// The end of the last records comes with what is behind them, and with
+			// the next frame, in one read and one write.
+			last, by := p.Left-n < betweenRecords, n
+			if last {
+				by -= withTheRest
 			}
-			return
+			if p.err = p.Move(by); p.err != nil {
+				return
+			}
+			p.Left -= by
+			n -= by
+			p.sparing = !last
+			continue
 		}
 		// As much as the buffer takes, in one write each.
 		p.err = p.In.Need(p.Context, 1, 0, p.Size-p.Left, p.Size)
@@ -382,7 +394,7 @@ func (p *Passage) end() error {
 	if p.err == nil && p.Left > 0 {
 		p.fail("%d bytes behind the body", p.Left)
 	}
-	p.flush()
+	p.flush(false)
 	return p.err
 }
 

@@ -32,7 +32,7 @@ func newPassing(t *testing.T, src []byte, piece int, move bool) *passing {
 		t.Fatal(err)
 	}
 	s.p = &Passage{Context: t.Context(), In: s.rest, Size: size, Left: size,
-		Write: func(pieces net.Buffers, size int) error {
+		Write: func(pieces net.Buffers, size int, _ bool) error {
 			before := s.out.Len()
 			for _, b := range pieces {
 				s.out.Write(b)
