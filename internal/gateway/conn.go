@@ -49,6 +49,8 @@ type clientConn struct {
 	active time.Time          // when the last request came
 	out    outbox             // requests for the broker, not yet written
 	ring   *ring
+	pieces net.Buffers  // of answers that are being written; whoever writes them has it
+	idling func() error // beforeWait
 
 	whoWroteIt string // what clientID was made of
 	clientID   string // as brokers get it
@@ -83,6 +85,7 @@ func newClientConn(l *listener, conn net.Conn, address netip.Addr, port int) *cl
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.ring = newRing(l.g.config.Limits.MaxInFlight, c.writeAnswers)
+	c.idling = c.beforeWait
 	return c
 }
 
@@ -403,7 +406,7 @@ func (c *clientConn) await() error {
 		if c.stopping.Load() {
 			return errFinished
 		}
-		err := c.frames.Await(c.beforeWait)
+		err := c.frames.Await(c.idling)
 		if err == nil {
 			return nil
 		}
@@ -509,19 +512,17 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if shape.LongestString > maxString {
 		return endedBy("client", "%s: a string of %d bytes, at most %d are accepted", api.Name, shape.LongestString, maxString)
 	}
-	x := &handler.Exchange{
-		Context: c.ctx, Version: header.APIVersion, Grant: c.credential.Load().Grant,
-		Now: c.g.deps.Now(), Conn: c.state,
-	}
+	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name}
+	x := &p.exchange
+	x.Context, x.Version, x.Grant, x.Now, x.Conn = c.ctx, header.APIVersion, c.credential.Load().Grant, c.g.deps.Now(), c.state
 	if shape.UnknownTags == 0 && shape.Left == 0 {
 		action, ok, err := api.ServeFast(x, body)
 		if err != nil {
 			return endedBy("upstream", "%s: %w", api.Name, err)
 		}
 		if ok {
-			p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name,
-				respond: action.Response, upstream: true, patience: min(max(answerPatience, action.Patience), maxPatience) + answerSlack}
-			p.patch = action.RawResponse
+			p.respond, p.patch, p.upstream = action.Response, action.RawResponse, true
+			p.patience = min(max(answerPatience, action.Patience), maxPatience) + answerSlack
 			return c.forwardRaw(p, body, action.Patches, header)
 		}
 	}
@@ -532,7 +533,6 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if req == nil {
 		return endedBy("gateway", "no decoder for %s", api.Name)
 	}
-	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name}
 	if err := c.borrow(&p.decoded, api.Name, shape.DecodedBytes); err != nil {
 		return err
 	}
@@ -664,8 +664,7 @@ func setSize(frame []byte, size int) { binary.BigEndian.PutUint32(frame, uint32(
 // writeAnswers writes complete answers to the client; the ring calls it in the
 // client's order.
 func (c *clientConn) writeAnswers(batch []*pending) error {
-	var array [16][]byte
-	pieces, size, last := net.Buffers(array[:0]), 0, false
+	pieces, size, last := c.pieces[:0], 0, false
 	for i, p := range batch {
 		pieces = append(append(pieces, *p.frame), p.rest...)
 		size += len(*p.frame)
@@ -680,8 +679,12 @@ func (c *clientConn) writeAnswers(batch []*pending) error {
 			break
 		}
 	}
+	c.pieces = pieces
 	n, err := c.sock.WriteAll(pieces, size, c.g.config.Limits.WriteTimeout)
 	c.g.metrics.sent.Add(float64(n))
+	if clear(c.pieces); cap(c.pieces) > 2*maxBatch {
+		c.pieces = nil
+	}
 	for _, p := range batch {
 		c.g.buffers.Put(p.frame)
 		p.behind.Release()

@@ -28,7 +28,7 @@ import (
 
 // world is a gateway in front of an embedded cluster of three brokers.
 type world struct {
-	t           *testing.T
+	t           testing.TB
 	fake        *kfake.Cluster
 	cluster     *upstream.Cluster
 	gateway     *Gateway
@@ -196,7 +196,7 @@ func (w *world) swap(credentials ...*grant.Credential) {
 }
 
 type testWriter struct {
-	t  *testing.T
+	t  testing.TB
 	mu *sync.Mutex // guards all
 	// all is what was logged.
 	all *strings.Builder

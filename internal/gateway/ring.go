@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"sluice/internal/gateway/handler"
 	"sluice/internal/kafka/wire"
 )
 
@@ -28,6 +29,7 @@ type pending struct {
 	sentAt        time.Time
 	decoded       borrowed // memory of the decoded request
 	inRing        bool     // set by push
+	exchange      handler.Exchange
 	// ----
 	frame  *[]byte     // the answer as it goes out, or its beginning; nil until done
 	rest   net.Buffers // what follows frame, as views of behind
@@ -167,8 +169,7 @@ func (r *ring) writeReady() error {
 			break
 		}
 		r.batch = append(r.batch[:0], r.entries[:n]...)
-		clear(r.entries[:n])
-		r.entries = r.entries[n:]
+		r.drop(n)
 		err := r.unlocked(r.batch)
 		clear(r.batch)
 		r.ready -= size
@@ -182,6 +183,14 @@ func (r *ring) writeReady() error {
 		r.end()
 	}
 	return r.err
+}
+
+// drop takes the first entries out; r.mu is held. The others move up, so that
+// the room is used again: they are few.
+func (r *ring) drop(n int) {
+	left := copy(r.entries, r.entries[n:])
+	clear(r.entries[left:])
+	r.entries = r.entries[:left]
 }
 
 // unlocked writes while others may push; r.mu is held before and after, even if
@@ -222,8 +231,7 @@ func (r *ring) disown(p *pending) {
 	p.done = true
 	p.decoded.release()
 	if len(r.entries) > 0 && r.entries[0] == p {
-		r.entries[0] = nil
-		r.entries = r.entries[1:]
+		r.drop(1)
 	}
 	r.writing = false
 	r.changed.Broadcast()

@@ -222,13 +222,13 @@ func (c *brokerConn) send(b []byte) error {
 }
 
 // startBehind starts a gateway in front of a scripted broker.
-func startBehind(t *testing.T, b *scriptedBroker, limits Limits, credentials ...*grant.Credential) *world {
+func startBehind(t testing.TB, b *scriptedBroker, limits Limits, credentials ...*grant.Credential) *world {
 	t.Helper()
 	return startLogging(t, b, limits, nil, credentials...)
 }
 
 // startLogging is startBehind with a place for the logs.
-func startLogging(t *testing.T, b *scriptedBroker, limits Limits, to slog.Handler, credentials ...*grant.Credential) *world {
+func startLogging(t testing.TB, b *scriptedBroker, limits Limits, to slog.Handler, credentials ...*grant.Credential) *world {
 	t.Helper()
 	w := &world{t: t, number: 1, logs: testWriter{t, new(sync.Mutex), new(strings.Builder)}}
 	if to == nil {

@@ -197,6 +197,9 @@ const MaxTopicName = 249
 // Topic returns the granted topic with an exposed name, or nil.
 func (g *Grant) Topic(exposed string) *Topic { return g.byExposed[exposed] }
 
+// TopicNamed is [Grant.Topic] for a name as it lies in a request.
+func (g *Grant) TopicNamed(exposed []byte) *Topic { return g.byExposed[string(exposed)] }
+
 // TopicsFrom yields the granted topics whose exposed names are not before a
 // name, in the order of their names.
 func (g *Grant) TopicsFrom(exposed string) iter.Seq[*Topic] {

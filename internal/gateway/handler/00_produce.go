@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -30,8 +29,9 @@ func produce(x *Exchange, r kmsg.Request) (Action, error) {
 		id := x.Grant.TransactionalID(*req.TransactionID)
 		req.TransactionID = &id
 	}
+	answer := &produced{x: x, version: req.Version}
+	m := &answer.m
 	var (
-		m       merger[kmsg.ProduceResponseTopic]
 		forward []kmsg.ProduceRequestTopic
 		slow    bool
 		refused string
@@ -62,7 +62,7 @@ func produce(x *Exchange, r kmsg.Request) (Action, error) {
 		req.Topics = forward
 		return Action{Upstream: req, Silent: true, Mute: muteFor(slow)}, nil
 	}
-	answer := produced{x: x, version: req.Version, m: &m, slow: slow}
+	answer.slow = slow
 	if !m.any {
 		resp := kmsg.NewPtrProduceResponse()
 		return Action{Answer: answer.finish(resp, m.merge(x, nil, nil, nil)), Mute: muteFor(slow)}, nil
@@ -76,16 +76,11 @@ func produce(x *Exchange, r kmsg.Request) (Action, error) {
 // exchanged.
 func produceFast(x *Exchange, body []byte) (Action, bool, error) {
 	var buffer [8]wire.HotTopic
-	head, topics, ok := wire.WalkProduceRequest(buffer[:0], x.Version, body)
+	head, topics, ok := wire.WalkProduceRequest(buffer[:0], x.Version, body, func(inTransaction bool, p wire.HotPartition) bool {
+		return batchFault(p.Records, inTransaction) == nil
+	})
 	if !ok {
 		return Action{}, false, nil
-	}
-	for i := range topics {
-		for j := range topics[i].Partitions {
-			if batchFault(topics[i].Partitions[j].Records, head.TransactionalID != nil) != nil {
-				return Action{}, false, nil
-			}
-		}
 	}
 	return passProduce(x, head, topics)
 }
@@ -114,42 +109,52 @@ func passProduce(x *Exchange, head wire.ProduceHead, topics []wire.HotTopic) (Ac
 	}
 	byID, flexible := x.Version >= 13, x.Version >= 9
 	inTransaction := head.TransactionalID != nil
-	patches := make([]wire.Patch, 0, len(topics)+1)
-	if inTransaction {
-		id := x.Grant.TransactionalID(string(head.TransactionalID))
-		patches = append(patches, wire.Patch{At: 0, Len: head.TransactionalIDLen, With: wire.AppendName(nil, id, flexible)})
+	p := &passed{produced: produced{x: x, version: x.Version}}
+	p.m.entries = p.entry[:0]
+	if len(topics) > len(p.entry) {
+		p.m.entries = make([]mergeEntry[kmsg.ProduceResponseTopic], 0, len(topics))
 	}
-	answer := produced{x: x, version: x.Version, m: &merger[kmsg.ProduceResponseTopic]{}}
+	n := len(topics)
+	if inTransaction {
+		n++
+	}
+	p.request.begin(n)
+	if inTransaction {
+		p.request.name(0, head.TransactionalIDLen, x.Grant.TransactionalID(string(head.TransactionalID)), flexible)
+	}
 	for i := range topics {
 		rt := &topics[i]
-		t, err := x.resolve(byID, string(rt.Name), rt.ID, grant.Write)
+		t, err := x.resolveHot(byID, rt, grant.Write)
 		if err != nil {
 			return Action{}, false, err
 		}
 		if t.decision.Verdict != grant.Allow {
 			return Action{}, false, nil
 		}
-		answer.m.forward(t, byID)
-		patch := wire.Patch{At: rt.At, Len: rt.Len, With: t.physical[:]}
-		if !byID {
-			patch.With = wire.AppendName(nil, t.backing, flexible)
-		} else {
-			patch.With = bytes.Clone(patch.With)
-		}
-		patches = append(patches, patch)
+		p.m.forward(t, byID)
+		p.request.topic(rt, byID, t.backing, t.physical, flexible)
 	}
-	return Action{Raw: true, Patches: patches, Response: answer.expose, RawResponse: answer.patch, Patience: time.Duration(head.TimeoutMillis) * time.Millisecond}, true, nil
+	return Action{Raw: true, Patches: p.request.list, Response: p.expose, RawResponse: p.patch, Patience: time.Duration(head.TimeoutMillis) * time.Millisecond}, true, nil
 }
 
 // produced is the answer to a request that went upstream.
 type produced struct {
 	x       *Exchange
 	version int16
-	m       *merger[kmsg.ProduceResponseTopic]
+	m       merger[kmsg.ProduceResponseTopic]
 	slow    bool
 }
 
-func (p produced) finish(resp *kmsg.ProduceResponse, topics []kmsg.ProduceResponseTopic) kmsg.Response {
+// passed is produced for a request that went as it came, but for its names. All
+// that one of usual shape needs on its way is allocated with it.
+type passed struct {
+	produced
+	entry   [1]mergeEntry[kmsg.ProduceResponseTopic]
+	request patches
+	answer  patches
+}
+
+func (p *produced) finish(resp *kmsg.ProduceResponse, topics []kmsg.ProduceResponseTopic) kmsg.Response {
 	resp.Version, resp.Topics = p.version, topics
 	if p.slow {
 		resp.ThrottleMillis = max(resp.ThrottleMillis, int32(brownOutThrottle.Milliseconds()))
@@ -159,28 +164,25 @@ func (p produced) finish(resp *kmsg.ProduceResponse, topics []kmsg.ProduceRespon
 
 // patch exchanges the names or ids of an answer that says nothing but yes, topic
 // by topic as asked.
-func (p produced) patch(body []byte) ([]wire.Patch, bool) {
+func (p *passed) patch(body []byte) ([]wire.Patch, bool) {
 	var buffer [8]wire.HotTopic
 	topics, ok := wire.WalkProduceResponse(buffer[:0], p.version, body)
 	if !ok || len(topics) != len(p.m.entries) {
 		return nil, false
 	}
 	byID := p.version >= 13
-	patches := make([]wire.Patch, len(topics))
+	p.answer.begin(len(topics))
 	for i := range topics {
 		t, e := &topics[i], &p.m.entries[i]
 		if byID && t.ID != e.key.id || !byID && string(t.Name) != e.key.name {
 			return nil, false
 		}
-		patches[i] = wire.Patch{At: t.At, Len: t.Len, With: e.target.virtual[:]}
-		if !byID {
-			patches[i].With = wire.AppendName(nil, e.target.exposed, p.version >= 9)
-		}
+		p.answer.topic(t, byID, e.target.exposed, e.target.virtual, p.version >= 9)
 	}
-	return patches, true
+	return p.answer.list, true
 }
 
-func (p produced) expose(kr kmsg.Response) (kmsg.Response, error) {
+func (p *produced) expose(kr kmsg.Response) (kmsg.Response, error) {
 	resp := kr.(*kmsg.ProduceResponse)
 	byID := p.version >= 13
 	topics := p.m.merge(p.x, resp.Topics,

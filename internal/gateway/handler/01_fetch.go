@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"bytes"
 	"errors"
 	"time"
 
@@ -107,8 +106,8 @@ func (f *fetching) full() (Action, error) {
 		if partial || x.Conn.Current() != x.Grant {
 			return nil, false
 		}
-		return f.patch(body, func(i int, key topicKey, _ []wire.HotPartition) *target {
-			if i >= len(m.entries) || m.entries[i].key != key {
+		return f.patch(body, func(i int, t wire.HotTopic) *target {
+			if i >= len(m.entries) || m.entries[i].key.name != string(t.Name) || m.entries[i].key.id != t.ID {
 				return nil
 			}
 			return &m.entries[i].target
@@ -181,31 +180,25 @@ func (f *fetching) view(head func(wire.FetchHead, int) bool, find func(topicKey)
 // patch exchanges the names or ids of an answer's topics and leaves the rest
 // where it lies. It says no to whatever needs a closer look: an error, node
 // endpoints, or a topic that is not the next one asked for.
-func (f *fetching) patch(body []byte, next func(int, topicKey, []wire.HotPartition) *target, whole func(wire.FetchHead, int) bool) ([]wire.Patch, bool) {
+func (f *fetching) patch(body []byte, next func(int, wire.HotTopic) *target, whole func(wire.FetchHead, int) bool) ([]wire.Patch, bool) {
 	var buffer [8]wire.HotTopic
 	head, topics, ok := wire.WalkFetchResponse(buffer[:0], f.req.Version, body)
 	if !ok || head.ErrorCode != 0 || head.Tags != 0 {
 		return nil, false
 	}
-	patches := make([]wire.Patch, 0, len(topics))
+	out := &patches{}
+	out.begin(len(topics))
 	for i := range topics {
-		t := &topics[i]
-		to := next(i, topicKey{string(t.Name), t.ID}, t.Partitions)
+		to := next(i, topics[i])
 		if to == nil {
 			return nil, false
 		}
-		patch := wire.Patch{At: t.At, Len: t.Len}
-		if f.byID {
-			patch.With = bytes.Clone(to.virtual[:])
-		} else {
-			patch.With = wire.AppendName(nil, to.exposed, f.req.Version >= 12)
-		}
-		patches = append(patches, patch)
+		out.topic(&topics[i], f.byID, to.exposed, to.virtual, f.req.Version >= 12)
 	}
 	if !whole(head, len(topics)) {
 		return nil, false
 	}
-	return patches, true
+	return out.list, true
 }
 
 // maxHold bounds how long a fetch waits, here or at the broker, whatever wait

@@ -218,9 +218,9 @@ func (f *fetching) inSession() (Action, error) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return f.patch(body, func(_ int, key topicKey, partitions []wire.HotPartition) *target {
-			st := s.topics[key]
-			if st == nil || slices.ContainsFunc(partitions, func(p wire.HotPartition) bool {
+		return f.patch(body, func(_ int, t wire.HotTopic) *target {
+			st := s.topics[topicKey{string(t.Name), t.ID}]
+			if st == nil || slices.ContainsFunc(t.Partitions, func(p wire.HotPartition) bool {
 				return !st.partitions[p.Index] || p.ErrorCode == kerr.UnknownTopicID.Code || p.ErrorCode == kerr.InconsistentTopicID.Code
 			}) {
 				return nil

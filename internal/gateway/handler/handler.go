@@ -130,12 +130,10 @@ func (t *target) allowed() bool {
 
 // named resolves a topic name for an operation.
 func (x *Exchange) named(exposed string, op grant.Operation) target {
-	t := target{exposed: exposed, topic: x.Grant.Topic(exposed)}
-	if t.topic != nil {
-		t.backing, t.virtual = t.topic.Backing, t.topic.ID
-		t.decision = t.topic.Decide(op, x.Now)
-		return t
+	if topic := x.Grant.Topic(exposed); topic != nil {
+		return x.granted(topic, op)
 	}
+	t := target{exposed: exposed}
 	if backing, ok := x.Grant.OwnTopic(exposed); ok {
 		t.backing = backing
 		t.decision = x.Grant.DecideOwn(op)
@@ -143,6 +141,11 @@ func (x *Exchange) named(exposed string, op grant.Operation) target {
 	}
 	t.decision = grant.Decision{Verdict: grant.Unknown, Rule: "no subscription brings this topic"}
 	return t
+}
+
+// granted resolves a topic that a subscription brings.
+func (x *Exchange) granted(topic *grant.Topic, op grant.Operation) target {
+	return target{exposed: topic.Exposed, virtual: topic.ID, backing: topic.Backing, topic: topic, decision: topic.Decide(op, x.Now)}
 }
 
 // identified resolves a virtual topic id for an operation. The error is one of
@@ -191,6 +194,51 @@ func (x *Exchange) resolve(byID bool, name string, id [16]byte, op grant.Operati
 		return x.identified(id, op)
 	}
 	return x.named(name, op), nil
+}
+
+// resolveHot is resolve for a topic of a body that was walked.
+func (x *Exchange) resolveHot(byID bool, t *wire.HotTopic, op grant.Operation) (target, error) {
+	if !byID {
+		if topic := x.Grant.TopicNamed(t.Name); topic != nil {
+			return x.granted(topic, op), nil
+		}
+	}
+	return x.resolve(byID, string(t.Name), t.ID, op)
+}
+
+// patches collects patches of a body and the names and ids that they put there.
+// What one topic needs lies in it: whoever holds it in
+// its own memory allocates no more for a body of usual shape.
+type patches struct {
+	list  []wire.Patch
+	names []byte
+
+	first [1]wire.Patch
+	space [64]byte
+}
+
+func (p *patches) begin(topics int) {
+	if p.list, p.names = p.first[:0], p.space[:0]; topics > len(p.first) {
+		p.list = make([]wire.Patch, 0, topics)
+	}
+}
+
+// name puts a string in place of b[at:at+length].
+func (p *patches) name(at, length int, name string, flexible bool) {
+	from := len(p.names)
+	p.names = wire.AppendName(p.names, name, flexible)
+	p.list = append(p.list, wire.Patch{At: at, Len: length, With: p.names[from:len(p.names):len(p.names)]})
+}
+
+// topic puts a name or an id in place of a topic's.
+func (p *patches) topic(t *wire.HotTopic, byID bool, name string, id grant.TopicID, flexible bool) {
+	if !byID {
+		p.name(t.At, t.Len, name, flexible)
+		return
+	}
+	from := len(p.names)
+	p.names = append(p.names, id[:]...)
+	p.list = append(p.list, wire.Patch{At: t.At, Len: t.Len, With: p.names[from:len(p.names):len(p.names)]})
 }
 
 // expose returns the exposed name of a topic of the target cluster, false for

@@ -26,7 +26,8 @@ type Conn struct {
 	raw      syscall.RawConn // nil where there is no socket to wait for, as in tests
 	secured  bool
 	buffers  *wire.Buffers
-	writeBy  time.Time // the write deadline that has been set
+	writeBy  time.Time   // the write deadline that has been set
+	gathered net.Buffers // being written
 
 	// One ReadReady at work.
 	try    func(fd uintptr) bool
@@ -228,7 +229,9 @@ func (c *Conn) WriteAll(pieces net.Buffers, size int, timeout time.Duration) (wr
 		n, err := c.Conn.Write(pieces[0])
 		return written + n, err
 	}
-	n, err := pieces.WriteTo(c.Conn)
+	c.gathered = pieces // WriteTo takes an address: here it is one that stays
+	n, err := c.gathered.WriteTo(c.Conn)
+	c.gathered = nil
 	return written + int(n), err
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"net"
+	"slices"
 )
 
 // Walks over the bodies that carry records, Produce requests and Fetch and
@@ -160,7 +161,7 @@ type HotTopic struct {
 	Name    []byte
 	ID      [16]byte
 	At, Len int
-	// Partitions are the topic's part of what Walk… returned.
+	// Partitions are there in answers that carry records.
 	Partitions []HotPartition
 }
 
@@ -192,6 +193,13 @@ func (w *walk) topic(byID bool) HotTopic {
 	return t
 }
 
+// partitions makes room for a topic's partitions behind those of the topics
+// before, so that many topics do not cost an allocation each. least is how many
+// bytes a partition has at least: a count is not believed.
+func (w *walk) partitions(all []HotPartition, n, least int) []HotPartition {
+	return slices.Grow(all, min(n, (len(w.b)-w.at)/least))
+}
+
 // WalkFetchResponse walks the body of a Fetch response, versions 4 to 18. The
 // topics are appended to dst; they and their partitions are views of b.
 func WalkFetchResponse(dst []HotTopic, version int16, b []byte) (head FetchHead, topics []HotTopic, ok bool) {
@@ -208,9 +216,13 @@ func WalkFetchResponse(dst []HotTopic, version int16, b []byte) (head FetchHead,
 	if version >= 5 {
 		fixed += 8
 	}
+	var all []HotPartition
 	for range w.count() {
 		t := w.topic(version >= 13)
-		for range w.count() {
+		n := w.count()
+		all = w.partitions(all, n, 6+fixed)
+		from := len(all)
+		for range n {
 			p := HotPartition{Index: w.int32(), ErrorCode: w.int16()}
 			w.take(fixed)
 			for range w.count() { // aborted transactions
@@ -228,12 +240,13 @@ func WalkFetchResponse(dst []HotTopic, version int16, b []byte) (head FetchHead,
 			if w.bad {
 				return head, dst, false
 			}
-			t.Partitions = append(t.Partitions, p)
+			all = append(all, p)
 		}
 		w.tags()
 		if w.bad {
 			return head, dst, false
 		}
+		t.Partitions = all[from:len(all):len(all)]
 		dst = append(dst, t)
 	}
 	head.Tags = w.tags()
@@ -307,8 +320,7 @@ func WalkShareFetchResponse(dst []HotTopic, version int16, b []byte) (head Share
 }
 
 // WalkProduceResponse walks the body of a Produce response, versions 3 to 13.
-// The topics are appended to dst; their partitions have no records. It says no
-// to an answer with an error, error texts or tagged fields of the answer itself
+// The topics are appended to dst, without partitions. It says no to an answer with an error, error texts or tagged fields of the answer itself
 // (node endpoints, KIP-951): those need a closer look. The throttle time is its
 // last field.
 func WalkProduceResponse(dst []HotTopic, version int16, b []byte) (topics []HotTopic, ok bool) {
@@ -332,7 +344,6 @@ func WalkProduceResponse(dst []HotTopic, version int16, b []byte) (topics []HotT
 			if w.bad || p.ErrorCode != 0 {
 				return dst, false
 			}
-			t.Partitions = append(t.Partitions, p)
 		}
 		w.tags()
 		if w.bad {
@@ -354,8 +365,10 @@ type ProduceHead struct {
 }
 
 // WalkProduceRequest walks the body of a Produce request, versions 3 to 13. The
-// topics are appended to dst; they and their partitions are views of b.
-func WalkProduceRequest(dst []HotTopic, version int16, b []byte) (head ProduceHead, topics []HotTopic, ok bool) {
+// topics are appended to dst, without partitions, and are views of b. Each
+// partition is shown to look as it is met, with whether the request has a
+// transactional id; when look says no, so does the walk.
+func WalkProduceRequest(dst []HotTopic, version int16, b []byte, look func(inTransaction bool, p HotPartition) bool) (head ProduceHead, topics []HotTopic, ok bool) {
 	if version < 3 || version > 13 {
 		return head, dst, false
 	}
@@ -369,10 +382,9 @@ func WalkProduceRequest(dst []HotTopic, version int16, b []byte) (head ProduceHe
 		for range w.count() {
 			p := HotPartition{Index: w.int32(), Records: w.bytes()}
 			w.tags()
-			if w.bad {
+			if w.bad || !look(head.TransactionalID != nil, p) {
 				return head, dst, false
 			}
-			t.Partitions = append(t.Partitions, p)
 		}
 		w.tags()
 		if w.bad {
