@@ -165,6 +165,8 @@ func (b *bench) logf(format string, args ...any) {
 const (
 	startup    = 350 * time.Millisecond // what a client's process costs beyond its window
 	warmWindow = 300 * time.Millisecond
+
+	startEstimate = 4 * time.Second // of a gateway with startApplications
 )
 
 func (o Options) estimate() time.Duration {
@@ -181,7 +183,7 @@ func (o Options) estimate() time.Duration {
 		total += time.Duration((1+o.Rounds)*len(o.loginWays(l))) * (o.Warmup + o.Window + startup)
 	}
 	if o.startMeasured() {
-		total += time.Duration(o.Rounds) * 3 * time.Second
+		total += time.Duration(o.Rounds) * 2 * startEstimate
 	}
 	return total
 }
@@ -313,7 +315,7 @@ func (b *bench) start(ctx context.Context, way string) (middle, error) {
 		if way == gatewayTLS {
 			cert = &b.cert
 		}
-		c, target, err := startGateway(ctx, b.Gateway, b.dir, documents(bootstrap, b.topics, 1), cert)
+		c, target, err := startGateway(ctx, b.Gateway, b.dir, documents(bootstrap, b.topics, 0), cert)
 		return middle{c, target}, err
 	case floorTLS:
 		job.Cert, job.Key, ca = b.cert.file, b.cert.key, b.cert.pem
@@ -457,7 +459,7 @@ func (b *bench) idle(ctx context.Context, way string) (got *Idle, err error) {
 func (b *bench) starting(ctx context.Context) (*Start, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readyTimeout)
 	defer cancel()
-	dir, err := gatewayFolder(b.dir, documents(b.kafka.Bootstrap(), b.topics, startApplications), nil)
+	dir, err := gatewayFolder(b.dir, documents(b.kafka.Bootstrap(), b.topics, startApplications-1), nil)
 	if err != nil {
 		return nil, err
 	}

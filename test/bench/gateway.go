@@ -52,9 +52,9 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// documents offer every topic under its exposed name to an application with SASL PLAIN and SCRAM, and to others with
-// PLAIN, so that there are as many as asked for.
-func documents(bootstrap []string, topics []topic, applications int) string {
+// documents offer every topic under its exposed name to an application with SASL PLAIN and SCRAM, and to so many others,
+// every second one with PLAIN, the others with SCRAM.
+func documents(bootstrap []string, topics []topic, others int) string {
 	var b strings.Builder
 	doc := func(kind, metadata, spec string) {
 		fmt.Fprintf(&b, "---\napiVersion: sluice/v1\nkind: %s\nmetadata: {%s}\nspec: {%s}\n", kind, metadata, spec)
@@ -72,16 +72,18 @@ func documents(bootstrap []string, topics []topic, applications int) string {
 	credential := func(app, method string) {
 		doc("Credential", "name: "+app+"-"+method+", environment: prod", "application: "+app+", type: "+method+", secret: {file: secret.txt}")
 	}
-	for i := range applications {
-		app := application
-		if i > 0 {
-			app = fmt.Sprintf("%s%d", application, i)
-		}
+	subscribe := func(app string) {
 		doc("Application", "name: "+app+", team: bench", "")
 		doc("Subscription", "name: "+app+", environment: prod", "application: "+app+", product: bench, plan: plan")
-		credential(app, "plain")
 	}
+	subscribe(application)
+	credential(application, "plain")
 	credential(application, "scram")
+	for i := range others {
+		app := fmt.Sprintf("%s%d", application, i)
+		subscribe(app)
+		credential(app, []string{"plain", "scram"}[i%2])
+	}
 	return b.String()
 }
 
