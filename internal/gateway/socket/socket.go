@@ -26,7 +26,7 @@ type Conn struct {
 	raw      syscall.RawConn // nil where there is no socket to wait for, as in tests
 	secured  bool
 	buffers  *wire.Buffers
-	writeBy  time.Time   // the write deadline that has been set
+	writeBy  time.Time   // the write deadline that has been set; the writer's, with TLS guarded by sealing
 	gathered net.Buffers // being written
 
 	// One ReadReady at work.
@@ -86,6 +86,7 @@ func (b beneath) Write(p []byte) (int, error) {
 	b.c.sealing.Lock()
 	defer b.c.sealing.Unlock()
 	if b.c.pending == nil {
+		b.c.beforeRecord()
 		return b.Conn.Write(p)
 	}
 	*b.c.pending = append(*b.c.pending, p...)
@@ -124,6 +125,9 @@ func (c *Conn) tryRead(fd uintptr) bool {
 		c.trying = false
 		if _, nothing := c.err.(again); !nothing {
 			return true
+		} else if c.n > 0 { // and behind it the beginning of an alert
+			c.err = nil
+			return true
 		}
 	} else if c.n, c.err = read(fd, b); c.err != syscall.EAGAIN {
 		return true
@@ -159,6 +163,19 @@ func (c *Conn) beforeWrite(timeout time.Duration) {
 	now := time.Now()
 	if c.writeBy.Sub(now) < timeout {
 		c.writeBy = now.Add(timeout + timeout/4)
+		_ = c.tcp.SetWriteDeadline(c.writeBy)
+	}
+}
+
+// recordWithin is the write deadline of what TLS itself has to say.
+const recordWithin = 5 * time.Second
+
+// beforeRecord sees to it that TLS can say something of its own, such as new
+// keys, also when the last write is long ago and its deadline has passed: an
+// error would stay with the connection. sealing is held.
+func (c *Conn) beforeRecord() {
+	if now := time.Now(); c.secured && now.After(c.writeBy) {
+		c.writeBy = now.Add(recordWithin)
 		_ = c.tcp.SetWriteDeadline(c.writeBy)
 	}
 }
@@ -265,8 +282,8 @@ func (c *Conn) writeSecured(pieces net.Buffers, timeout time.Duration) (written 
 		c.pending = sealed
 		c.sealing.Unlock()
 		_, err := c.Conn.Write(b)
-		c.beforeWrite(timeout)
 		c.sealing.Lock() // until it is written: a record made meanwhile comes after it
+		c.beforeWrite(timeout)
 		c.pending = nil
 		if err == nil {
 			_, err = c.tcp.Write(*sealed)

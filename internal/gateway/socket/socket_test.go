@@ -146,6 +146,73 @@ func TestReadDeadlineIsNotTheEnd(t *testing.T) {
 	})
 }
 
+// held keeps what is written until it is let go.
+type held struct {
+	net.Conn
+	hold bool
+	kept []byte
+}
+
+func (h *held) Write(b []byte) (int, error) {
+	if !h.hold {
+		return h.Conn.Write(b)
+	}
+	h.kept = append(h.kept, b...)
+	return len(b), nil
+}
+
+// TLS looks for an alert behind the data it returns; one of which only a part is
+// there must not take the data with it.
+func TestDataBeforeHalfAnAlertIsRead(t *testing.T) {
+	ours, theirs := pair(t)
+	c, h := New(ours, new(wire.Buffers)), &held{Conn: theirs}
+	server := tls.Server(c.Beneath(), &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MaxVersion: tls.VersionTLS12})
+	client := tls.Client(h, &tls.Config{InsecureSkipVerify: true})
+	done := make(chan error, 1)
+	go func() { done <- client.Handshake() }()
+	if err := errors.Join(server.Handshake(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	c.Secure(server)
+	h.hold = true
+	client.Write([]byte("the last words"))
+	n := len(h.kept)
+	client.CloseWrite()
+	theirs.SetDeadline(time.Now().Add(20 * time.Second)) // the alert has left another one
+	theirs.Write(h.kept[:n+3])
+	buf := make([]byte, 100)
+	read := func() (int, error) {
+		return c.ReadReady(func() []byte { return buf }, func() {}, func() error { return nil })
+	}
+	later := time.AfterFunc(100*time.Millisecond, func() { theirs.Write(h.kept[n+3:]) })
+	defer later.Stop()
+	if got, err := read(); err != nil || string(buf[:got]) != "the last words" {
+		t.Errorf("got %q, %v", buf[:got], err)
+	}
+	if _, err := read(); err != io.EOF {
+		t.Errorf("behind it: %v", err)
+	}
+}
+
+// TLS answers to a change of keys while it reads. An error of that write would
+// stay with the connection.
+func TestTLSSpeaksAfterALongSilence(t *testing.T) {
+	c, peer := connected(t, true)
+	if _, err := c.WriteAll(net.Buffers{{1}}, 1, time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(peer, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(c.writeBy) + time.Millisecond) // the silence
+	if _, err := c.Beneath().Write(nil); err != nil {
+		t.Errorf("an empty record: %v", err)
+	}
+	if _, err := c.Beneath().Write([]byte{0}); err != nil {
+		t.Errorf("a record: %v", err)
+	}
+}
+
 func TestWritesManyPiecesInOrder(t *testing.T) {
 	each(t, func(t *testing.T, secure bool) {
 		for _, sizes := range [][]int{{1}, {10, 20, 30}, {5, 70_000, 5}, {1 << 20}, {100, 300_000, 1, 600_000, 7}} {
