@@ -238,7 +238,7 @@ func consumePass(ctx context.Context, job Job, limit time.Duration) (Measured, e
 				return begin, err
 			}
 		}
-		if begun && time.Since(processStart)-begin.Elapsed >= limit {
+		if got > begin.Records && time.Since(processStart)-begin.Elapsed >= limit { // of which little may be left from the pass before
 			break
 		}
 	}
