@@ -12,6 +12,7 @@
 //	go -C test run ./bench -ways direct,floor,gateway        half of the time
 //	go -C test run ./bench -workloads idle -ways floor,gateway,gateway-tls -connections 5000
 //	go -C test run ./bench -write ../docs/benchmarks.md
+//	go -C test run ./bench -scale -write ../docs/scale.md    beside many connections, topics and applications
 //
 // It knows the gateway by its binary and its documents only, and must not be imported.
 package main
@@ -68,6 +69,7 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	ways := flags.String("ways", strings.Join(allWays, ","), "what is compared: "+strings.Join(allWays, ", "))
 	flags.StringVar(&o.Gateway, "gateway", "", "a built sluice binary (default: it is built from the sources beside)")
 	flags.StringVar(&o.KafkaVersion, "kafka", kafkatest.DefaultVersion, "release of Apache Kafka: "+strings.Join(kafkatest.Versions(), ", "))
+	scale := flags.Bool("scale", false, "instead: CPU and latency of the gateway beside many connections, topics and applications")
 	asJSON := flags.Bool("json", false, "print JSON, every sample included, instead of tables")
 	write := flags.String("write", "", "write the report as Markdown into this `file` too")
 	if err := flags.Parse(args); err != nil {
@@ -118,6 +120,26 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	}
 	if o.Connections <= idleWarmup {
 		return fmt.Errorf("-connections must be more than %d, with which memory is read first", idleWarmup)
+	}
+
+	if *scale {
+		r, err := runScale(ctx, o)
+		if err != nil {
+			return err
+		}
+		page := r.markdown()
+		if _, err := out.Write(page); err != nil {
+			return err
+		}
+		if *write != "" {
+			if err := os.WriteFile(*write, page, 0o644); err != nil {
+				return err
+			}
+		}
+		if n := len(r.errors); n > 0 {
+			return fmt.Errorf("%d measurements could not be made, see the end of the report", n)
+		}
+		return nil
 	}
 
 	report, err := Run(ctx, o)
