@@ -211,6 +211,7 @@ func (c *clientConn) serve() error {
 	if err := c.authenticate(); err != nil {
 		return err
 	}
+	c.readBy = time.Time{}             // that of a first request, which came with its certificate, is over
 	c.raw.SetReadDeadline(time.Time{}) // the one for writes moves with each write, and socket remembers it; await sees to it that a stop in between is not lost
 	c.active = c.g.deps.Now()
 	defer c.out.close(c.g.buffers)
@@ -234,11 +235,13 @@ func (c *clientConn) setReadDeadline(t time.Time) error {
 	if c.credential.Load() == nil {
 		return nil // the deadline of the login holds for all of it
 	}
-	if c.stopping.Load() {
-		t = time.Unix(1, 0)
-	}
 	c.readBy = t
-	return c.raw.SetReadDeadline(t)
+	err := c.raw.SetReadDeadline(t)
+	if c.stopping.Load() { // after it was set: a stop in between must not be lost
+		c.readBy = time.Unix(1, 0)
+		return c.raw.SetReadDeadline(c.readBy)
+	}
+	return err
 }
 
 // handshake does TLS where the listener wants it.
@@ -248,8 +251,10 @@ func (c *clientConn) handshake() error {
 	}
 	gated := &gatedConn{Conn: c.sock.Beneath(), c: c, within: c.g.config.Limits.AuthDeadline}
 	conn := tls.Server(gated, c.l.config.TLS)
-	err := conn.HandshakeContext(c.ctx)
-	gated.over()
+	err := func() error {
+		defer gated.over() // a panic must not keep its turn
+		return conn.HandshakeContext(c.ctx)
+	}()
 	if err != nil {
 		c.g.metrics.handshakes.WithLabelValues("failed").Inc()
 		var notTLS tls.RecordHeaderError
@@ -367,6 +372,11 @@ func (c *clientConn) serveFrame(frame []byte) error {
 	}
 	c.g.metrics.byKey[header.APIKey].requests.Inc()
 	if wire.PreAuth(header.APIKey) {
+		// Its answer waits for those of the requests before it, and a refusal
+		// for a while.
+		if err := c.flush(); err != nil {
+			return err
+		}
 		return c.administer(header, body)
 	}
 	if c.login.expired(c.active) {

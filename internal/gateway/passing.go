@@ -157,6 +157,9 @@ func (c *clientConn) passProduce(api *handler.API, header wire.RequestHeader, he
 		}
 	}
 	err = wire.PassProduceRequest(passage, header.APIVersion, prefix, action.Patches, b, action.Batch)
+	if err != nil && p.inRing { // nobody will answer half a request
+		c.ring.abandon(p)
+	}
 	var by *ended
 	switch {
 	case err == nil:

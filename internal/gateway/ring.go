@@ -99,6 +99,18 @@ func (r *ring) tryPush(p *pending) bool {
 	return true
 }
 
+// abandon takes the request that was pushed last out again, which will not be
+// answered.
+func (r *ring) abandon(p *pending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last := len(r.entries) - 1; last >= 0 && r.entries[last] == p {
+		r.entries[last] = nil
+		r.entries = r.entries[:last]
+	}
+	r.changed.Broadcast()
+}
+
 // awaited returns the oldest request that waits for the broker, or nil.
 func (r *ring) awaited() *pending {
 	r.mu.Lock()
