@@ -58,7 +58,7 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(log)
 	quick := flags.Bool("quick", false, "two short rounds of a few workloads: shows that it runs, its figures mean nothing")
-	flags.IntVar(&o.Rounds, "rounds", 5, "rounds; each measures everything once")
+	flags.IntVar(&o.Rounds, "rounds", 5, "rounds; each measures everything once, idle connections and starts every second one")
 	flags.DurationVar(&o.Warmup, "warmup", 300*time.Millisecond, "of each measurement, not counted")
 	flags.DurationVar(&o.Window, "window", time.Second, "of each measurement of throughput")
 	flags.DurationVar(&o.LatencyWindow, "latency-window", 3*time.Second, "of each measurement of latency")
