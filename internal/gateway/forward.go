@@ -309,11 +309,14 @@ func (c *clientConn) stillPatient(up *upstream.Conn) error {
 }
 
 // due is when a request must have been answered: its patience begins once the
-// one before it has been.
+// one before it has been, and once the broker has all of it: a client may be slow.
 func (c *clientConn) due(p *pending) time.Time {
 	from := p.sentAt
 	if c.answeredAt.After(from) {
 		from = c.answeredAt
+	}
+	if passed := p.passedAt.Load(); passed > from.UnixNano() {
+		from = time.Unix(0, passed)
 	}
 	return from.Add(p.patience)
 }

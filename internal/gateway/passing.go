@@ -142,13 +142,16 @@ func (c *clientConn) passProduce(api *handler.API, header wire.RequestHeader, he
 			if _, err := c.upSock.WriteSome(pieces, size, c.g.config.Limits.WriteTimeout, more); err != nil {
 				return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
 			}
+			p.passedAt.Store(time.Now().UnixNano())
 			return nil
 		},
 	}
 	if c.upSock.MovesFrom(c.sock) {
 		passage.Move = func(n int) error {
 			_, err := c.upSock.Move(c.sock, n, c.g.config.Limits.WriteTimeout, func() error {
-				return c.setReadDeadline(time.Now().Add(moveStall))
+				now := time.Now()
+				p.passedAt.Store(now.UnixNano())
+				return c.setReadDeadline(now.Add(moveStall))
 			})
 			if err != nil && !socket.OfSource(err) {
 				return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
@@ -163,6 +166,8 @@ func (c *clientConn) passProduce(api *handler.API, header wire.RequestHeader, he
 	var by *ended
 	switch {
 	case err == nil:
+		c.active = c.g.deps.Now()
+		p.passedAt.Store(time.Now().UnixNano())
 		c.g.metrics.received.Add(float64(size))
 		c.g.metrics.byKey[header.APIKey].requests.Inc()
 		return true, nil

@@ -71,6 +71,22 @@ func TestAStopDoesNotWaitForHalfARequest(t *testing.T) {
 	}
 }
 
+// The broker is not late with an answer to what a slow client has not sent yet.
+func TestPatienceBeginsOnceTheBrokerHasTheRequest(t *testing.T) {
+	b := newScriptedBroker(t, "phys.orders")
+	w := startBehind(t, b, DefaultLimits(), credential("acme", app("acme", orders())))
+	conn := w.rawLogin("acme")
+	frame := framed(3, produceOf("orders", make([]byte, 1<<20)))
+	conn.Write(frame[:300<<10])
+	c := w.only()
+	eventually(t, "the request is not passed on", func() bool { return c.ring.awaited() != nil })
+	p := c.ring.awaited()
+	eventually(t, "nothing has gone out", func() bool { return p.passedAt.Load() != 0 })
+	half := c.due(p) // nothing has been answered: this is nobody else's
+	conn.Write(frame[300<<10 : 900<<10])
+	eventually(t, "the patience has begun before the broker has the request", func() bool { return c.due(p).After(half) })
+}
+
 // What came before a login in the same segment is on its way while the login is
 // thought about.
 func TestRequestsBeforeAReauthenticationAreSent(t *testing.T) {

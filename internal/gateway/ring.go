@@ -30,6 +30,9 @@ type pending struct {
 	decoded       borrowed // memory of the decoded request
 	inRing        bool     // set by push
 	exchange      handler.Exchange
+	// passedAt is when a part of a request that is passed on while it arrives went
+	// to the broker, Unix nanoseconds; it moves while the request is in the ring.
+	passedAt atomic.Int64
 	// ----
 	frame  *[]byte     // the answer as it goes out, or its beginning; nil until done
 	rest   net.Buffers // what follows frame, as views of behind
