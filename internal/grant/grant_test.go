@@ -377,6 +377,16 @@ func TestDeltas(t *testing.T) {
 	if len(d.Put) != 2 || len(d.Remove) != 0 || d.From != first.Number() || d.To != second.Number() {
 		t.Fatalf("got delta %+v", d)
 	}
+	unbuilt, err := first.DeltaTo(second.Number(), []*Credential{credentialOf("a", nil), changed, c})
+	if err != nil || unbuilt.From != d.From || unbuilt.To != d.To || len(unbuilt.Put) != 2 || unbuilt.Put[0] != changed || unbuilt.Put[1] != c || len(unbuilt.Remove) > 0 {
+		t.Errorf("without making the second snapshot: %+v, %v", unbuilt, err)
+	}
+	if gone, err := first.DeltaTo(second.Number(), []*Credential{credentialOf("b", nil)}); err != nil || len(gone.Put) > 0 || len(gone.Remove) != 1 || gone.Remove[0] != a.Key() {
+		t.Errorf("what is left out: %+v, %v", gone, err)
+	}
+	if _, err := first.DeltaTo(second.Number(), []*Credential{credentialOf("x", nil), credentialOf("x", nil)}); err == nil {
+		t.Error("two credentials of one identity are accepted")
+	}
 	data, err := json.Marshal(d)
 	if err != nil {
 		t.Fatal(err)

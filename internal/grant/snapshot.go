@@ -119,7 +119,7 @@ func (s *Snapshot) with(number Number, put []*Credential, remove []Key) (*Snapsh
 		}
 		k := c.Key()
 		if seen[k] {
-			return nil, fmt.Errorf("credential %q: another one has the same %s identity %q", c.Name, k.Method, k.Identity)
+			return nil, sameIdentity(c)
 		}
 		seen[k] = true
 		if c.Grant == nil {
@@ -220,6 +220,34 @@ func (s *Snapshot) Diff(next *Snapshot) Delta {
 		}
 	}
 	return d
+}
+
+// DeltaTo is [Snapshot.Diff] to a snapshot of these credentials that has not been
+// made: what did not change is not built. An error names two credentials of one
+// identity.
+func (s *Snapshot) DeltaTo(to Number, credentials []*Credential) (Delta, error) {
+	d := Delta{From: s.number, To: to}
+	seen := make(map[Key]bool, len(credentials))
+	for _, c := range credentials {
+		k := c.Key()
+		if seen[k] {
+			return d, sameIdentity(c)
+		}
+		seen[k] = true
+		if old := s.Lookup(c.Method, c.Identity); old == nil || !same(old, c) {
+			d.Put = append(d.Put, c)
+		}
+	}
+	for c := range s.All() {
+		if !seen[c.Key()] {
+			d.Remove = append(d.Remove, c.Key())
+		}
+	}
+	return d, nil
+}
+
+func sameIdentity(c *Credential) error {
+	return fmt.Errorf("credential %q: another one has the same %s identity %q", c.Name, c.Method, c.Identity)
 }
 
 // same reports whether two credentials say the same. A test sees to it that no

@@ -96,11 +96,13 @@ func number(opts Options, credentials []*grant.Credential) (*grant.Snapshot, err
 		to = previous.Number()
 		to.N++
 	}
-	next, err := grant.New(opts.Environment, to, credentials)
-	if err != nil || previous == nil {
-		return next, err
+	if previous == nil {
+		return grant.New(opts.Environment, to, credentials)
 	}
-	delta := previous.Diff(next)
+	delta, err := previous.DeltaTo(to, credentials)
+	if err != nil {
+		return nil, err
+	}
 	if len(delta.Put) == 0 && len(delta.Remove) == 0 && to.Generation == previous.Number().Generation {
 		return previous, nil
 	}
