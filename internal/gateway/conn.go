@@ -599,6 +599,7 @@ func (c *clientConn) elsewhere(p *pending, action handler.Action, reason error) 
 	}
 	c.g.sometimes("coordinator unreached", "a client is told to look for its coordinator elsewhere", "api", p.name, "client", c.address, "reason", reason)
 	p.upstream = false
+	p.last = p.key == 10 // FindCoordinator: another broker has to be asked
 	return c.answer(p, resp)
 }
 

@@ -38,6 +38,15 @@ func (c *Conn) NotCoordinator(r kmsg.Request) kmsg.Response {
 func notCoordinator(r kmsg.Request) kmsg.Response {
 	code := kerr.NotCoordinator.Code
 	switch r := r.(type) {
+	case *kmsg.FindCoordinatorRequest: // any broker knows, but for this one
+		resp := kmsg.NewPtrFindCoordinatorResponse()
+		resp.NodeID, resp.Port, resp.ErrorCode = -1, -1, kerr.CoordinatorNotAvailable.Code
+		for _, key := range r.CoordinatorKeys {
+			c := kmsg.NewFindCoordinatorResponseCoordinator()
+			c.Key, c.NodeID, c.Port, c.ErrorCode = key, -1, -1, kerr.CoordinatorNotAvailable.Code
+			resp.Coordinators = append(resp.Coordinators, c)
+		}
+		return resp
 	case *kmsg.OffsetCommitRequest:
 		resp := kmsg.NewPtrOffsetCommitResponse()
 		for _, rt := range r.Topics {
