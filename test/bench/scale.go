@@ -48,7 +48,7 @@ const changeEvery = 500 * time.Millisecond
 // log in with certificates: secrets would have to be stretched, which is another thing to measure.
 func scaleText(bootstrap []string, topics []topic, s setting, revision int) string {
 	var b strings.Builder
-	b.WriteString(documents(bootstrap, topics, 1))
+	b.WriteString(documents(bootstrap, topics, 0))
 	doc := func(kind, metadata, spec string) {
 		fmt.Fprintf(&b, "---\napiVersion: sluice/v1\nkind: %s\nmetadata: {%s}\nspec: {%s}\n", kind, metadata, spec)
 	}

@@ -39,6 +39,8 @@ func TestScaleReport(t *testing.T) {
 // No document grows with what a setting has much of, since documents have an end, and a revision changes one line.
 func TestScaleTexts(t *testing.T) {
 	topics := []topic{latencyTopic()}
+	measured := documents([]string{"127.0.0.1:1"}, topics, 0) // the applications that are measured
+	own := func(kind string) int { return strings.Count(measured, "kind: "+kind+"\n") }
 	for _, s := range scaleSettings() {
 		text := scaleText([]string{"127.0.0.1:1"}, topics, s, 0)
 		docs := strings.Split(text, "---\n")
@@ -50,7 +52,7 @@ func TestScaleTexts(t *testing.T) {
 				t.Errorf("%s: a document of %d bytes", s.name, len(d))
 			}
 		}
-		if counts["Application"] != s.applications+1 || counts["Credential"] != s.applications+2 || strings.Count(text, "topic: bench.absent.") != s.topics {
+		if counts["Application"] != s.applications+own("Application") || counts["Credential"] < s.applications+own("Credential") || strings.Count(text, "topic: bench.absent.") != s.topics {
 			t.Errorf("%s: got %v and %d topics", s.name, counts, strings.Count(text, "topic: bench.absent."))
 		}
 		changed := 0
