@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/grant"
@@ -70,30 +72,15 @@ func offsetFetch(x *Exchange, r kmsg.Request) (Action, error) {
 			case ng.ErrorCode != 0:
 				ng.Topics = nil
 			case all[i]:
-				kept := make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(g.Topics))
-				for _, t := range g.Topics {
-					if byID {
-						backing, ok, err := x.Conn.Cluster.TopicName(x.Context, t.TopicID)
-						if err != nil {
-							return nil, err
-						}
-						vid, mine := x.exposeID(backing, t.TopicID)
-						if !ok || !mine {
-							x.Conn.foreign(x, "topic id")
-							continue
-						}
-						t.TopicID = vid
-					} else {
-						exposed, ok := x.expose(t.Topic)
-						if !ok {
-							x.Conn.foreign(x, "topic")
-							continue
-						}
-						t.Topic = exposed
-					}
-					kept = append(kept, t)
+				ng.Topics = slices.Clone(g.Topics) // the group may be asked for twice
+				if !byID {
+					ng.Topics = exposeEach(x, ng.Topics, func(t *kmsg.OffsetFetchResponseGroupTopic) *string { return &t.Topic })
+					break
 				}
-				ng.Topics = kept
+				var err error
+				if ng.Topics, err = exposeIDs(x, ng.Topics, func(t *kmsg.OffsetFetchResponseGroupTopic) *[16]byte { return &t.TopicID }); err != nil {
+					return nil, err
+				}
 			default:
 				ng.Topics = mergers[i].merge(x, g.Topics,
 					func(t *kmsg.OffsetFetchResponseGroupTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
@@ -131,17 +118,7 @@ func offsetFetchOne(x *Exchange, req *kmsg.OffsetFetchRequest) (Action, error) {
 	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
 		resp := kr.(*kmsg.OffsetFetchResponse)
 		resp.Version = req.Version
-		kept := resp.Topics[:0]
-		for _, t := range resp.Topics {
-			exposed, ok := x.expose(t.Topic)
-			if !ok {
-				x.Conn.foreign(x, "topic")
-				continue
-			}
-			t.Topic = exposed
-			kept = append(kept, t)
-		}
-		resp.Topics = kept
+		resp.Topics = exposeEach(x, resp.Topics, func(t *kmsg.OffsetFetchResponseTopic) *string { return &t.Topic })
 		return resp, nil
 	}}, nil
 }

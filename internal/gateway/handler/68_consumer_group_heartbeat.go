@@ -17,19 +17,6 @@ import (
 // the grant is another one. A regular expression is evaluated here, against
 // exposed names; the broker would run it over the target cluster's.
 
-type memberKey struct{ group, member string }
-
-// member is what a KIP-848 member last said it subscribes to.
-type member struct {
-	names   []string
-	regex   *string
-	timeout int32                                     // rebalance timeout, in milliseconds
-	owned   []kmsg.ConsumerGroupHeartbeatRequestTopic // by physical id
-	grant   *grant.Grant                              // under which it was last sent upstream
-	sent    []string
-	weight  int
-}
-
 func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.ConsumerGroupHeartbeatRequest)
 	key := memberKey{req.Group, req.MemberID}
@@ -71,25 +58,16 @@ func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 		resp := kr.(*kmsg.ConsumerGroupHeartbeatResponse)
 		resp.Version = req.Version
 		brokerTexts(resp.ErrorCode, &resp.ErrorMessage)
-		x.Conn.heard(key, resp, leaving)
-		if resp.Assignment != nil {
-			kept := resp.Assignment.Topics[:0]
-			for _, t := range resp.Assignment.Topics {
-				backing, ok, err := x.Conn.Cluster.TopicName(x.Context, t.TopicID)
-				if err != nil {
-					return nil, err
-				}
-				vid, mine := x.exposeID(backing, t.TopicID)
-				if !ok || !mine {
-					x.Conn.foreign(x, "topic id")
-					continue
-				}
-				t.TopicID = vid
-				kept = append(kept, t)
-			}
-			resp.Assignment.Topics = kept
+		x.Conn.heard(&x.Conn.members, key, resp.ErrorCode, leaving)
+		if resp.MemberID != nil {
+			x.Conn.identify(key, *resp.MemberID)
 		}
-		return resp, nil
+		if resp.Assignment == nil {
+			return resp, nil
+		}
+		var err error
+		resp.Assignment.Topics, err = exposeIDs(x, resp.Assignment.Topics, func(t *kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic) *[16]byte { return &t.TopicID })
+		return resp, err
 	}}, nil
 }
 
@@ -97,21 +75,9 @@ func consumerGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 // of it, and leaves it out where the broker knows already.
 func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequest) error {
 	c := x.Conn
+	says := req.SubscribedTopicNames != nil || req.SubscribedTopicRegex != nil
 	c.mu.Lock()
-	m := c.members[key]
-	if m == nil && (req.SubscribedTopicNames != nil || req.SubscribedTopicRegex != nil) {
-		if len(c.members) >= c.Limits.Members {
-			for _, old := range c.members {
-				c.memberBytes -= old.weight
-			}
-			c.members = nil
-		}
-		if c.members == nil {
-			c.members = make(map[memberKey]*member)
-		}
-		m = &member{timeout: -1}
-		c.members[key] = m
-	}
+	m := c.member(&c.members, key, says)
 	if m == nil {
 		c.mu.Unlock()
 		return nil // nothing said, nothing remembered: the broker knows
@@ -122,7 +88,6 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 	if req.Topics != nil {
 		m.owned = slices.Clone(req.Topics)
 	}
-	said := req.SubscribedTopicNames != nil || req.SubscribedTopicRegex != nil
 	if req.SubscribedTopicNames != nil {
 		m.names = slices.Clone(req.SubscribedTopicNames)
 	}
@@ -133,45 +98,24 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 			m.regex = &expression
 		}
 	}
-	weight := nameBytes(m.names)
-	if m.regex != nil {
-		weight += len(*m.regex)
-	}
-	for i := range m.owned {
-		weight += 48 + 4*len(m.owned[i].Partitions)
-	}
-	c.weighMember(&m.weight, weight)
-	names, regex, last, timeout, owned := m.names, m.regex, m.sent, m.timeout, slices.Clone(m.owned)
-	again := said || m.grant != x.Grant || regex != nil && x.Grant.HasNamespace() || !x.Grant.NextChange(x.Now).IsZero()
+	c.weighMember(m)
+	names, regex, timeout, owned := m.names, m.regex, m.timeout, slices.Clone(m.owned)
+	again := says || m.grant != x.Grant || regex != nil && x.Grant.HasNamespace() || !x.Grant.NextChange(x.Now).IsZero()
 	c.mu.Unlock()
 	if !again {
 		return nil
 	}
 
-	backing := []string{}
-	for _, n := range names {
-		t := x.named(n, grant.Describe)
-		if !t.allowed() {
-			x.reject(&t, grant.Describe)
-			continue
-		}
-		backing = append(backing, t.backing)
-	}
+	var matched []string
 	if regex != nil {
-		matched, err := x.matching(*regex)
-		if err != nil {
+		var err error
+		if matched, err = x.matching(*regex); err != nil {
 			return err
 		}
-		backing = append(backing, matched...)
 	}
-	slices.Sort(backing)
-	backing = slices.Compact(backing)
 	req.SubscribedTopicRegex = nil
-	req.SubscribedTopicNames = nil
-	if said || !slices.Equal(backing, last) {
-		req.SubscribedTopicNames = backing
-	}
-	if !said && req.SubscribedTopicNames != nil {
+	req.SubscribedTopicNames = x.subscribed(m, says, x.backingNames(names, matched...))
+	if !says && req.SubscribedTopicNames != nil {
 		// Our own addition makes it a full heartbeat, as a client would send:
 		// with its time-out and the partitions it holds, as far as they were
 		// said on this connection. Nothing is made up: "no partitions" would
@@ -181,9 +125,6 @@ func (x *Exchange) subscribe(key memberKey, req *kmsg.ConsumerGroupHeartbeatRequ
 			req.Topics = owned
 		}
 	}
-	c.mu.Lock()
-	m.grant, m.sent = x.Grant, backing
-	c.mu.Unlock()
 	return nil
 }
 
@@ -214,27 +155,17 @@ func (x *Exchange) matching(expression string) ([]string, error) {
 	return out, nil
 }
 
-// heard follows a member: one that left is forgotten, one that the broker
-// fenced will say everything again, and one that got its id keeps what it said
-// before it had one (version 0).
-func (c *Conn) heard(key memberKey, resp *kmsg.ConsumerGroupHeartbeatResponse, left bool) {
+// identify lets a member keep what it said before it got its id (version 0).
+func (c *Conn) identify(key memberKey, id string) {
+	if key.member != "" || id == "" {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.members[key]
-	if m == nil {
-		return
-	}
-	if left || resp.ErrorCode == kerr.UnknownMemberID.Code || resp.ErrorCode == kerr.FencedMemberEpoch.Code {
-		c.memberBytes -= m.weight
+	if m := c.members[key]; m != nil {
+		now := memberKey{key.group, id}
 		delete(c.members, key)
-		return
-	}
-	if key.member == "" && resp.MemberID != nil && *resp.MemberID != "" {
-		delete(c.members, key)
-		now := memberKey{key.group, *resp.MemberID}
-		if old := c.members[now]; old != nil {
-			c.memberBytes -= old.weight
-		}
+		c.forgetMember(c.members, now)
 		c.members[now] = m
 	}
 }

@@ -3,7 +3,6 @@ package handler
 import (
 	"slices"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/internal/grant"
@@ -13,14 +12,6 @@ import (
 // group, topic names and topic ids are mapped, foreign names are taken out of
 // the upstream request, the answer is never an error for them, and the full
 // list is remembered and sent again once the grant is another one.
-
-// shareMember is what a member of a share group last said it subscribes to.
-type shareMember struct {
-	names  []string
-	grant  *grant.Grant // under which it was last sent upstream
-	sent   []string
-	weight int
-}
 
 func shareGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.ShareGroupHeartbeatRequest)
@@ -38,33 +29,13 @@ func shareGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 		resp := kr.(*kmsg.ShareGroupHeartbeatResponse)
 		resp.Version = req.Version
 		brokerTexts(resp.ErrorCode, &resp.ErrorMessage)
-		if leaving || resp.ErrorCode == kerr.UnknownMemberID.Code || resp.ErrorCode == kerr.FencedMemberEpoch.Code {
-			x.Conn.mu.Lock()
-			if m := x.Conn.shareMembers[key]; m != nil {
-				x.Conn.memberBytes -= m.weight
-				delete(x.Conn.shareMembers, key)
-			}
-			x.Conn.mu.Unlock()
-		}
+		x.Conn.heard(&x.Conn.shareMembers, key, resp.ErrorCode, leaving)
 		if resp.Assignment == nil {
 			return resp, nil
 		}
-		kept := resp.Assignment.TopicPartitions[:0]
-		for _, t := range resp.Assignment.TopicPartitions {
-			backing, ok, err := x.Conn.Cluster.TopicName(x.Context, t.TopicID)
-			if err != nil {
-				return nil, err
-			}
-			vid, mine := x.exposeID(backing, t.TopicID)
-			if !ok || !mine {
-				x.Conn.foreign(x, "topic id")
-				continue
-			}
-			t.TopicID = vid
-			kept = append(kept, t)
-		}
-		resp.Assignment.TopicPartitions = kept
-		return resp, nil
+		var err error
+		resp.Assignment.TopicPartitions, err = exposeIDs(x, resp.Assignment.TopicPartitions, func(t *kmsg.ShareGroupHeartbeatResponseAssignmentTopicPartition) *[16]byte { return &t.TopicID })
+		return resp, err
 	}}, nil
 }
 
@@ -72,59 +43,30 @@ func shareGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 // know of it, and leaves it out where the broker knows already.
 func (x *Exchange) subscribeShare(key memberKey, req *kmsg.ShareGroupHeartbeatRequest) {
 	c := x.Conn
-	said := req.SubscribedTopicNames != nil
+	says := req.SubscribedTopicNames != nil
 	c.mu.Lock()
-	m := c.shareMembers[key]
-	if m == nil && said {
-		if len(c.shareMembers) >= c.Limits.Members {
-			for _, old := range c.shareMembers {
-				c.memberBytes -= old.weight
-			}
-			c.shareMembers = nil
-		}
-		if c.shareMembers == nil {
-			c.shareMembers = make(map[memberKey]*shareMember)
-		}
-		m = &shareMember{}
-		c.shareMembers[key] = m
-	}
+	m := c.member(&c.shareMembers, key, says)
 	if m == nil {
 		c.mu.Unlock()
 		return // nothing said, nothing remembered: the broker knows
 	}
-	if said {
+	if says {
 		m.names = slices.Clone(req.SubscribedTopicNames)
-		c.weighMember(&m.weight, nameBytes(m.names))
+		c.weighMember(m)
 	}
-	names, last := m.names, m.sent
-	again := said || m.grant != x.Grant || !x.Grant.NextChange(x.Now).IsZero()
+	names := m.names
+	again := says || m.grant != x.Grant || !x.Grant.NextChange(x.Now).IsZero()
 	c.mu.Unlock()
 	if !again {
 		return
 	}
 
-	backing := []string{}
-	for _, n := range names {
-		t := x.named(n, grant.Describe)
-		if !t.allowed() {
-			x.reject(&t, grant.Describe)
-			continue
-		}
-		backing = append(backing, t.backing)
-	}
-	slices.Sort(backing)
-	backing = slices.Compact(backing)
+	backing := x.backingNames(names)
 	if len(backing) == 0 && len(names) > 0 && req.MemberEpoch == 0 {
 		// A broker refuses a member that joins without a topic, for good.
 		backing = append(backing, nothing(x.Grant))
 	}
-	req.SubscribedTopicNames = nil
-	if said || !slices.Equal(backing, last) {
-		req.SubscribedTopicNames = backing
-	}
-	c.mu.Lock()
-	m.grant, m.sent = x.Grant, backing
-	c.mu.Unlock()
+	req.SubscribedTopicNames = x.subscribed(m, says, backing)
 }
 
 // nothing is the name of a topic that cannot exist: it is in the application's

@@ -36,35 +36,13 @@ type Conn struct {
 	sessions     map[int32]*fetchSession
 	remembered   int           // partitions in sessions, those of share included
 	share        *shareSession // 78_share_session.go
-	members      map[memberKey]*member
-	shareMembers map[memberKey]*shareMember
+	members      members       // of consumer groups
+	shareMembers members
 	memberBytes  int                          // of both
 	waiting      map[memberKey]*waitingMember // of streams groups
 	denied       map[string]bool              // transactional ids whose transaction may hold no partition upstream
 	rejections   map[rejectionKey]*rejection
 	foreigners   map[string]foreigners // by API
-}
-
-// weighMember counts what a member said of topics anew. It reports whether that
-// is within bounds; if not, all members are forgotten: what one said is then
-// known to the broker only, until it says it again. The caller holds c.mu.
-func (c *Conn) weighMember(weight *int, now int) bool {
-	c.memberBytes += now - *weight
-	*weight = now
-	if c.memberBytes <= c.Limits.MemberBytes {
-		return true
-	}
-	c.members, c.shareMembers, c.memberBytes = nil, nil, 0
-	return false
-}
-
-// nameBytes is about what a name takes to be remembered, once as it was said and
-// once as it was sent.
-func nameBytes(names []string) (n int) {
-	for _, name := range names {
-		n += 2 * (len(name) + 24)
-	}
-	return n
 }
 
 // foreigners are names that were dropped from answers since the last log line.

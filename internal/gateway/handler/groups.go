@@ -90,3 +90,24 @@ func exposeAssigned[T any](x *Exchange, in []T, at func(*T) (name *string, id *[
 	}
 	return out
 }
+
+// exposeIDs maps the topics of a list, which go by id only, in place. Foreign
+// ones are dropped and counted.
+func exposeIDs[T any](x *Exchange, in []T, id func(*T) *[16]byte) ([]T, error) {
+	out := in[:0]
+	for _, t := range in {
+		physical := *id(&t)
+		backing, ok, err := x.Conn.Cluster.TopicName(x.Context, physical)
+		if err != nil {
+			return nil, err
+		}
+		virtual, mine := x.exposeID(backing, physical)
+		if !ok || !mine {
+			x.Conn.foreign(x, "topic id")
+			continue
+		}
+		*id(&t) = virtual
+		out = append(out, t)
+	}
+	return out, nil
+}

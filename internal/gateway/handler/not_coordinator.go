@@ -25,13 +25,8 @@ func (c *Conn) NotCoordinator(r kmsg.Request) kmsg.Response {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, m := range c.members {
-		c.memberBytes -= m.weight
-	}
-	for _, m := range c.shareMembers {
-		c.memberBytes -= m.weight
-	}
-	c.members, c.shareMembers = nil, nil
+	c.forgetMembers(&c.members)
+	c.forgetMembers(&c.shareMembers)
 	return resp
 }
 
