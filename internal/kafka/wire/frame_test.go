@@ -241,15 +241,18 @@ func TestBudget(t *testing.T) {
 		if b.InUse() != 8 || b.TryAcquire(1) {
 			t.Error("somebody overtook who waits first")
 		}
-		cancel() // lets the next one in, who fits
+		cancel() // lets the next one in, who fits; which of the two tells first is up to the scheduler
 		synctest.Wait()
-		if b.InUse() != 10 {
-			t.Errorf("%d in use", b.InUse())
+		if b.InUse() != 10 || len(got) != 2 {
+			t.Fatalf("%d in use, %d have come back, want the one who gave up and the one behind", b.InUse(), len(got))
+		}
+		if one, other := <-got, <-got; one+other != 9+2 {
+			t.Errorf("%d and %d came back: out of order", one, other)
 		}
 		b.Release(8)
 		synctest.Wait()
-		if b.InUse() != 5 || <-got != 9 || <-got != 2 || <-got != 3 {
-			t.Error("out of order")
+		if b.InUse() != 5 || len(got) != 1 || <-got != 3 {
+			t.Errorf("%d in use: the last one did not get in", b.InUse())
 		}
 		b.Release(5)
 	})
