@@ -170,6 +170,8 @@ type witness struct {
 	stop context.CancelFunc
 	done chan struct{}
 
+	round chan struct{} // holds one when a round has ended since it was last looked at
+
 	mu    sync.Mutex // guards what follows
 	took  []time.Duration
 	ended error
@@ -192,7 +194,7 @@ func witnessOn(tb testing.TB, conn net.Conn) *witness {
 		tb.Fatal("the bystander's login: ", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	o := &witness{tb: tb, s: s, stop: cancel, done: make(chan struct{})}
+	o := &witness{tb: tb, s: s, stop: cancel, done: make(chan struct{}), round: make(chan struct{}, 1)}
 	tb.Cleanup(func() { cancel(); <-o.done; conn.Close() })
 	go func() {
 		defer close(o.done)
@@ -208,6 +210,10 @@ func witnessOn(tb testing.TB, conn net.Conn) *witness {
 			o.took = append(o.took, time.Since(begin))
 			o.ended = err
 			o.mu.Unlock()
+			select {
+			case o.round <- struct{}{}:
+			default:
+			}
 			if err != nil {
 				return
 			}
@@ -228,13 +234,23 @@ func (o *witness) leave() {
 	o.s.conn.Close()
 }
 
-// lap returns how long rounds took since the last lap, p50 and p99, and fails the test when the connection has ended.
+// lap returns how long rounds took since the last lap, p50 and p99, and fails the test when the connection has ended. What
+// the lap is about may be over sooner than a round: lap waits for one, which ends within the session's patience.
 func (o *witness) lap(what string) (n int, p50, p99 time.Duration) {
 	o.tb.Helper()
-	o.mu.Lock()
-	took, ended := o.took, o.ended
-	o.took = nil
-	o.mu.Unlock()
+	var took []time.Duration
+	var ended error
+	for working := true; working && len(took) == 0; {
+		select {
+		case <-o.round: // perhaps one of the last lap's
+		case <-o.done:
+			working = false
+		}
+		o.mu.Lock()
+		took, ended = o.took, o.ended
+		o.took = nil
+		o.mu.Unlock()
+	}
 	if ended != nil {
 		o.tb.Errorf("%s: the bystander's connection has ended: %v", what, ended)
 	}
