@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -317,8 +318,9 @@ func read(conn net.Conn) ([]byte, error) {
 func closes(t *testing.T, conn net.Conn, what string, b []byte) {
 	t.Helper()
 	began := time.Now()
-	if _, err := conn.Write(b); err != nil {
-		t.Fatal(err)
+	// The connection may end while megabytes are still on their way; what was answered before can be read all the same.
+	if _, err := conn.Write(b); err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("%s: %v", what, err)
 	}
 	answer, err := read(conn)
 	var timeout net.Error
