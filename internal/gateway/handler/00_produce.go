@@ -196,14 +196,7 @@ func (p *produced) expose(kr kmsg.Response) (kmsg.Response, error) {
 				}
 			}
 		})
-	kept := resp.Brokers[:0]
-	for _, b := range resp.Brokers {
-		if host, port, ok := p.x.Conn.Addresses.Advertise(b.NodeID); ok {
-			b.Host, b.Port, b.Rack = host, port, nil
-			kept = append(kept, b)
-		}
-	}
-	resp.Brokers = kept
+	resp.Brokers = advertised(p.x, resp.Brokers)
 	return p.finish(resp, topics), nil
 }
 

@@ -290,14 +290,7 @@ func (c *Conn) stillReadable(x *Exchange, exposed string) bool {
 
 func (f *fetching) finish(resp *kmsg.FetchResponse, topics []kmsg.FetchResponseTopic) {
 	resp.Version, resp.Topics = f.req.Version, topics
-	kept := resp.Brokers[:0]
-	for _, b := range resp.Brokers {
-		if host, port, ok := f.x.Conn.Addresses.Advertise(b.NodeID); ok {
-			b.Host, b.Port, b.Rack = host, port, nil
-			kept = append(kept, b)
-		}
-	}
-	resp.Brokers = kept
+	resp.Brokers = advertised(f.x, resp.Brokers)
 }
 
 func clamp(asked, most int32) int32 {

@@ -346,14 +346,7 @@ func (f *shareFetching) expose(resp *kmsg.ShareFetchResponse) kmsg.Response {
 		c.foreign(f.x, "topic id")
 	}
 	resp.Topics = f.merge(topics)
-	kept := resp.NodeEndpoints[:0]
-	for _, n := range resp.NodeEndpoints {
-		if host, port, ok := c.Addresses.Advertise(n.NodeID); ok {
-			n.Host, n.Port, n.Rack = host, port, nil
-			kept = append(kept, n)
-		}
-	}
-	resp.NodeEndpoints = kept
+	resp.NodeEndpoints = advertised(f.x, resp.NodeEndpoints)
 	return resp
 }
 

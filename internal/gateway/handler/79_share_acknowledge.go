@@ -97,14 +97,7 @@ func shareAcknowledge(x *Exchange, r kmsg.Request) (Action, error) {
 			resp.Version, resp.Topics, resp.NodeEndpoints = req.Version, nil, nil
 			return resp, nil
 		}
-		kept := resp.NodeEndpoints[:0]
-		for _, n := range resp.NodeEndpoints {
-			if host, port, ok := c.Addresses.Advertise(n.NodeID); ok {
-				n.Host, n.Port, n.Rack = host, port, nil
-				kept = append(kept, n)
-			}
-		}
-		resp.NodeEndpoints = kept
+		resp.NodeEndpoints = advertised(x, resp.NodeEndpoints)
 		return finish(resp), nil
 	}}, nil
 }

@@ -262,6 +262,30 @@ func (x *Exchange) exposeID(backing string, physical [16]byte) (grant.TopicID, b
 	return grant.TopicID{}, false
 }
 
+// nodeEndpoint is a broker in an answer about records, which are all of this
+// shape.
+type nodeEndpoint = struct {
+	NodeID      int32
+	Host        string
+	Port        int32
+	Rack        *string
+	UnknownTags kmsg.Tags
+}
+
+// advertised puts our hosts and ports in place of brokers', and leaves out
+// brokers that stay hidden.
+func advertised[E ~nodeEndpoint](x *Exchange, in []E) []E {
+	out := in[:0]
+	for _, e := range in {
+		n := nodeEndpoint(e)
+		if host, port, ok := x.Conn.Addresses.Advertise(n.NodeID); ok {
+			n.Host, n.Port, n.Rack = host, port, nil
+			out = append(out, E(n))
+		}
+	}
+	return out
+}
+
 // merger puts the answer of a request that was split together again: topics in
 // the order asked, those answered here and those of the broker's answer.
 // Foreign topics in the broker's answer are dropped and counted.
