@@ -74,7 +74,7 @@ func offsetFetch(x *Exchange, r kmsg.Request) (Action, error) {
 			case all[i]:
 				ng.Topics = slices.Clone(g.Topics) // the group may be asked for twice
 				if !byID {
-					ng.Topics = exposeEach(x, ng.Topics, func(t *kmsg.OffsetFetchResponseGroupTopic) *string { return &t.Topic })
+					ng.Topics = exposeEach(x, ng.Topics, func(t *kmsg.OffsetFetchResponseGroupTopic) (*string, *[16]byte) { return &t.Topic, nil })
 					break
 				}
 				var err error
@@ -118,7 +118,7 @@ func offsetFetchOne(x *Exchange, req *kmsg.OffsetFetchRequest) (Action, error) {
 	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
 		resp := kr.(*kmsg.OffsetFetchResponse)
 		resp.Version = req.Version
-		resp.Topics = exposeEach(x, resp.Topics, func(t *kmsg.OffsetFetchResponseTopic) *string { return &t.Topic })
+		resp.Topics = exposeEach(x, resp.Topics, func(t *kmsg.OffsetFetchResponseTopic) (*string, *[16]byte) { return &t.Topic, nil })
 		return resp, nil
 	}}, nil
 }

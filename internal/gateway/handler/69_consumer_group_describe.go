@@ -33,8 +33,8 @@ func consumerGroupDescribe(x *Exchange, r kmsg.Request) (Action, error) {
 					m.SubscribedTopicRegex = new(string)
 				}
 				m.SubscribedTopics = x.exposeNames(m.SubscribedTopics)
-				m.Assignment.TopicPartitions = exposeAssigned(x, m.Assignment.TopicPartitions, at)
-				m.TargetAssignment.TopicPartitions = exposeAssigned(x, m.TargetAssignment.TopicPartitions, at)
+				m.Assignment.TopicPartitions = exposeEach(x, m.Assignment.TopicPartitions, at)
+				m.TargetAssignment.TopicPartitions = exposeEach(x, m.TargetAssignment.TopicPartitions, at)
 			}
 		},
 	}.serve(x, req), nil

@@ -26,7 +26,7 @@ func shareGroupDescribe(x *Exchange, r kmsg.Request) (Action, error) {
 				m := &g.Members[i]
 				x.exposeMember(&m.ClientID, &m.ClientHost)
 				m.SubscribedTopicNames = x.exposeNames(m.SubscribedTopicNames)
-				m.Assignment.TopicPartitions = exposeAssigned(x, m.Assignment.TopicPartitions,
+				m.Assignment.TopicPartitions = exposeEach(x, m.Assignment.TopicPartitions,
 					func(t *topic) (*string, *[16]byte) { return &t.Topic, &t.TopicID })
 			}
 		},

@@ -83,11 +83,11 @@ func streamsGroupHeartbeat(x *Exchange, r kmsg.Request) (Action, error) {
 		}
 		for i := range resp.PartitionsByUserEndpoint {
 			e := &resp.PartitionsByUserEndpoint[i]
-			e.ActivePartitions = exposeEach(x, e.ActivePartitions, func(p *kmsg.StreamsGroupHeartbeatResponsePartitionsByUserEndpointActivePartition) *string {
-				return &p.Topic
+			e.ActivePartitions = exposeEach(x, e.ActivePartitions, func(p *kmsg.StreamsGroupHeartbeatResponsePartitionsByUserEndpointActivePartition) (*string, *[16]byte) {
+				return &p.Topic, nil
 			})
-			e.StandbyPartitions = exposeEach(x, e.StandbyPartitions, func(p *kmsg.StreamsGroupHeartbeatResponsePartitionsByUserEndpointStandbyPartition) *string {
-				return &p.Topic
+			e.StandbyPartitions = exposeEach(x, e.StandbyPartitions, func(p *kmsg.StreamsGroupHeartbeatResponsePartitionsByUserEndpointStandbyPartition) (*string, *[16]byte) {
+				return &p.Topic, nil
 			})
 		}
 		return resp, nil
@@ -138,20 +138,4 @@ func (c *Conn) forgetWaitingStreams(key memberKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiting, key)
-}
-
-// exposeEach maps the topics of a list in place. Foreign ones are dropped and
-// counted.
-func exposeEach[T any](x *Exchange, in []T, name func(*T) *string) []T {
-	out := in[:0]
-	for _, t := range in {
-		exposed, ok := x.expose(*name(&t))
-		if !ok {
-			x.Conn.foreign(x, "topic")
-			continue
-		}
-		*name(&t) = exposed
-		out = append(out, t)
-	}
-	return out
 }

@@ -11,7 +11,7 @@ import (
 func streamsGroupDescribe(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.StreamsGroupDescribeRequest)
 	infos := func(in []kmsg.TopicInfo) []kmsg.TopicInfo {
-		return exposeEach(x, in, func(t *kmsg.TopicInfo) *string { return &t.Topic })
+		return exposeEach(x, in, func(t *kmsg.TopicInfo) (*string, *[16]byte) { return &t.Topic, nil })
 	}
 	return ofGroups[kmsg.StreamsGroupDescribeResponseGroup]{
 		groups: req.Groups,

@@ -78,7 +78,7 @@ func describeShareGroupOffsets(x *Exchange, r kmsg.Request) (Action, error) {
 			case g.ErrorCode != 0:
 				g.Topics = nil
 			case m == nil:
-				g.Topics = exposeAssigned(x, g.Topics, func(t *topic) (*string, *[16]byte) { return &t.Topic, &t.TopicID })
+				g.Topics = exposeEach(x, g.Topics, func(t *topic) (*string, *[16]byte) { return &t.Topic, &t.TopicID })
 			default:
 				g.Topics = m.merge(x, g.Topics,
 					func(t *topic) topicKey { return topicKey{name: t.Topic} },

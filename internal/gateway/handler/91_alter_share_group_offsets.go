@@ -15,7 +15,7 @@ func alterShareGroupOffsets(x *Exchange, r kmsg.Request) (Action, error) {
 	type topic = kmsg.AlterShareGroupOffsetsResponseTopic
 	req := r.(*kmsg.AlterShareGroupOffsetsRequest)
 	req.GroupID = x.Grant.Group(req.GroupID)
-	action := byName[kmsg.AlterShareGroupOffsetsRequestTopic, topic]{
+	return byName[kmsg.AlterShareGroupOffsetsRequestTopic, topic]{
 		op:     grant.Describe,
 		topics: &req.Topics,
 		name:   func(t *kmsg.AlterShareGroupOffsetsRequestTopic) *string { return &t.Topic },
@@ -36,18 +36,10 @@ func alterShareGroupOffsets(x *Exchange, r kmsg.Request) (Action, error) {
 				brokerTexts(t.Partitions[i].ErrorCode, &t.Partitions[i].ErrorMessage)
 			}
 		},
-		send: ifEmpty,
-	}.serve(x, req)
-	if merge := action.Response; merge != nil {
-		action.Response = func(kr kmsg.Response) (kmsg.Response, error) {
+		whole: func(kr kmsg.Response) (int16, **string) {
 			resp := kr.(*kmsg.AlterShareGroupOffsetsResponse)
-			brokerTexts(resp.ErrorCode, &resp.ErrorMessage)
-			if resp.ErrorCode != 0 { // of the group: nothing was done
-				resp.Version, resp.Topics = req.Version, nil
-				return resp, nil
-			}
-			return merge(resp)
-		}
-	}
-	return action, nil
+			return resp.ErrorCode, &resp.ErrorMessage
+		},
+		send: ifEmpty,
+	}.serve(x, req), nil
 }

@@ -14,7 +14,7 @@ func deleteShareGroupOffsets(x *Exchange, r kmsg.Request) (Action, error) {
 	type topic = kmsg.DeleteShareGroupOffsetsResponseTopic
 	req := r.(*kmsg.DeleteShareGroupOffsetsRequest)
 	req.GroupID = x.Grant.Group(req.GroupID)
-	action := byName[kmsg.DeleteShareGroupOffsetsRequestTopic, topic]{
+	return byName[kmsg.DeleteShareGroupOffsetsRequestTopic, topic]{
 		op:     grant.Describe,
 		topics: &req.Topics,
 		name:   func(t *kmsg.DeleteShareGroupOffsetsRequestTopic) *string { return &t.Topic },
@@ -29,18 +29,10 @@ func deleteShareGroupOffsets(x *Exchange, r kmsg.Request) (Action, error) {
 			x.exposeBoth(&t.Topic, &t.TopicID, to)
 			brokerTexts(t.ErrorCode, &t.ErrorMessage)
 		},
-		send: ifEmpty,
-	}.serve(x, req)
-	if merge := action.Response; merge != nil {
-		action.Response = func(kr kmsg.Response) (kmsg.Response, error) {
+		whole: func(kr kmsg.Response) (int16, **string) {
 			resp := kr.(*kmsg.DeleteShareGroupOffsetsResponse)
-			brokerTexts(resp.ErrorCode, &resp.ErrorMessage)
-			if resp.ErrorCode != 0 { // of the group: nothing was done
-				resp.Version, resp.Topics = req.Version, nil
-				return resp, nil
-			}
-			return merge(resp)
-		}
-	}
-	return action, nil
+			return resp.ErrorCode, &resp.ErrorMessage
+		},
+		send: ifEmpty,
+	}.serve(x, req), nil
 }

@@ -73,9 +73,10 @@ func (x *Exchange) exposeNames(backing []string) []string {
 	return out
 }
 
-// exposeAssigned maps the topics of an assignment, which at finds in an entry
-// by name and id, in place. Foreign ones are dropped and counted.
-func exposeAssigned[T any](x *Exchange, in []T, at func(*T) (name *string, id *[16]byte)) []T {
+// exposeEach maps the topics of a list in place, which at finds in an entry: a
+// name, and an id, nil where entries have none. Foreign topics are dropped and
+// counted.
+func exposeEach[T any](x *Exchange, in []T, at func(*T) (name *string, id *[16]byte)) []T {
 	out := in[:0]
 	for _, t := range in {
 		name, id := at(&t)
@@ -84,7 +85,9 @@ func exposeAssigned[T any](x *Exchange, in []T, at func(*T) (name *string, id *[
 			x.Conn.foreign(x, "topic")
 			continue
 		}
-		*id, _ = x.exposeID(*name, *id)
+		if id != nil {
+			*id, _ = x.exposeID(*name, *id)
+		}
 		*name = exposed
 		out = append(out, t)
 	}

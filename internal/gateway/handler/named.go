@@ -25,7 +25,10 @@ type byName[Q, R any] struct {
 	// tidy removes from a topic of the broker's answer what clients must not
 	// see besides its name. It may be nil.
 	tidy func(*R, *target)
-	send sendRule
+	// whole is where an answer has an error for all topics, which it does not
+	// name then. It may be nil.
+	whole func(kmsg.Response) (code int16, message **string)
+	send  sendRule
 }
 
 // sendRule says which requests the broker has to see.
@@ -62,6 +65,14 @@ func (n byName[Q, R]) serve(x *Exchange, req kmsg.Request) Action {
 	finish := func(resp kmsg.Response) (kmsg.Response, error) {
 		resp.SetVersion(version)
 		list := n.list(resp)
+		if n.whole != nil {
+			code, message := n.whole(resp)
+			brokerTexts(code, message)
+			if code != 0 {
+				*list = nil
+				return resp, nil
+			}
+		}
 		*list = m.merge(x, *list,
 			func(r *R) topicKey { return topicKey{name: *n.exposed(r)} },
 			func(r *R, to *target) {
