@@ -101,7 +101,7 @@ func (c *clientConn) passAnswer(up *upstream.Conn, sock *socket.Conn, frames *wi
 // happened to it then.
 func (c *clientConn) passProduce(api *handler.API, header wire.RequestHeader, head, size int) (bool, error) {
 	prefix, ok := wire.PeekProduceRequest(header.APIVersion, c.frames.Window()[head:], size-head)
-	if !ok {
+	if !ok || len(prefix.TransactionalID) > maxString || len(prefix.Topic.Name) > maxString { // for whoever reads the whole
 		return false, nil
 	}
 	x := &handler.Exchange{

@@ -194,6 +194,34 @@ func TestNamesThatLeaveNoRoomForThePrefixDoNotReachTheBroker(t *testing.T) {
 	}
 }
 
+// A request that could pass while it arrives is read as a whole, and refused.
+func TestALargeRequestWithANameThatLeavesNoRoomDoesNotReachTheBroker(t *testing.T) {
+	b := newScriptedBroker(t, "phys.orders")
+	var produced atomic.Int32
+	script := func(c *brokerConn, r brokerRequest) bool {
+		produced.Add(1)
+		return false
+	}
+	b.script.Store(&script)
+	w := startBehind(t, b, DefaultLimits(), credential("acme", app("acme", orders())))
+	conn := w.rawLogin("acme")
+	req := produceOf("orders", make([]byte, 1<<20))
+	req.TransactionID = kmsg.StringPtr(strings.Repeat("x", maxString+1))
+	conn.Write(framed(3, req)) // its end may meet a closed connection
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := conn.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+		t.Errorf("got %d, %v", n, err)
+	}
+	eventually(t, "the connection is not over", func() bool {
+		w.gateway.mu.Lock()
+		defer w.gateway.mu.Unlock()
+		return len(w.gateway.conns) == 0
+	})
+	if n := produced.Load(); n != 0 {
+		t.Errorf("%d requests reach the broker", n)
+	}
+}
+
 func TestOnlyRecordsMakeLargeRequests(t *testing.T) {
 	w := start(t, credential("acme", app("acme")))
 	for key, want := range map[int16]int{3: largestWithout, 1: largestWithout, 14: 16 << 20} {
