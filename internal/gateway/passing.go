@@ -21,7 +21,7 @@ const (
 	// passFrom is how much of a frame has to be missing for it to be passed on
 	// while it arrives.
 	passFrom = 32 << 10
-	// moveStall is how long a peer may be silent in the middle of records.
+	// moveStall is how long a broker may be silent in the middle of records.
 	moveStall = 30 * time.Second
 )
 
@@ -32,6 +32,9 @@ func (c *clientConn) passAnswer(up *upstream.Conn, sock *socket.Conn, frames *wi
 	p := c.ring.awaited()
 	if p == nil || p.pass == nil {
 		return false, nil
+	}
+	if err := frames.Need(c.ctx, min(size, passHead), 0, 0, size); err != nil {
+		return false, err
 	}
 	window := frames.Window()
 	correlationID, body, err := wire.ParseResponseHeader(p.key, p.sent, window)
@@ -59,17 +62,21 @@ func (c *clientConn) passAnswer(up *upstream.Conn, sock *socket.Conn, frames *wi
 		},
 	}
 	if c.sock.MovesFrom(sock) {
-		passage.Move = func(n int) error {
-			n, err := c.sock.Move(sock, n, c.g.config.Limits.WriteTimeout, func() error {
-				c.upBy.Store(1) // the next wait sets its own
-				return up.SetReadDeadline(time.Now().Add(moveStall))
-			})
+		passage.Move = func(n int) (int, bool, error) {
+			c.upBy.Store(1) // the next wait sets its own
+			if err := up.SetReadDeadline(time.Now().Add(moveStall)); err != nil {
+				return 0, false, err
+			}
+			n, late, err := c.sock.Move(sock, n, c.g.config.Limits.WriteTimeout)
 			c.g.metrics.sent.Add(float64(n))
 			c.answeredAt = time.Now()
 			if err != nil && !socket.OfSource(err) {
-				return c.writeError(err)
+				err = c.writeError(err)
 			}
-			return err
+			if late && n == 0 {
+				err = endedBy("upstream", "broker %d is silent for %v in the middle of its answer to %s", up.NodeID(), moveStall, p.name)
+			}
+			return n, late, err
 		}
 	}
 	err = wire.PassFetchResponse(passage, p.sent, *view, func(size int) []byte {
@@ -147,16 +154,13 @@ func (c *clientConn) passProduce(api *handler.API, header wire.RequestHeader, he
 		},
 	}
 	if c.upSock.MovesFrom(c.sock) {
-		passage.Move = func(n int) error {
-			_, err := c.upSock.Move(c.sock, n, c.g.config.Limits.WriteTimeout, func() error {
-				now := time.Now()
-				p.passedAt.Store(now.UnixNano())
-				return c.setReadDeadline(now.Add(moveStall))
-			})
+		passage.Move = func(n int) (int, bool, error) {
+			n, late, err := c.upSock.Move(c.sock, n, c.g.config.Limits.WriteTimeout)
+			p.passedAt.Store(time.Now().UnixNano())
 			if err != nil && !socket.OfSource(err) {
-				return endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
+				err = endedBy("upstream", "send %s to broker %d: %w", p.name, up.NodeID(), err)
 			}
-			return err
+			return n, late, err
 		}
 	}
 	err = wire.PassProduceRequest(passage, header.APIVersion, prefix, action.Patches, b, action.Batch)

@@ -316,27 +316,17 @@ func (c *Conn) MovesFrom(src *Conn) bool {
 	return to && from
 }
 
-// Move carries n bytes of src to c past our memory, where MovesFrom says so. The
-// timeout is for each 256 KiB. before is called before each of them, to set the
-// read deadline of src.
-func (c *Conn) Move(src *Conn, n int, timeout time.Duration, before func() error) (moved int, err error) {
-	for moved < n {
-		if err := before(); err != nil {
-			return moved, err
-		}
-		c.beforeWrite(timeout)
-		got, err := c.Conn.(*net.TCPConn).ReadFrom(&io.LimitedReader{R: src.Conn, N: int64(min(n-moved, chunk))})
-		moved += int(got)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(c.writeBy):
-			if got == 0 { // otherwise something has come
-				return moved, &sourceError{err}
-			}
-		case err != nil:
-			return moved, err
-		case got == 0:
-			return moved, &sourceError{io.ErrUnexpectedEOF}
-		}
+// Move carries up to n bytes of src, at most 256 KiB, to c past our memory, where
+// MovesFrom says so. The timeout is for writing. Late says that src's read deadline
+// came first; what was moved until then has arrived.
+func (c *Conn) Move(src *Conn, n int, timeout time.Duration) (moved int, late bool, err error) {
+	c.beforeWrite(timeout)
+	got, err := c.Conn.(*net.TCPConn).ReadFrom(&io.LimitedReader{R: src.Conn, N: int64(min(n, chunk))})
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(c.writeBy):
+		late, err = true, &sourceError{err}
+	case err == nil && got == 0:
+		err = &sourceError{io.ErrUnexpectedEOF}
 	}
-	return moved, nil
+	return int(got), late, err
 }

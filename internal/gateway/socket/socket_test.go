@@ -291,15 +291,28 @@ func TestMovesBytesPastOurMemory(t *testing.T) {
 		b, _ := io.ReadAll(io.LimitReader(receiver, int64(len(want))))
 		got <- b
 	}()
-	if n, err := to.Move(from, len(want), 10*time.Second, func() error { return nil }); err != nil || n != len(want) || !bytes.Equal(<-got, want) {
-		t.Fatal(n, err)
+	for moved := 0; moved < len(want); {
+		n, _, err := to.Move(from, len(want)-moved, 10*time.Second)
+		if err != nil || n > chunk {
+			t.Fatal(n, err)
+		}
+		moved += n
+	}
+	if !bytes.Equal(<-got, want) {
+		t.Fatal("other bytes")
 	}
 	rest := make([]byte, 4)
 	if _, err := io.ReadFull(from, rest); err != nil || string(rest) != "rest" {
 		t.Errorf("behind it: %q, %v", rest, err)
 	}
+	sender.Write([]byte("few"))
+	from.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, late, err := to.Move(from, 10, 10*time.Second); n != 3 || !late || !OfSource(err) {
+		t.Errorf("few bytes in time: %d, %v, %v", n, late, err)
+	}
+	from.SetReadDeadline(time.Time{})
 	sender.Close()
-	if _, err := to.Move(from, 10, 10*time.Second, func() error { return nil }); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, _, err := to.Move(from, 10, 10*time.Second); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("from a closed connection: %v", err)
 	}
 }

@@ -33,9 +33,10 @@ type Passage struct {
 	// Write writes pieces of size bytes; it may use them up. With more, what Move
 	// carries follows at once.
 	Write func(pieces net.Buffers, size int, more bool) error
-	// Move carries n bytes that In has not read past our memory; nil where that
-	// cannot be.
-	Move func(n int) error
+	// Move carries up to n bytes that In has not read past our memory; nil where
+	// that cannot be. late says that the source's read deadline came; the error is
+	// then its own.
+	Move func(n int) (moved int, late bool, err error)
 
 	at      int // of the window, how much has been looked at
 	from    int // of that, how much is in pieces
@@ -157,7 +158,7 @@ func (p *Passage) bulk(n int) {
 			if last {
 				by -= withTheRest
 			}
-			if p.err = p.Move(by); p.err != nil {
+			if p.err = p.In.past(by, p.Move); p.err != nil {
 				return
 			}
 			p.Left -= by

@@ -7,7 +7,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -43,16 +47,16 @@ func newPassing(t *testing.T, src []byte, piece int, move bool) *passing {
 			return nil
 		}}
 	if move {
-		s.p.Move = func(n int) error {
+		s.p.Move = func(n int) (int, bool, error) {
 			if s.rest.Buffered() > 0 {
 				t.Error("moves past what is buffered")
 			}
-			s.moved += n
-			got, err := io.CopyN(&s.out, source, int64(n))
-			if got < int64(n) {
+			got, err := io.CopyN(&s.out, source, int64(min(n, 40_000)))
+			s.moved += int(got)
+			if got == 0 {
 				err = io.ErrUnexpectedEOF
 			}
-			return err
+			return int(got), false, err
 		}
 	}
 	return s
@@ -298,6 +302,89 @@ func TestProduceRequestsArePassedAsTheyArePatched(t *testing.T) {
 			if next, err := s.rest.Next(t.Context(), limit); err != nil || string(next.Bytes()) != "next" {
 				t.Fatalf("version %d: the frame behind: %v", version, err)
 			}
+		}
+	}
+}
+
+// The pace of a frame holds for all of it, whether its records are read here or
+// go by, and however many parts they have.
+func TestPassagesKeepThePaceOfTheFrame(t *testing.T) {
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks = 9, -1
+	topic := kmsg.NewProduceRequestTopic()
+	topic.Topic = "asked"
+	for range 3 {
+		p := kmsg.NewProduceRequestTopicPartition()
+		for range 4 {
+			b := make([]byte, 50_000)
+			b[batchMagicOffset] = 2
+			binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+			p.Records = append(p.Records, b...)
+		}
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	req.Topics = append(req.Topics, topic)
+	frame := framed(req.AppendTo(nil))
+	for name, speed := range map[string]struct {
+		at, n  int
+		every  time.Duration
+		passes bool
+	}{
+		"one byte in two seconds, from the beginning":   {100, 1, 2 * time.Second, false},
+		"one byte in two seconds, in the middle":        {320_000, 1, 2 * time.Second, false},
+		"100 bytes in four seconds, from the beginning": {100, 100, 4 * time.Second, false},
+		"100 bytes in four seconds, in the middle":      {320_000, 100, 4 * time.Second, false},
+		"20,000 bytes in ten seconds":                   {100, 20_000, 10 * time.Second, true},
+		"50,000 bytes in 29 seconds":                    {100, 50_000, 29 * time.Second, true},
+	} {
+		for _, move := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				var sender sync.WaitGroup
+				defer sender.Wait()
+				defer server.Close()
+				sender.Go(func() {
+					if _, err := client.Write(frame[:speed.at]); err != nil {
+						return
+					}
+					for rest := frame[speed.at:]; len(rest) > 0; {
+						n := min(len(rest), speed.n)
+						if _, err := client.Write(rest[:n]); err != nil {
+							return
+						}
+						rest = rest[n:]
+						time.Sleep(speed.every)
+					}
+				})
+				in := NewFrameReader(server, FrameConfig{Buffers: new(Buffers), Pace: DefaultPace(), SetReadDeadline: server.SetReadDeadline})
+				size, err := in.Size(t.Context(), Limit{"max", 1 << 30})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := in.Need(t.Context(), 50, 0, 0, size); err != nil {
+					t.Fatal(err)
+				}
+				prefix, ok := PeekProduceRequest(9, in.Window(), size)
+				if !ok {
+					t.Fatal("not to be passed")
+				}
+				p := &Passage{Context: t.Context(), In: in, Size: size, Left: size, Write: func(net.Buffers, int, bool) error { return nil }}
+				if move {
+					p.Move = func(n int) (int, bool, error) {
+						got, err := io.CopyN(io.Discard, server, int64(n))
+						return int(got), errors.Is(err, os.ErrDeadlineExceeded), err
+					}
+				}
+				began := time.Now()
+				err = PassProduceRequest(p, 9, prefix, nil, nil, func([]byte) error { return nil })
+				took := time.Since(began)
+				if speed.passes && err != nil {
+					t.Errorf("%s, move %v: %v after %v", name, move, err, took)
+				}
+				if !speed.passes && (!errors.Is(err, ErrSlowFrame) || took > time.Minute) {
+					t.Errorf("%s, move %v: %v after %v", name, move, err, took)
+				}
+			})
 		}
 	}
 }

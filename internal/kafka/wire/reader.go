@@ -72,7 +72,8 @@ type FrameReader struct {
 	before    func() error
 	paceFunc  func() error
 	most      int       // bytes that the present read may bring
-	deadline  time.Time // of the frame at hand
+	deadline  time.Time // of the frame at hand; zero while nothing of it was waited for
+	readAt    time.Time // when something of it came last: what is done in between is not the peer's fault
 	paced     bool      // the deadline has been set
 }
 
@@ -217,8 +218,8 @@ func (r *FrameReader) Need(ctx context.Context, n, most, read, size int) error {
 		return nil
 	}
 	var before func() error
-	if r.config.Pace != (Pace{}) && r.config.SetReadDeadline != nil {
-		r.deadline, r.paced, before = r.config.Pace.start(r.config.Now()), false, r.paceFunc
+	if r.resume() {
+		r.paced, before = false, r.paceFunc
 	}
 	if most <= 0 {
 		most = unbounded
@@ -247,11 +248,63 @@ func (r *FrameReader) Need(ctx context.Context, n, most, read, size int) error {
 			}
 			return fmt.Errorf("frame of %d bytes after %d: %w", size, read+have, err)
 		}
-		if before != nil && r.Buffered() < n {
-			now := r.config.Now()
-			r.deadline = r.config.Pace.extend(r.deadline, now, r.Buffered()-have)
+		if before != nil {
+			r.came(r.Buffered() - have)
 		}
 	}
+}
+
+// resume begins or goes on with the pace of the frame at hand; false where there
+// is none.
+func (r *FrameReader) resume() bool {
+	if r.config.Pace == (Pace{}) || r.config.SetReadDeadline == nil {
+		return false
+	}
+	if now := r.config.Now(); r.deadline.IsZero() {
+		r.deadline = r.config.Pace.start(now)
+	} else {
+		r.deadline = r.deadline.Add(now.Sub(r.readAt))
+	}
+	return true
+}
+
+// past lets move take up to n bytes of the frame at hand from the source past the
+// reader, which holds none of them, until it has taken them all. late says that
+// the read deadline came first. One pace covers all of a frame, however it is read.
+func (r *FrameReader) past(n int, move func(n int) (moved int, late bool, err error)) error {
+	for n > 0 {
+		paced := r.resume()
+		if paced {
+			if err := r.setPace(); err != nil {
+				return err
+			}
+		}
+		moved, late, err := move(n)
+		n -= moved
+		r.came(moved)
+		switch {
+		case late && moved > 0: // which may have been enough
+		case late && paced:
+			return fmt.Errorf("%w: %w", ErrSlowFrame, err)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// came counts n bytes of the frame at hand that have just come.
+func (r *FrameReader) came(n int) {
+	r.readAt = r.config.Now()
+	if !r.deadline.IsZero() {
+		r.deadline = r.config.Pace.extend(r.deadline, r.readAt, n)
+	}
+}
+
+// Whole reports whether the window holds a frame, with its length, to its end.
+func (r *FrameReader) Whole() bool {
+	w := r.Window()
+	return len(w) >= 4 && len(w)-4 >= int(int32(binary.BigEndian.Uint32(w)))
 }
 
 // room sees to it that something can be read on the way to n buffered bytes:
@@ -297,8 +350,9 @@ func (r *FrameReader) room(ctx context.Context, n int) error {
 	return nil
 }
 
-// Size reads the length of the next frame, and takes it from the window. The
-// error is io.EOF when the source ends before it.
+// Size reads the length of the next frame, and takes it from the window. The pace
+// of what follows begins with the first wait for it. The error is io.EOF when the
+// source ends before the length.
 func (r *FrameReader) Size(ctx context.Context, limit Limit) (int, error) {
 	if r.Buffered() == 0 {
 		// Between frames: no pace, the caller's deadline holds.
@@ -323,6 +377,7 @@ func (r *FrameReader) Size(ctx context.Context, limit Limit) (int, error) {
 		return 0, &FrameTooLargeError{size, limit}
 	}
 	r.Discard(4)
+	r.deadline = time.Time{} // the frame has its own
 	return size, nil
 }
 
