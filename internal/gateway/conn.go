@@ -321,7 +321,7 @@ func (c *clientConn) readError(err error) error {
 // next serves one request after the login, reading it first unless it came with
 // the one before.
 func (c *clientConn) next() error {
-	if w := c.frames.Window(); len(w) < 4 || len(w)-4 < int(int32(binary.BigEndian.Uint32(w))) {
+	if !c.frames.Whole() {
 		// What has come is on its way before anything is waited for.
 		if err := c.flush(); err != nil {
 			return err
@@ -532,7 +532,7 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 		}
 		if ok {
 			p.respond, p.patch, p.upstream = action.Response, action.RawResponse, true
-			p.patience = min(max(answerPatience, action.Patience), maxPatience) + answerSlack
+			p.patience = patience(action.Patience)
 			return c.forwardRaw(p, body, action.Patches, header)
 		}
 	}
@@ -557,12 +557,12 @@ func (c *clientConn) handle(api *handler.API, header wire.RequestHeader, body []
 	if shape.UnknownTags > 0 {
 		stripUnknownTags(req)
 	}
-	patience := patienceFor(req)
+	p.patience = patienceFor(req)
 	action, err := api.Serve(x, req)
 	if err != nil {
 		return endedBy("upstream", "%s: %w", api.Name, err)
 	}
-	p.respond, p.patch, p.pass, p.mute, p.patience = action.Response, action.RawResponse, action.Pass, action.Mute, patience
+	p.respond, p.patch, p.pass, p.mute = action.Response, action.RawResponse, action.Pass, action.Mute
 	switch {
 	case action.Close != "":
 		return endedBy("client", "%s", action.Close)
@@ -647,10 +647,7 @@ func (c *clientConn) answerFrame(p *pending, frame *[]byte) error {
 // push puts a request into the ring. Before it waits for room there, what the
 // room depends on goes to the broker.
 func (c *clientConn) push(p *pending) bool {
-	if c.ring.tryPush(p) {
-		return true
-	}
-	return c.flush() == nil && c.ring.push(p)
+	return c.ring.enter(p, false) || c.flush() == nil && c.ring.push(p)
 }
 
 // encode makes the frame of an answer.

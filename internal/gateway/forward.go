@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -25,11 +24,11 @@ const (
 	maxPatience    = 30 * time.Minute
 )
 
-// patienceFor is how long a request may wait for its answer: never less than
-// the client itself is ready to wait.
+// patienceFor is [patience] for a request, never less than the client itself is
+// ready to wait.
 func patienceFor(r kmsg.Request) time.Duration {
-	own := answerPatience
-	millis := func(ms int32) { own = max(own, time.Duration(ms)*time.Millisecond) }
+	own := time.Duration(0)
+	millis := func(ms int32) { own = time.Duration(ms) * time.Millisecond }
 	switch r := r.(type) {
 	case *kmsg.FetchRequest:
 		millis(r.MaxWaitMillis)
@@ -42,7 +41,13 @@ func patienceFor(r kmsg.Request) time.Duration {
 	case *kmsg.DeleteTopicsRequest:
 		millis(r.TimeoutMillis)
 	}
-	return min(own, maxPatience) + answerSlack
+	return patience(own)
+}
+
+// patience is how long a request may wait for its answer whose client waits for
+// own at least.
+func patience(own time.Duration) time.Duration {
+	return min(max(answerPatience, own), maxPatience) + answerSlack
 }
 
 // outbox collects requests for the broker, as views of the client's window,
@@ -50,7 +55,6 @@ func patienceFor(r kmsg.Request) time.Duration {
 type outbox struct {
 	heads  *[]byte // our headers, and what is not the client's
 	pieces net.Buffers
-	array  net.Buffers // that pieces lies in
 	size   int
 }
 
@@ -108,9 +112,9 @@ func (c *clientConn) forwardRaw(p *pending, body []byte, patches []wire.Patch, h
 	*o.heads = b
 	head := b[at:len(b):len(b)]
 	var more int
-	o.array, more = wire.Gather(append(o.array, head), body, patches)
+	o.pieces, more = wire.Gather(append(o.pieces, head), body, patches)
 	setSize(head, len(head)-4+more)
-	if o.size += len(head) + more; o.size > outboxBytes || len(o.array) > outboxPieces {
+	if o.size += len(head) + more; o.size > outboxBytes || len(o.pieces) > outboxPieces {
 		return c.flush()
 	}
 	return nil
@@ -122,11 +126,9 @@ func (c *clientConn) flush() error {
 	if o.size == 0 {
 		return nil
 	}
-	size := o.size
-	o.size, o.pieces = 0, o.array
-	err := c.write(c.upstream, "requests", o.pieces, size)
-	clear(o.array)
-	o.array, o.pieces = o.array[:0], nil
+	err := c.write(c.upstream, "requests", o.pieces, o.size)
+	clear(o.pieces)
+	o.pieces, o.size = o.pieces[:0], 0
 	if cap(*o.heads) > outboxHeads {
 		*o.heads = make([]byte, 0, outboxHeads)
 	}
@@ -247,7 +249,7 @@ func (c *clientConn) pump(up *upstream.Conn, sock *socket.Conn) error {
 	defer stop()
 	defer c.ring.flush()
 	for {
-		if w := frames.Window(); len(w) < 4 || len(w)-4 < int(int32(binary.BigEndian.Uint32(w))) {
+		if !frames.Whole() {
 			if err := c.ring.flush(); err != nil {
 				return err
 			}

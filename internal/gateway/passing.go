@@ -127,7 +127,7 @@ func (c *clientConn) passProduce(api *handler.API, header wire.RequestHeader, he
 		return false, err
 	}
 	p := &pending{key: header.APIKey, version: header.APIVersion, correlationID: header.CorrelationID, name: api.Name,
-		respond: action.Response, patch: action.RawResponse, upstream: true, patience: min(max(answerPatience, action.Patience), maxPatience) + answerSlack}
+		respond: action.Response, patch: action.RawResponse, upstream: true, patience: patience(action.Patience)}
 	frame := c.g.buffers.Get(512)
 	defer c.g.buffers.Put(frame)
 	b := c.appendHeader(append((*frame)[:0], 0, 0, 0, 0), p, header.APIVersion, header)

@@ -75,25 +75,16 @@ func newRing(max int, write func([]*pending) error) *ring {
 	return r
 }
 
-// push appends a request; false when the ring is closed.
-func (r *ring) push(p *pending) bool {
+// push appends a request once there is room; false when the ring is closed.
+func (r *ring) push(p *pending) bool { return r.enter(p, true) }
+
+// enter is push, or gives up when the ring is full.
+func (r *ring) enter(p *pending, wait bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.entries) >= r.max && !r.closed {
+	for wait && len(r.entries) >= r.max && !r.closed {
 		r.changed.Wait()
 	}
-	if r.closed {
-		return false
-	}
-	r.entries = append(r.entries, p)
-	p.inRing = true
-	return true
-}
-
-// tryPush appends a request, unless the ring is full or closed.
-func (r *ring) tryPush(p *pending) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if len(r.entries) >= r.max || r.closed {
 		return false
 	}

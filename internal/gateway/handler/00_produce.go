@@ -240,7 +240,6 @@ func producedTopic(rt kmsg.ProduceRequestTopic, code int16, message *string) kms
 // Offsets in a record batch (KIP-98) and the attribute bits that a client may
 // not set at will.
 const (
-	batchMagicOffset      = 16
 	batchAttributesOffset = 21
 	batchHeaderBytes      = wire.BatchHeaderBytes
 	batchTransactional    = 1 << 4
@@ -263,17 +262,17 @@ var (
 // write under an id that nobody checked (compare CVE-2018-17196). A malformed
 // batch is left to the broker.
 func batchFault(records []byte, inTransaction bool) *batchRefusal {
-	for b := records; len(b) >= batchHeaderBytes && b[batchMagicOffset] == 2; {
+	for b := records; len(b) >= batchHeaderBytes; {
+		length, modern := wire.BatchLength(b, len(b))
+		if !modern {
+			break
+		}
 		attributes := binary.BigEndian.Uint16(b[batchAttributesOffset:])
 		if attributes&batchControl != 0 {
 			return &controlBatch
 		}
 		if attributes&batchTransactional != 0 && !inTransaction {
 			return &strayBatch
-		}
-		length := int64(int32(binary.BigEndian.Uint32(b[8:]))) + 12
-		if length < batchHeaderBytes || length >= int64(len(b)) {
-			break
 		}
 		b = b[length:]
 	}

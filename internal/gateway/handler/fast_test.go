@@ -18,6 +18,8 @@ import (
 // known is a cluster whose topic ids are made from the names.
 type known struct{}
 
+const batchMagicOffset = 16
+
 func idOf(backing string) (id [16]byte) { copy(id[:], "id:"+backing); return id }
 
 func (known) TopicID(_ context.Context, backing string) ([16]byte, bool, error) {

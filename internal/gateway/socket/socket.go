@@ -62,10 +62,7 @@ func (c *Conn) Beneath() net.Conn { return beneath{c.tcp, c} }
 // place of TCP.
 func (c *Conn) Secure(t *tls.Conn) { c.Conn, c.secured = t, true }
 
-// TCP returns the connection beneath, for deadlines and Close.
-func (c *Conn) TCP() net.Conn { return c.tcp }
-
-// beneath is TCP as TLS sees it.
+// beneath is the TCP connection as TLS sees it.
 type beneath struct {
 	net.Conn
 	c *Conn

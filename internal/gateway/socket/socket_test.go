@@ -129,12 +129,12 @@ func TestReadDeadlineIsNotTheEnd(t *testing.T) {
 		c, peer := connected(t, secure)
 		buf := make([]byte, 100)
 		read := func(within time.Duration) (int, error) {
-			return c.ReadReady(func() []byte { return buf }, func() {}, func() error { return c.TCP().SetReadDeadline(time.Now().Add(within)) })
+			return c.ReadReady(func() []byte { return buf }, func() {}, func() error { return c.tcp.SetReadDeadline(time.Now().Add(within)) })
 		}
 		if _, err := read(time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("got %v", err)
 		}
-		c.TCP().SetReadDeadline(time.Time{})
+		c.tcp.SetReadDeadline(time.Time{})
 		go peer.Write([]byte("later"))
 		if n, err := read(10 * time.Second); err != nil || string(buf[:n]) != "later" {
 			t.Errorf("after the deadline: %q, %v", buf[:n], err)

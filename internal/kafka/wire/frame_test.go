@@ -394,6 +394,15 @@ func FuzzFrameReader(f *testing.F) {
 	})
 }
 
+// Next reads one frame.
+func (r *FrameReader) Next(ctx context.Context, limit Limit) (*Frame, error) {
+	size, err := r.Size(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	return r.Body(ctx, size)
+}
+
 type pieces struct {
 	b []byte
 	n int

@@ -13,12 +13,6 @@ import (
 // read as a whole.
 var ErrNotPassed = errors.New("not to be passed while it arrives")
 
-// A MalformedPassageError says what was wrong with a body of which a part has
-// gone out already: both connections have to end.
-type MalformedPassageError struct{ Problem string }
-
-func (e *MalformedPassageError) Error() string { return e.Problem }
-
 // Passage carries the body of one frame from a reader to a connection while it
 // arrives: what lies between the records is looked at in the reader's window,
 // the records go by. It does for large bodies what the structural check and the
@@ -59,7 +53,7 @@ const (
 
 func (p *Passage) fail(format string, args ...any) {
 	if p.err == nil {
-		p.err = &MalformedPassageError{fmt.Sprintf(format, args...)}
+		p.err = fmt.Errorf(format, args...)
 	}
 }
 
@@ -204,14 +198,17 @@ func (p *Passage) uvarint() int {
 	return 0
 }
 
+// length reads the length of an array or of bytes; -1 is null.
+func (p *Passage) length(flexible bool) int {
+	if flexible {
+		return p.uvarint() - 1
+	}
+	return int(p.int32())
+}
+
 // count reads the length of an array whose elements have least bytes at least.
 func (p *Passage) count(flexible bool, least int) int {
-	n := 0
-	if flexible {
-		n = p.uvarint() - 1
-	} else {
-		n = int(p.int32())
-	}
+	n := p.length(flexible)
 	if n > 0 && n > p.Left/least {
 		p.fail("%d elements announced in %d bytes", n, p.Left)
 		return 0
@@ -333,13 +330,7 @@ func PassFetchResponse(p *Passage, version int16, view FetchView, begin func(siz
 			if version >= 11 {
 				p.take(4) // preferred read replica
 			}
-			n := 0
-			if flexible {
-				n = p.uvarint() - 1
-			} else {
-				n = int(p.int32())
-			}
-			p.bulk(max(n, 0))
+			p.bulk(max(p.length(flexible), 0))
 			if p.tags(flexible, 2); p.err != nil {
 				return p.err
 			}
@@ -443,12 +434,7 @@ func PassProduceRequest(p *Passage, version int16, prefix ProducePrefix, patches
 	p.drop(prefix.Len)
 	for range p.count(flexible, 6) {
 		p.take(4) // the partition
-		n := 0
-		if flexible {
-			n = p.uvarint() - 1
-		} else {
-			n = int(p.int32())
-		}
+		n := p.length(flexible)
 		if p.err == nil && n > p.Left {
 			p.fail("%d bytes of records announced, %d are left of the frame", n, p.Left)
 		}
@@ -461,8 +447,8 @@ func PassProduceRequest(p *Passage, version int16, prefix ProducePrefix, patches
 			if p.err != nil {
 				return p.err
 			}
-			length, whole := batchLength(header, n)
-			if whole { // otherwise it is for the broker to refuse
+			length, modern := BatchLength(header, n)
+			if modern { // otherwise it is for the broker to refuse
 				if err := batch(header); err != nil {
 					return p.refused(err)
 				}
@@ -485,9 +471,10 @@ const BatchHeaderBytes = 61
 
 const batchMagicOffset = 16
 
-// batchLength is how many of the n bytes that begin with a batch's header are
-// that batch; whole is false for what is none, or no modern one.
-func batchLength(header []byte, n int) (length int, whole bool) {
+// BatchLength is how many of the n bytes that begin with a batch's header, of
+// [BatchHeaderBytes], are that batch: all of them where the header does not say,
+// or lies. Modern is false for what is no batch, or none of magic 2.
+func BatchLength(header []byte, n int) (length int, modern bool) {
 	if header[batchMagicOffset] != 2 {
 		return n, false
 	}

@@ -212,7 +212,9 @@ func (r *FrameReader) setPace() error {
 
 // Need reads until n bytes of a frame of size are buffered, of which read have
 // been dealt with already. It reads no more than most at a time, 0 for what the
-// buffer holds. Errors are those of Next.
+// buffer holds. The error wraps io.ErrUnexpectedEOF when the source ends,
+// [ErrSlowFrame], [ErrBudget], or what the source returned. After an error the
+// connection is of no further use.
 func (r *FrameReader) Need(ctx context.Context, n, most, read, size int) error {
 	if r.Buffered() >= n {
 		return nil
@@ -416,18 +418,6 @@ func (f *Frame) Release() {
 	f.buffers.Put(f.buf)
 	f.budget.Release(f.held)
 	f.buf, f.held = nil, 0
-}
-
-// Next reads one frame of at most limit bytes. The error is io.EOF when the
-// source ends between frames, and wraps io.ErrUnexpectedEOF inside one,
-// [ErrFrameSize], [*FrameTooLargeError], [ErrSlowFrame], [ErrBudget], or what
-// the source returned. After an error the connection is of no further use.
-func (r *FrameReader) Next(ctx context.Context, limit Limit) (*Frame, error) {
-	size, err := r.Size(ctx, limit)
-	if err != nil {
-		return nil, err
-	}
-	return r.Body(ctx, size)
 }
 
 // Body reads the size bytes that follow into memory that outlives the next
