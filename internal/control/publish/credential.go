@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/grant"
@@ -22,14 +24,11 @@ var mechanismsOf = map[grant.Method][]string{
 // credentials makes the environment's credentials with their grants, and notes
 // in the history what each application has now.
 func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
-	type built struct {
-		doc    *resource.Credential
-		secret string
-	}
-	var docs []built
+	var all []*building
 	for _, d := range c.set.Credentials {
 		if d.Metadata.Environment == c.opts.Environment && c.applications[d.Spec.Application] != nil {
-			docs = append(docs, built{d, c.secretOf(d)})
+			method, identity := identityOf(d)
+			all = append(all, &building{doc: d, secret: c.secretOf(d), cred: &grant.Credential{Name: d.Name(), Method: method, Identity: identity, NotAfter: d.Spec.NotAfter.UTC()}})
 		}
 	}
 	if resource.Bad(c.problems) {
@@ -38,12 +37,11 @@ func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
 	for _, app := range c.set.Applications {
 		c.remember(views[app.Name()])
 	}
+	c.prove(all)
 	shared := map[string]*grant.Grant{}
 	var out []*grant.Credential
-	for _, b := range docs {
-		d := b.doc
-		method, identity := identityOf(d)
-		cred := &grant.Credential{Name: d.Name(), Method: method, Identity: identity, NotAfter: d.Spec.NotAfter.UTC()}
+	for _, b := range all {
+		d, cred := b.doc, b.cred
 		switch d.Spec.State {
 		case "revoked":
 			cred.Revoked = "the credential was revoked"
@@ -52,13 +50,11 @@ func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
 				cred.NotAfter = d.Spec.Until.UTC()
 			}
 		}
-		verifiers, err := c.verifiers(cred, b.secret)
-		if err != nil {
-			c.add(d.Problem("spec.secret", err.Error(), "use another secret"))
+		if b.err != nil {
+			c.add(d.Problem("spec.secret", b.err.Error(), "use another secret"))
 			continue
 		}
-		cred.Verifiers = verifiers
-		topics := c.topicsFor(views[d.Spec.Application], d, method)
+		topics := c.topicsFor(views[d.Spec.Application], d, cred.Method)
 		var key strings.Builder // credentials that see the same share one grant
 		fmt.Fprintf(&key, "%s\x00", d.Spec.Application)
 		for _, t := range topics {
@@ -91,27 +87,61 @@ func (c *compiler) secretOf(d *resource.Credential) string {
 	return secret
 }
 
-// verifiers returns what proves the secret: those of the previous snapshot if
-// they still do, so that an unchanged document gives an unchanged credential.
-func (c *compiler) verifiers(cred *grant.Credential, secret string) ([]grant.Verifier, error) {
-	var old []grant.Verifier
+// building is a credential that is being made of a document.
+type building struct {
+	doc    *resource.Credential
+	secret string
+	cred   *grant.Credential
+	err    error // why its secret has no verifiers
+}
+
+// prove gives credentials the verifiers of their secrets. Those that were proved
+// before keep them; the others, of which each costs milliseconds with SCRAM, are
+// derived by as many goroutines as the options allow.
+func (c *compiler) prove(all []*building) {
+	var todo []*building
+	for _, b := range all {
+		if b.secret == "" { // revoked; whoever proves the old secret is told so
+			b.cred.Verifiers = c.before(b.cred)
+		} else if verifiers, ok := c.opts.History.provedBy(b.cred.Key(), b.secret); ok {
+			b.cred.Verifiers = verifiers
+		} else {
+			todo = append(todo, b)
+		}
+	}
+	c.derived = len(todo)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range max(1, min(c.opts.Workers, len(todo))) {
+		group.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(todo)); i = next.Add(1) - 1 {
+				todo[i].cred.Verifiers, todo[i].err = verifiers(todo[i].cred.Method, todo[i].secret, c.before(todo[i].cred))
+			}
+		})
+	}
+	group.Wait()
+	for _, b := range all {
+		if b.secret != "" && b.err == nil {
+			c.history.proved.note(b.cred.Key(), b.secret, b.cred.Verifiers)
+		}
+	}
+}
+
+// before returns the verifiers that a credential has in the previous snapshot.
+func (c *compiler) before(cred *grant.Credential) []grant.Verifier {
 	if c.opts.Previous != nil {
 		if before := c.opts.Previous.Lookup(cred.Method, cred.Identity); before != nil {
-			old = before.Verifiers
+			return before.Verifiers
 		}
 	}
-	if secret == "" { // revoked; whoever proves the old secret is told so
-		return old, nil
-	}
-	digest := c.history.proved.digest(secret)
-	if h := c.opts.History; h != nil && h.proved != nil {
-		if p, ok := h.proved.made[cred.Key()]; ok && p.digest == digest {
-			c.history.proved.made[cred.Key()] = p
-			return p.verifiers, nil
-		}
-	}
+	return nil
+}
+
+// verifiers derives what proves a secret: the old ones again if they still do, so
+// that an unchanged document gives an unchanged credential.
+func verifiers(method grant.Method, secret string, old []grant.Verifier) ([]grant.Verifier, error) {
 	var out []grant.Verifier
-	for _, mechanism := range mechanismsOf[cred.Method] {
+	for _, mechanism := range mechanismsOf[method] {
 		var salt []byte
 		i := slices.IndexFunc(old, func(v grant.Verifier) bool { return v.Mechanism == mechanism })
 		if i >= 0 {
@@ -128,7 +158,6 @@ func (c *compiler) verifiers(cred *grant.Credential, secret string) ([]grant.Ver
 		}
 		out = append(out, grant.Verifier(v))
 	}
-	c.history.proved.made[cred.Key()] = proof{digest, out}
 	return out, nil
 }
 

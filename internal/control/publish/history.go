@@ -44,6 +44,19 @@ func (p *proofs) digest(secret string) [sha256.Size]byte {
 	return [sha256.Size]byte(m.Sum(nil))
 }
 
+func (p *proofs) note(k grant.Key, secret string, verifiers []grant.Verifier) {
+	p.made[k] = proof{p.digest(secret), verifiers}
+}
+
+// provedBy returns the verifiers of a credential that were made of this secret.
+func (h *History) provedBy(k grant.Key, secret string) ([]grant.Verifier, bool) {
+	if h == nil || h.proved == nil {
+		return nil, false
+	}
+	p, ok := h.proved.made[k]
+	return p.verifiers, ok && p.digest == h.proved.digest(secret)
+}
+
 type appKey struct{ environment, application string }
 
 // Entry is one exposed topic that an application has or had.

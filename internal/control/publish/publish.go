@@ -39,6 +39,8 @@ type Options struct {
 	History *History
 	// Previous is the snapshot that is being replaced; nil when there is none.
 	Previous *grant.Snapshot
+	// Workers is how many goroutines may derive verifiers at a time; 0 means one.
+	Workers int
 }
 
 // Result is what Compile makes.
@@ -52,6 +54,9 @@ type Result struct {
 	// NextChange is when to compile again although no document changed: a phase
 	// begins or a credential expires. Zero means never.
 	NextChange time.Time
+	// Derived counts the credentials whose verifiers were derived from their
+	// secrets, since no earlier Compile of the same History had proved them.
+	Derived int
 }
 
 // Compile checks a set as a whole and makes the snapshot of one environment. It
@@ -82,7 +87,7 @@ func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 		return nil, c.sorted()
 	}
 	c.history.prune(opts.Environment, c.applications, opts.Now)
-	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, NextChange: nextChange(snapshot, opts.Now)}, c.sorted()
+	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, NextChange: nextChange(snapshot, opts.Now), Derived: c.derived}, c.sorted()
 }
 
 // number gives the credentials the next number, or finds that nothing changed.
@@ -146,6 +151,7 @@ type compiler struct {
 	credentialsOf   map[appKey][]*resource.Credential
 	// prefixes says whose a prefix on target clusters is
 	prefixes map[string]appKey
+	derived  int // credentials
 }
 
 func newCompiler(set *resource.Set, opts Options) *compiler {

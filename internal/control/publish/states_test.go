@@ -245,6 +245,49 @@ func TestVerifiersMadeInThisProcess(t *testing.T) {
 
 // TestManage: what a plan lets its subscribers manage follows the topic's state,
 // and is gone as soon as the plan no longer says so.
+func TestVerifiersDerivedTogether(t *testing.T) {
+	w := newWorld(t)
+	var text strings.Builder
+	text.WriteString(base())
+	for i := range 8 {
+		fmt.Fprintf(&text, "---\napiVersion: sluice/v1\nkind: Credential\nmetadata: {name: more%d, environment: prod}\nspec: {application: erp, type: scram, secret: {env: S%d}}\n", i, i)
+		w.secrets[fmt.Sprint("S", i)] = fmt.Sprintf("secret number %04d", i)
+	}
+	set := w.read(text.String())
+	compile := func(workers int) *Result {
+		opts := w.options()
+		opts.Workers = workers
+		r, problems := Compile(set, opts)
+		if r == nil {
+			t.Fatal(problems)
+		}
+		w.previous = r.Snapshot // and no history: nothing is known to be proved
+		return r
+	}
+	first := compile(8)
+	if first.Derived < 8 {
+		t.Errorf("derived for %d credentials", first.Derived)
+	}
+	for _, workers := range []int{1, 3, 100} {
+		if compile(workers).Snapshot != first.Snapshot {
+			t.Errorf("%d workers: another snapshot of the same set", workers)
+		}
+	}
+	w.secrets["S7"] = "another secret, and longer"
+	next := compile(8).Snapshot
+	for c := range next.All() {
+		if changed := c != first.Snapshot.Lookup(c.Method, c.Identity); changed != (c.Name == "more7") {
+			t.Errorf("%s: changed %v", c.Name, changed)
+		}
+	}
+	w.secrets["S7"] = "not UTF-8 in the end: \xff"
+	opts := w.options()
+	opts.Workers = 8
+	if r, problems := Compile(set, opts); r != nil || len(problems) != 1 || !strings.Contains(problems[0].Message, "not UTF-8") {
+		t.Errorf("a secret that cannot be used: %v", problems)
+	}
+}
+
 func TestManage(t *testing.T) {
 	const no = "refuse for lack of right"
 	manage := func(words string) []string {
