@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"runtime"
 	"slices"
 	"time"
 
@@ -77,20 +78,11 @@ func (r *resources) load() (*loaded, error) {
 	return result, nil
 }
 
-// read reads the documents. The stamp is taken before, so that a change made
-// meanwhile is seen at the next look; files that the stamp did not know yet cost
-// another round.
+// read reads the documents. Their stamp is of before, so that a change made
+// meanwhile is seen at the next look.
 func (r *resources) read() (set *resource.Set, problems []resource.Problem) {
-	for range 3 {
-		known := r.files
-		r.stamp = r.look()
-		r.seen = r.stamp
-		set, problems = resource.Read(r.opts.Resources...)
-		r.files = set.Files
-		if slices.Equal(known, r.files) {
-			break
-		}
-	}
+	set, problems = resource.Read(r.opts.Resources...)
+	r.files, r.stamp, r.seen = set.Files, set.Stamp, set.Stamp
 	return set, problems
 }
 
@@ -104,9 +96,13 @@ func (r *resources) again() (*loaded, error) {
 }
 
 func (r *resources) compile(set *resource.Set) (*loaded, []resource.Problem, error) {
+	workers := 1 // one processor at most is taken from the clients
+	if r.set == nil {
+		workers = runtime.GOMAXPROCS(0) // of whom there are none yet
+	}
 	result, problems := publish.Compile(set, publish.Options{
 		Environment: r.opts.Config.Environment, Generation: generation, Now: r.opts.Now(), Seed: r.state.seed,
-		Secret: config.ReadSecret, History: r.state.history, Previous: r.state.snapshot,
+		Secret: config.ReadSecret, History: r.state.history, Previous: r.state.snapshot, Workers: workers,
 	})
 	if result == nil {
 		return nil, problems, problemsError(problems)
@@ -220,7 +216,7 @@ func checkSet(opts Options, set *resource.Set, withoutSecrets bool, use func(*lo
 	}
 	unread := map[string]bool{}
 	result, problems := publish.Compile(set, publish.Options{
-		Environment: opts.Config.Environment, Generation: generation, Now: opts.Now(), Seed: past.seed, History: past.history, Previous: past.snapshot,
+		Environment: opts.Config.Environment, Generation: generation, Now: opts.Now(), Seed: past.seed, History: past.history, Previous: past.snapshot, Workers: runtime.GOMAXPROCS(0),
 		Secret: func(ref resource.SecretRef) (string, error) {
 			secret, err := config.ReadSecret(ref)
 			if err != nil {

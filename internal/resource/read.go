@@ -31,8 +31,10 @@ const (
 // problem that Bad reports is not to be used.
 func Read(paths ...string) (*Set, []Problem) {
 	r := newReader()
+	r.paths = paths
 	var files []string
 	for _, path := range paths {
+		r.meet(path)
 		files = append(files, r.list(path)...)
 	}
 	seen := map[string]bool{}
@@ -57,17 +59,19 @@ func ReadBytes(file string, data []byte) (*Set, []Problem) {
 
 type reader struct {
 	set      *Set
+	paths    []string // that Read was given
 	problems []Problem
-	files    map[string]bool // read or referred to
-	included map[string]bool // parts of a document, not documents themselves
-	strays   []Problem       // documents without a kind, unless included
+	files    map[string]bool   // read or referred to
+	stamps   map[string]string // of paths and files, as they were before they were read
+	included map[string]bool   // parts of a document, not documents themselves
+	strays   []Problem         // documents without a kind, unless included
 	names    map[string]Problem
 	bytes    int
 	count    int
 }
 
 func newReader() *reader {
-	return &reader{set: &Set{}, files: map[string]bool{}, included: map[string]bool{}, names: map[string]Problem{}}
+	return &reader{set: &Set{}, files: map[string]bool{}, stamps: map[string]string{}, included: map[string]bool{}, names: map[string]Problem{}}
 }
 
 func (r *reader) add(p Problem) {
@@ -86,6 +90,7 @@ func (r *reader) finish() (*Set, []Problem) {
 		r.set.Files = append(r.set.Files, file)
 	}
 	slices.Sort(r.set.Files)
+	r.set.Stamp = hashed(slices.Concat(r.paths, r.set.Files), func(path string) string { return r.stamps[path] })
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -153,7 +158,7 @@ func walk(path string) ([]string, error) {
 // load reads a file within the limits; failed is the problem to report with what
 // went wrong filled in.
 func (r *reader) load(file string, failed Problem) ([]byte, bool) {
-	r.files[file] = true
+	r.refer(file)
 	fail := func(message, fix string) ([]byte, bool) {
 		failed.Message, failed.Fix = message, fix
 		r.add(failed)
@@ -177,21 +182,42 @@ func (r *reader) load(file string, failed Problem) ([]byte, bool) {
 	return data, true
 }
 
+// refer notes a file that is about to be read, here or by whoever uses the set.
+func (r *reader) refer(file string) {
+	r.files[file] = true
+	r.meet(file)
+}
+
+func (r *reader) meet(path string) {
+	if _, known := r.stamps[path]; !known {
+		r.stamps[path] = stamp(path)
+	}
+}
+
 // Stamp returns a short text that changes when a YAML file at one of the paths
 // appears, goes or is written. Give it the paths that Read got and the Files of
-// the set that came out.
-func Stamp(paths ...string) string {
+// the set that came out, and compare it with the Stamp of the set.
+func Stamp(paths ...string) string { return hashed(paths, stamp) }
+
+func hashed(paths []string, stamp func(path string) string) string {
 	h := sha256.New()
 	for _, path := range paths {
-		files, err := walk(path)
-		fmt.Fprintf(h, "%q %t\n", path, err == nil)
-		for _, file := range files {
-			if info, err := os.Stat(file); err == nil {
-				fmt.Fprintf(h, "%q %d %d\n", file, info.Size(), info.ModTime().UnixNano())
-			}
-		}
+		io.WriteString(h, stamp(path))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// stamp describes the files at one path.
+func stamp(path string) string {
+	var b strings.Builder
+	files, err := walk(path)
+	fmt.Fprintf(&b, "%q %t\n", path, err == nil)
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			fmt.Fprintf(&b, "%q %d %d\n", file, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b.String()
 }
 
 func reason(err error) string {
@@ -313,7 +339,7 @@ func decode[S any](r *reader, s Source, into *[]*Document[S], scoped bool, check
 		r.add(out)
 	}
 	for _, file := range strictyaml.Anchor(&d.Spec, filepath.Dir(s.File)) {
-		r.files[file] = true
+		r.refer(file)
 	}
 	c := checker{
 		report: func(path, message, fix string) {

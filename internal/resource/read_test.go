@@ -125,6 +125,30 @@ func TestStamp(t *testing.T) {
 	note("the first one goes")
 }
 
+func TestAReadHasTheStampOfItsFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/tree")); err != nil {
+		t.Fatal(err)
+	}
+	set, problems := Read(dir)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	of := slices.Concat([]string{dir}, set.Files)
+	if set.Stamp != Stamp(of...) {
+		t.Error("nothing has changed, but the stamp")
+	}
+	for _, name := range []string{"sub/contract.yaml", "secret.txt"} { // read for a document, and not read at all
+		before := Stamp(of...)
+		if err := os.Chtimes(filepath.Join(dir, name), time.Time{}, time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if Stamp(of...) == before || Stamp(of...) == set.Stamp {
+			t.Errorf("%s is written: the stamp stays", name)
+		}
+	}
+}
+
 func TestSize(t *testing.T) {
 	for _, tc := range []struct {
 		text, want string

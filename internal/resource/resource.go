@@ -99,6 +99,10 @@ type Set struct {
 	// Files are all files that were read or that a document refers to, sorted:
 	// when one changes, so may the set.
 	Files []string
+	// Stamp is what [Stamp] said of the paths that were read and of Files when each
+	// was met for the first time, before it was opened: what changes meanwhile, or
+	// later, gives another one.
+	Stamp string
 }
 
 // Source is where a document stands.
