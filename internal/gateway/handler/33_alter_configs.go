@@ -29,35 +29,84 @@ type setting struct {
 	value *string
 }
 
+// verdict is what becomes of one resource of a request: its target is altered,
+// or the code is the answer.
+type verdict struct {
+	target  target
+	code    int16
+	message *string
+}
+
+// alteredResource is a resource in the answers of both.
+type alteredResource = struct {
+	ErrorCode    int16
+	ErrorMessage *string
+	ResourceType kmsg.ConfigResourceType
+	ResourceName string
+	UnknownTags  kmsg.Tags
+}
+
+// altered merges the resources answered here with those of the broker's answer.
+type altered[R ~alteredResource] struct{ merger[R] }
+
+// resource takes the verdict on a resource and returns whether it goes upstream.
+func (a *altered[R]) resource(v *verdict, kind kmsg.ConfigResourceType) bool {
+	if v.code != 0 {
+		a.answer(v.target, R(alteredResource{ErrorCode: v.code, ErrorMessage: v.message, ResourceType: kind, ResourceName: v.target.exposed}))
+		return false
+	}
+	a.entries = append(a.entries, mergeEntry[R]{target: v.target, key: resourceKey(kind, v.target.backing)})
+	a.any = true
+	return true
+}
+
+// serve sends the request, where a resource of it goes upstream.
+func (a *altered[R]) serve(x *Exchange, req kmsg.Request, list func(kmsg.Response) *[]R) Action {
+	version := req.GetVersion()
+	finish := func(resp kmsg.Response) (kmsg.Response, error) {
+		resp.SetVersion(version)
+		resources := list(resp)
+		*resources = a.merge(x, *resources,
+			func(r *R) topicKey {
+				resource := alteredResource(*r)
+				return resourceKey(resource.ResourceType, resource.ResourceName)
+			},
+			func(r *R, to *target) {
+				resource := alteredResource(*r)
+				resource.ResourceName = to.exposed
+				brokerTexts(resource.ErrorCode, &resource.ErrorMessage)
+				*r = R(resource)
+			})
+		return resp, nil
+	}
+	if !a.any {
+		resp, _ := finish(req.ResponseKind())
+		return answer(resp)
+	}
+	return Action{Upstream: req, Response: finish}
+}
+
 func incrementalAlterConfigs(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.IncrementalAlterConfigsRequest)
-	var m merger[kmsg.IncrementalAlterConfigsResponseResource]
-	var forward []kmsg.IncrementalAlterConfigsRequestResource
-	type verdict struct {
-		target  target
-		code    int16
-		message *string
-	}
 	verdicts := make([]verdict, len(req.Resources))
 	var questioned []string // backing names of topics where it matters what is set
 	for i, rr := range req.Resources {
 		v := &verdicts[i]
-		v.target, v.code, v.message = x.alterable(rr.ResourceType, rr.ResourceName)
+		*v = x.alterable(rr.ResourceType, rr.ResourceName)
 		if v.code == 0 && rr.ResourceType == kmsg.ConfigResourceTypeTopic && slices.ContainsFunc(rr.Configs, deletesForeign) {
 			questioned = append(questioned, v.target.backing)
 		}
 	}
-	var set map[string]map[string]string
-	if len(questioned) > 0 {
-		var err error
-		if set, err = x.Conn.Cluster.TopicConfigs(x.Context, questioned); err != nil {
-			return Action{}, err
-		}
+	set, err := x.Conn.Cluster.TopicConfigs(x.Context, questioned)
+	if err != nil {
+		return Action{}, err
 	}
+	var a altered[kmsg.IncrementalAlterConfigsResponseResource]
+	var forward []kmsg.IncrementalAlterConfigsRequestResource
 	for i, rr := range req.Resources {
-		t, code, message := verdicts[i].target, verdicts[i].code, verdicts[i].message
-		if code == 0 {
-			if there, ok := set[t.backing]; ok && rr.ResourceType == kmsg.ConfigResourceTypeTopic {
+		v := &verdicts[i]
+		if v.code == 0 {
+			if there, ok := set[v.target.backing]; ok && rr.ResourceType == kmsg.ConfigResourceTypeTopic {
 				rr.Configs = slices.DeleteFunc(rr.Configs, func(c kmsg.IncrementalAlterConfigsRequestResourceConfig) bool {
 					_, isSet := there[c.Name]
 					return deletesForeign(c) && !isSet
@@ -67,37 +116,17 @@ func incrementalAlterConfigs(x *Exchange, r kmsg.Request) (Action, error) {
 			for _, c := range rr.Configs {
 				settings = append(settings, setting{c.Name, c.Op, c.Value})
 			}
-			code, message = forbiddenSetting(rr.ResourceType, settings)
+			v.code, v.message = forbiddenSetting(rr.ResourceType, settings)
 		}
-		if code != 0 {
-			out := kmsg.NewIncrementalAlterConfigsResponseResource()
-			out.ErrorCode, out.ErrorMessage, out.ResourceType, out.ResourceName = code, message, rr.ResourceType, rr.ResourceName
-			m.answer(t, out)
-			continue
+		if a.resource(v, rr.ResourceType) {
+			rr.ResourceName = v.target.backing
+			forward = append(forward, rr)
 		}
-		rr.ResourceName = t.backing
-		m.forwardResource(t, rr.ResourceType)
-		forward = append(forward, rr)
-	}
-	finish := func(kr kmsg.Response) (kmsg.Response, error) {
-		resp := kr.(*kmsg.IncrementalAlterConfigsResponse)
-		resp.Version = req.Version
-		resp.Resources = m.merge(x, resp.Resources,
-			func(r *kmsg.IncrementalAlterConfigsResponseResource) topicKey {
-				return resourceKey(r.ResourceType, r.ResourceName)
-			},
-			func(r *kmsg.IncrementalAlterConfigsResponseResource, to *target) {
-				r.ResourceName = to.exposed
-				brokerTexts(r.ErrorCode, &r.ErrorMessage)
-			})
-		return resp, nil
-	}
-	if !m.any {
-		resp, _ := finish(req.ResponseKind())
-		return answer(resp), nil
 	}
 	req.Resources = forward
-	return Action{Upstream: req, Response: finish}, nil
+	return a.serve(x, req, func(r kmsg.Response) *[]kmsg.IncrementalAlterConfigsResponseResource {
+		return &r.(*kmsg.IncrementalAlterConfigsResponse).Resources
+	}), nil
 }
 
 // deletesForeign reports whether a configuration is to be deleted that an
@@ -109,32 +138,24 @@ func deletesForeign(c kmsg.IncrementalAlterConfigsRequestResourceConfig) bool {
 
 func alterConfigs(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.AlterConfigsRequest)
-	type verdict struct {
-		target  target
-		code    int16
-		message *string
-	}
 	verdicts := make([]verdict, len(req.Resources))
 	var backing []string
 	for i, rr := range req.Resources {
 		v := &verdicts[i]
 		if rr.ResourceType == kmsg.ConfigResourceTypeGroupConfig {
 			s := "configurations of groups are altered by IncrementalAlterConfigs only"
-			v.target, v.code, v.message = target{exposed: rr.ResourceName}, kerr.InvalidRequest.Code, &s
+			*v = verdict{target{exposed: rr.ResourceName}, kerr.InvalidRequest.Code, &s}
 			continue
 		}
-		if v.target, v.code, v.message = x.alterable(rr.ResourceType, rr.ResourceName); v.code == 0 {
+		if *v = x.alterable(rr.ResourceType, rr.ResourceName); v.code == 0 {
 			backing = append(backing, v.target.backing)
 		}
 	}
-	var set map[string]map[string]string
-	if len(backing) > 0 {
-		var err error
-		if set, err = x.Conn.Cluster.TopicConfigs(x.Context, backing); err != nil {
-			return Action{}, err
-		}
+	set, err := x.Conn.Cluster.TopicConfigs(x.Context, backing)
+	if err != nil {
+		return Action{}, err
 	}
-	var m merger[kmsg.AlterConfigsResponseResource]
+	var a altered[kmsg.AlterConfigsResponseResource]
 	var forward []kmsg.AlterConfigsRequestResource
 	for i, rr := range req.Resources {
 		v := &verdicts[i]
@@ -162,35 +183,15 @@ func alterConfigs(x *Exchange, r kmsg.Request) (Action, error) {
 			}
 			rr.Configs = configs
 		}
-		if v.code != 0 {
-			out := kmsg.NewAlterConfigsResponseResource()
-			out.ErrorCode, out.ErrorMessage, out.ResourceType, out.ResourceName = v.code, v.message, rr.ResourceType, rr.ResourceName
-			m.answer(v.target, out)
-			continue
+		if a.resource(v, rr.ResourceType) {
+			rr.ResourceName = v.target.backing
+			forward = append(forward, rr)
 		}
-		rr.ResourceName = v.target.backing
-		m.forwardResource(v.target, rr.ResourceType)
-		forward = append(forward, rr)
-	}
-	finish := func(kr kmsg.Response) (kmsg.Response, error) {
-		resp := kr.(*kmsg.AlterConfigsResponse)
-		resp.Version = req.Version
-		resp.Resources = m.merge(x, resp.Resources,
-			func(r *kmsg.AlterConfigsResponseResource) topicKey {
-				return resourceKey(r.ResourceType, r.ResourceName)
-			},
-			func(r *kmsg.AlterConfigsResponseResource, to *target) {
-				r.ResourceName = to.exposed
-				brokerTexts(r.ErrorCode, &r.ErrorMessage)
-			})
-		return resp, nil
-	}
-	if !m.any {
-		resp, _ := finish(req.ResponseKind())
-		return answer(resp), nil
 	}
 	req.Resources = forward
-	return Action{Upstream: req, Response: finish}, nil
+	return a.serve(x, req, func(r kmsg.Response) *[]kmsg.AlterConfigsResponseResource {
+		return &r.(*kmsg.AlterConfigsResponse).Resources
+	}), nil
 }
 
 // resourceKey names a resource in an answer: a topic and a group may have one
@@ -199,31 +200,25 @@ func resourceKey(kind kmsg.ConfigResourceType, physical string) topicKey {
 	return topicKey{name: fmt.Sprintf("%d %s", kind, physical)}
 }
 
-func (m *merger[R]) forwardResource(t target, kind kmsg.ConfigResourceType) {
-	m.entries = append(m.entries, mergeEntry[R]{target: t, key: resourceKey(kind, t.backing)})
-	m.any = true
-}
-
-// alterable resolves a resource whose configurations are to be altered; the
-// error is the answer for one that may not be. A group's name on the target
-// cluster is the target's backing name.
-func (x *Exchange) alterable(kind kmsg.ConfigResourceType, name string) (t target, code int16, message *string) {
+// alterable resolves a resource whose configurations are to be altered. A
+// group's name on the target cluster is the target's backing name.
+func (x *Exchange) alterable(kind kmsg.ConfigResourceType, name string) verdict {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
-		if t = x.named(name, grant.AlterConfigs); !t.allowed() {
-			return t, administrationCode(t.decision), text(t.decision, x.reject(&t, grant.AlterConfigs))
+		t := x.named(name, grant.AlterConfigs)
+		if !t.allowed() {
+			return verdict{t, administrationCode(t.decision), text(t.decision, x.reject(&t, grant.AlterConfigs))}
 		}
-		return t, 0, nil
+		return verdict{target: t}
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if name == "" { // all groups, there were it not for the prefix
 			s := "default group resources are not allowed"
-			return target{}, kerr.InvalidRequest.Code, &s
+			return verdict{target{}, kerr.InvalidRequest.Code, &s}
 		}
-		return target{exposed: name, backing: x.Grant.Group(name)}, 0, nil
+		return verdict{target: target{exposed: name, backing: x.Grant.Group(name)}}
 	}
-	t.exposed = name
-	t.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "brokers are not part of a virtual cluster"}
-	return t, kerr.ClusterAuthorizationFailed.Code, text(grant.Decision{}, x.rejectNamed("resource", name, "alter configs", t.decision))
+	d := grant.Decision{Verdict: grant.RefuseRight, Rule: "brokers are not part of a virtual cluster"}
+	return verdict{target{exposed: name}, kerr.ClusterAuthorizationFailed.Code, text(grant.Decision{}, x.rejectNamed("resource", name, "alter configs", d))}
 }
 
 // groupConfigs are the configurations that an application may set on its
