@@ -615,8 +615,8 @@ func (c *clientConn) hold(p *pending, action handler.Action, under *grant.Grant)
 	})
 	pushed := c.push(p)
 	close(ready)
-	if !pushed {
-		return c.ended()
+	if pushed != nil {
+		return pushed
 	}
 	if c.stopping.Load() || c.credential.Load().Grant != under { // meanwhile
 		c.ring.release()
@@ -638,16 +638,25 @@ func (c *clientConn) answer(p *pending, r kmsg.Response) error {
 }
 
 func (c *clientConn) answerFrame(p *pending, frame *[]byte) error {
-	if !c.push(p) {
-		return c.ended()
+	if err := c.push(p); err != nil {
+		return err
 	}
 	return c.ring.complete(p, frame)
 }
 
 // push puts a request into the ring. Before it waits for room there, what the
 // room depends on goes to the broker.
-func (c *clientConn) push(p *pending) bool {
-	return c.ring.enter(p, false) || c.flush() == nil && c.ring.push(p)
+func (c *clientConn) push(p *pending) error {
+	if c.ring.enter(p, false) {
+		return nil
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	if !c.ring.push(p) {
+		return c.ended()
+	}
+	return nil
 }
 
 // encode makes the frame of an answer.

@@ -156,8 +156,8 @@ func (c *clientConn) announce(up *upstream.Conn, p *pending, version int16) erro
 		return nil
 	}
 	p.sentAt = time.Now()
-	if !c.push(p) {
-		return c.ended()
+	if err := c.push(p); err != nil {
+		return err
 	}
 	c.answerBy(up, p.sentAt.Add(p.patience))
 	return nil
