@@ -28,14 +28,7 @@ func offsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 			continue
 		}
 		x.reject(&t, grant.Describe)
-		out := kmsg.NewOffsetCommitResponseTopic()
-		out.Topic, out.TopicID = rt.Topic, rt.TopicID
-		for _, p := range rt.Partitions {
-			rp := kmsg.NewOffsetCommitResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, refusedCode(byID)
-			out.Partitions = append(out.Partitions, rp)
-		}
-		m.answer(t, out)
+		m.answer(t, notCommitted(rt, refusedCode(byID)))
 	}
 	finish := func(resp *kmsg.OffsetCommitResponse) kmsg.Response {
 		resp.Version = req.Version
@@ -51,6 +44,18 @@ func offsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
 		return finish(kr.(*kmsg.OffsetCommitResponse)), nil
 	}}, nil
+}
+
+// notCommitted answers a topic with an error.
+func notCommitted(t kmsg.OffsetCommitRequestTopic, code int16) kmsg.OffsetCommitResponseTopic {
+	out := kmsg.NewOffsetCommitResponseTopic()
+	out.Topic, out.TopicID = t.Topic, t.TopicID
+	for _, p := range t.Partitions {
+		rp := kmsg.NewOffsetCommitResponseTopicPartition()
+		rp.Partition, rp.ErrorCode = p.Partition, code
+		out.Partitions = append(out.Partitions, rp)
+	}
+	return out
 }
 
 // refusedCode says "no such topic for you" in the way the request names topics.

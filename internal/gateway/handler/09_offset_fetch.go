@@ -101,14 +101,7 @@ func offsetFetchOne(x *Exchange, req *kmsg.OffsetFetchRequest) (Action, error) {
 			topics: &req.Topics, // left empty they are not null, which asks for all
 			name:   func(t *kmsg.OffsetFetchRequestTopic) *string { return &t.Topic },
 			refused: func(_ *target, t *kmsg.OffsetFetchRequestTopic, _ string) kmsg.OffsetFetchResponseTopic {
-				out := kmsg.NewOffsetFetchResponseTopic()
-				for _, p := range t.Partitions {
-					rp := kmsg.NewOffsetFetchResponseTopicPartition()
-					rp.Partition, rp.ErrorCode, rp.Offset, rp.LeaderEpoch = p, refusedCode(false), -1, -1
-					rp.Metadata = new(string)
-					out.Partitions = append(out.Partitions, rp)
-				}
-				return out
+				return notFetched(t, refusedCode(false))
 			},
 			list:    func(r kmsg.Response) *[]kmsg.OffsetFetchResponseTopic { return &r.(*kmsg.OffsetFetchResponse).Topics },
 			exposed: func(t *kmsg.OffsetFetchResponseTopic) *string { return &t.Topic },
@@ -121,4 +114,17 @@ func offsetFetchOne(x *Exchange, req *kmsg.OffsetFetchRequest) (Action, error) {
 		resp.Topics = exposeEach(x, resp.Topics, func(t *kmsg.OffsetFetchResponseTopic) (*string, *[16]byte) { return &t.Topic, nil })
 		return resp, nil
 	}}, nil
+}
+
+// notFetched answers a topic with an error.
+func notFetched(t *kmsg.OffsetFetchRequestTopic, code int16) kmsg.OffsetFetchResponseTopic {
+	out := kmsg.NewOffsetFetchResponseTopic()
+	out.Topic = t.Topic
+	for _, p := range t.Partitions {
+		rp := kmsg.NewOffsetFetchResponseTopicPartition()
+		rp.Partition, rp.ErrorCode, rp.Offset, rp.LeaderEpoch = p, code, -1, -1
+		rp.Metadata = new(string)
+		out.Partitions = append(out.Partitions, rp)
+	}
+	return out
 }

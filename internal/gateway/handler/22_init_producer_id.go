@@ -146,13 +146,7 @@ func txnOffsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 		topics: &req.Topics,
 		name:   func(t *kmsg.TxnOffsetCommitRequestTopic) *string { return &t.Topic },
 		refused: func(_ *target, t *kmsg.TxnOffsetCommitRequestTopic, _ string) kmsg.TxnOffsetCommitResponseTopic {
-			out := kmsg.NewTxnOffsetCommitResponseTopic()
-			for _, p := range t.Partitions {
-				rp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
-				out.Partitions = append(out.Partitions, rp)
-			}
-			return out
+			return notCommittedInTxn(t, kerr.TopicAuthorizationFailed.Code)
 		},
 		list: func(r kmsg.Response) *[]kmsg.TxnOffsetCommitResponseTopic {
 			return &r.(*kmsg.TxnOffsetCommitResponse).Topics
@@ -160,4 +154,16 @@ func txnOffsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 		exposed: func(t *kmsg.TxnOffsetCommitResponseTopic) *string { return &t.Topic },
 		send:    ifEmpty,
 	}.serve(x, req), nil
+}
+
+// notCommittedInTxn answers a topic with an error.
+func notCommittedInTxn(t *kmsg.TxnOffsetCommitRequestTopic, code int16) kmsg.TxnOffsetCommitResponseTopic {
+	out := kmsg.NewTxnOffsetCommitResponseTopic()
+	out.Topic = t.Topic
+	for _, p := range t.Partitions {
+		rp := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+		rp.Partition, rp.ErrorCode = p.Partition, code
+		out.Partitions = append(out.Partitions, rp)
+	}
+	return out
 }

@@ -18,7 +18,6 @@ func (c *Conn) NotCoordinator(r kmsg.Request) kmsg.Response {
 	if made == nil {
 		return nil
 	}
-	made.SetVersion(r.GetVersion())
 	resp := r.ResponseKind() // as it would have come: without what the version does not have
 	if err := resp.ReadFrom(made.AppendTo(nil)); err != nil {
 		return nil
@@ -32,116 +31,66 @@ func (c *Conn) NotCoordinator(r kmsg.Request) kmsg.Response {
 
 func notCoordinator(r kmsg.Request) kmsg.Response {
 	code := kerr.NotCoordinator.Code
-	switch r := r.(type) {
-	case *kmsg.FindCoordinatorRequest: // any broker knows, but for this one
-		resp := kmsg.NewPtrFindCoordinatorResponse()
+	made := r.ResponseKind()
+	switch resp := made.(type) {
+	case *kmsg.FindCoordinatorResponse: // any broker knows, but for this one
 		resp.NodeID, resp.Port, resp.ErrorCode = -1, -1, kerr.CoordinatorNotAvailable.Code
-		for _, key := range r.CoordinatorKeys {
+		for _, key := range r.(*kmsg.FindCoordinatorRequest).CoordinatorKeys {
 			c := kmsg.NewFindCoordinatorResponseCoordinator()
 			c.Key, c.NodeID, c.Port, c.ErrorCode = key, -1, -1, kerr.CoordinatorNotAvailable.Code
 			resp.Coordinators = append(resp.Coordinators, c)
 		}
-		return resp
-	case *kmsg.OffsetCommitRequest:
-		resp := kmsg.NewPtrOffsetCommitResponse()
-		for _, rt := range r.Topics {
-			t := kmsg.NewOffsetCommitResponseTopic()
-			t.Topic, t.TopicID = rt.Topic, rt.TopicID
-			for _, rp := range rt.Partitions {
-				p := kmsg.NewOffsetCommitResponseTopicPartition()
-				p.Partition, p.ErrorCode = rp.Partition, code
-				t.Partitions = append(t.Partitions, p)
-			}
-			resp.Topics = append(resp.Topics, t)
+	case *kmsg.OffsetCommitResponse:
+		for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
+			resp.Topics = append(resp.Topics, notCommitted(t, code))
 		}
-		return resp
-	case *kmsg.OffsetFetchRequest:
-		resp := kmsg.NewPtrOffsetFetchResponse()
+	case *kmsg.OffsetFetchResponse:
 		resp.ErrorCode = code
-		for _, rg := range r.Groups {
+		req := r.(*kmsg.OffsetFetchRequest)
+		for _, rg := range req.Groups {
 			g := kmsg.NewOffsetFetchResponseGroup()
 			g.Group, g.ErrorCode = rg.Group, code
 			resp.Groups = append(resp.Groups, g)
 		}
-		if r.Version >= 2 {
-			return resp
-		}
-		for _, rt := range r.Topics {
-			t := kmsg.NewOffsetFetchResponseTopic()
-			t.Topic = rt.Topic
-			for _, partition := range rt.Partitions {
-				p := kmsg.NewOffsetFetchResponseTopicPartition()
-				p.Partition, p.Offset, p.Metadata, p.ErrorCode = partition, -1, new(string), code
-				t.Partitions = append(t.Partitions, p)
+		if req.Version < 2 { // it has no error but those of partitions
+			for i := range req.Topics {
+				resp.Topics = append(resp.Topics, notFetched(&req.Topics[i], code))
 			}
-			resp.Topics = append(resp.Topics, t)
 		}
-		return resp
-	case *kmsg.JoinGroupRequest:
-		resp := kmsg.NewPtrJoinGroupResponse()
-		resp.ErrorCode, resp.Generation, resp.MemberID = code, -1, r.MemberID
-		if r.Version < 7 {
-			resp.Protocol = new(string)
-		}
-		return resp
-	case *kmsg.HeartbeatRequest:
-		resp := kmsg.NewPtrHeartbeatResponse()
+	case *kmsg.JoinGroupResponse:
+		resp.ErrorCode, resp.MemberID = code, r.(*kmsg.JoinGroupRequest).MemberID
+	case *kmsg.HeartbeatResponse:
 		resp.ErrorCode = code
-		return resp
-	case *kmsg.LeaveGroupRequest:
-		resp := kmsg.NewPtrLeaveGroupResponse()
+	case *kmsg.LeaveGroupResponse:
 		resp.ErrorCode = code
-		return resp
-	case *kmsg.SyncGroupRequest:
-		resp := kmsg.NewPtrSyncGroupResponse()
+	case *kmsg.SyncGroupResponse:
 		resp.ErrorCode = code
-		return resp
-	case *kmsg.InitProducerIDRequest:
-		if r.TransactionalID == nil {
+	case *kmsg.InitProducerIDResponse:
+		if r.(*kmsg.InitProducerIDRequest).TransactionalID == nil {
 			return nil // any broker does
 		}
-		resp := kmsg.NewPtrInitProducerIDResponse()
-		resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = code, -1, -1
-		return resp
-	case *kmsg.AddPartitionsToTxnRequest:
-		resp := kmsg.NewPtrAddPartitionsToTxnResponse()
-		for _, rt := range r.Topics {
-			resp.Topics = append(resp.Topics, addedTopic(rt.Topic, rt.Partitions, code))
+		resp.ErrorCode, resp.ProducerEpoch = code, -1
+	case *kmsg.AddPartitionsToTxnResponse:
+		for _, t := range r.(*kmsg.AddPartitionsToTxnRequest).Topics {
+			resp.Topics = append(resp.Topics, addedTopic(t.Topic, t.Partitions, code))
 		}
-		return resp
-	case *kmsg.AddOffsetsToTxnRequest:
-		resp := kmsg.NewPtrAddOffsetsToTxnResponse()
+	case *kmsg.AddOffsetsToTxnResponse:
 		resp.ErrorCode = code
-		return resp
-	case *kmsg.EndTxnRequest:
-		resp := kmsg.NewPtrEndTxnResponse()
-		resp.ErrorCode, resp.ProducerID, resp.ProducerEpoch = code, -1, -1
-		return resp
-	case *kmsg.TxnOffsetCommitRequest:
-		resp := kmsg.NewPtrTxnOffsetCommitResponse()
-		for _, rt := range r.Topics {
-			t := kmsg.NewTxnOffsetCommitResponseTopic()
-			t.Topic = rt.Topic
-			for _, rp := range rt.Partitions {
-				p := kmsg.NewTxnOffsetCommitResponseTopicPartition()
-				p.Partition, p.ErrorCode = rp.Partition, code
-				t.Partitions = append(t.Partitions, p)
-			}
-			resp.Topics = append(resp.Topics, t)
+	case *kmsg.EndTxnResponse:
+		resp.ErrorCode = code
+	case *kmsg.TxnOffsetCommitResponse:
+		req := r.(*kmsg.TxnOffsetCommitRequest)
+		for i := range req.Topics {
+			resp.Topics = append(resp.Topics, notCommittedInTxn(&req.Topics[i], code))
 		}
-		return resp
-	case *kmsg.ConsumerGroupHeartbeatRequest:
-		resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
+	case *kmsg.ConsumerGroupHeartbeatResponse:
 		resp.ErrorCode = code
-		return resp
-	case *kmsg.ShareGroupHeartbeatRequest:
-		resp := kmsg.NewPtrShareGroupHeartbeatResponse()
+	case *kmsg.ShareGroupHeartbeatResponse:
 		resp.ErrorCode = code
-		return resp
-	case *kmsg.StreamsGroupHeartbeatRequest:
-		resp := kmsg.NewPtrStreamsGroupHeartbeatResponse()
+	case *kmsg.StreamsGroupHeartbeatResponse:
 		resp.ErrorCode = code
-		return resp
+	default:
+		return nil
 	}
-	return nil
+	return made
 }
