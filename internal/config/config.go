@@ -26,139 +26,139 @@ type Size = strictyaml.Size
 // relative to the configuration file.
 type Config struct {
 	// The environment that the gateway serves; resource documents of others are checked, but not used.
-	Environment string `yaml:"environment"`
+	Environment string `json:"environment"`
 	// A directory for what lets the gateway restart: the installation's seed, the last good grants, learned ports. Only the gateway writes there.
-	DataDir string `yaml:"dataDir"`
+	DataDir string `json:"dataDir"`
 	// Files and directories of resource documents. The flag -f of `sluice serve` replaces them.
-	Resources []string `yaml:"resources"`
+	Resources []string `json:"resources"`
 	// Where Kafka clients connect.
-	Listeners []Listener `yaml:"listeners"`
+	Listeners []Listener `json:"listeners"`
 	// Who issues the tokens of OAUTHBEARER.
-	OAuth OAuth `yaml:"oauth"`
+	OAuth OAuth `json:"oauth"`
 	// What one client, or all together, may take.
-	Limits Limits `yaml:"limits"`
+	Limits Limits `json:"limits"`
 	// What Kafka clients are asked to tell of themselves.
-	Telemetry Telemetry `yaml:"telemetry"`
+	Telemetry Telemetry `json:"telemetry"`
 	// Health and metrics over HTTP.
-	Operations Operations `yaml:"operations"`
+	Operations Operations `json:"operations"`
 	// What is logged.
-	Log Log `yaml:"log"`
+	Log Log `json:"log"`
 	// Requests that Sluice itself makes over HTTP, for instance for the keys of an issuer.
-	Outbound Outbound `yaml:"outbound"`
+	Outbound Outbound `json:"outbound"`
 }
 
 // Listener is one place where Kafka clients connect.
 type Listener struct {
 	// A name for logs and metrics, unique.
-	Name string `yaml:"name"`
+	Name string `json:"name"`
 	// Host and port to listen on. The default is 127.0.0.1:19092, with sni 127.0.0.1:19443.
-	Address string `yaml:"address"`
+	Address string `json:"address"`
 	// Ports for brokers, one each, as 19093-19192; the first that connects gets the first one. Not with sni. The default is 19093-19192.
-	BrokerPorts PortRange `yaml:"brokerPorts"`
+	BrokerPorts PortRange `json:"brokerPorts"`
 	// One port for all brokers, with a host name for each. Needs tls.
-	SNI *SNI `yaml:"sni"`
+	SNI *SNI `json:"sni"`
 	// The host that clients are told. The default is the host of address.
-	AdvertisedHost string `yaml:"advertisedHost"`
+	AdvertisedHost string `json:"advertisedHost"`
 	// The port that clients are told, where a load balancer listens on another one. The default is the port of address.
-	AdvertisedPort int `yaml:"advertisedPort"`
+	AdvertisedPort int `json:"advertisedPort"`
 	// TLS of clients; plaintext without it.
-	TLS *ListenerTLS `yaml:"tls"`
+	TLS *ListenerTLS `json:"tls"`
 	// SASL mechanisms that clients may use: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER. The default is all that are safe here: no PLAIN and no OAUTHBEARER in plaintext beyond loopback, no OAUTHBEARER without an issuer.
-	Mechanisms []string `yaml:"mechanisms"`
+	Mechanisms []string `json:"mechanisms"`
 	// Permit a listener without tls on an address that other machines reach. They, and everybody between, can read and change what clients send.
-	AllowPlaintextBeyondLoopback bool `yaml:"allowPlaintextBeyondLoopback"`
+	AllowPlaintextBeyondLoopback bool `json:"allowPlaintextBeyondLoopback"`
 	// PROXY protocol, version 2, of load balancers in front of the listener.
-	ProxyProtocol ProxyProtocol `yaml:"proxyProtocol"`
+	ProxyProtocol ProxyProtocol `json:"proxyProtocol"`
 }
 
 // SNI is addressing by host name.
 type SNI struct {
 	// Clients connect to bootstrap.DOMAIN and are told b<id>.DOMAIN for brokers; DNS must lead all of them here.
-	Domain string `yaml:"domain"`
+	Domain string `json:"domain"`
 }
 
 // ListenerTLS is the TLS of a listener. Changed files are used without a restart.
 type ListenerTLS struct {
 	// The certificate chain, PEM.
-	Certificate SecretRef `yaml:"certificate"`
+	Certificate SecretRef `json:"certificate"`
 	// Its private key, PEM.
-	Key SecretRef `yaml:"key"`
+	Key SecretRef `json:"key"`
 	// Authorities of client certificates, PEM. With it, clients may log in by certificate.
-	ClientCA SecretRef `yaml:"clientCA"`
+	ClientCA SecretRef `json:"clientCA"`
 	// The oldest version of TLS: 1.2 or 1.3. The default is 1.2.
-	MinVersion TLSVersion `yaml:"minVersion"`
+	MinVersion TLSVersion `json:"minVersion"`
 }
 
 // ProxyProtocol is whom to believe about a client's address.
 type ProxyProtocol struct {
 	// Networks, as 10.0.0.0/8, whose connections begin with a PROXY header. Headers of others are not read.
-	TrustedNetworks []string `yaml:"trustedNetworks"`
+	TrustedNetworks []string `json:"trustedNetworks"`
 }
 
 // OAuth is the set-up of OAUTHBEARER.
 type OAuth struct {
 	// The issuers that are trusted.
-	Issuers []Issuer `yaml:"issuers"`
+	Issuers []Issuer `json:"issuers"`
 }
 
 // Issuer is one issuer of tokens.
 type Issuer struct {
 	// The exact iss claim.
-	Issuer string `yaml:"issuer"`
+	Issuer string `json:"issuer"`
 	// Values of the aud claim, one of which a token must have.
-	Audience []string `yaml:"audience"`
+	Audience []string `json:"audience"`
 	// Signature algorithms accepted. The default is RS256, PS256, ES256, ES384, EdDSA.
-	Algorithms []string `yaml:"algorithms"`
+	Algorithms []string `json:"algorithms"`
 	// The claim that is the principal. The default is sub.
-	PrincipalClaim string `yaml:"principalClaim"`
+	PrincipalClaim string `json:"principalClaim"`
 	// Where its keys are.
-	JWKS JWKS `yaml:"jwks"`
+	JWKS JWKS `json:"jwks"`
 }
 
 // JWKS is where the keys of an issuer are: a file or a URL.
 type JWKS struct {
 	// A file with a JSON Web Key Set.
-	File string `yaml:"file"`
+	File string `json:"file"`
 	// A URL of a JSON Web Key Set, https; http only on loopback.
-	URL string `yaml:"url"`
+	URL string `json:"url"`
 }
 
 // Limits bounds what clients may take.
 type Limits struct {
 	// Largest request after the login.
-	MaxFrameBytes Size `yaml:"maxFrameBytes"`
+	MaxFrameBytes Size `json:"maxFrameBytes"`
 	// Largest request before the login.
-	MaxUnauthenticatedFrameBytes Size `yaml:"maxUnauthenticatedFrameBytes"`
+	MaxUnauthenticatedFrameBytes Size `json:"maxUnauthenticatedFrameBytes"`
 	// Largest answer of a broker.
-	MaxAnswerBytes Size `yaml:"maxAnswerBytes"`
+	MaxAnswerBytes Size `json:"maxAnswerBytes"`
 	// Connections of clients, all listeners together; fewer when the limit of open files does not carry them, two for each.
-	MaxConnections int `yaml:"maxConnections"`
+	MaxConnections int `json:"maxConnections"`
 	// Of these, before their login. When all places are taken, one that waits for its client, for a second if that has said nothing yet and else for four, makes room for the next one.
-	MaxUnauthenticatedConnections int `yaml:"maxUnauthenticatedConnections"`
+	MaxUnauthenticatedConnections int `json:"maxUnauthenticatedConnections"`
 	// Of these, of one client address, a /64 of IPv6 being one, so that one address cannot keep others from logging in; 0 means no limit.
-	MaxUnauthenticatedPerAddress int `yaml:"maxUnauthenticatedPerAddress"`
+	MaxUnauthenticatedPerAddress int `json:"maxUnauthenticatedPerAddress"`
 	// Connections of one client address; 0 means no limit.
-	ConnectionsPerAddress int `yaml:"connectionsPerAddress"`
+	ConnectionsPerAddress int `json:"connectionsPerAddress"`
 	// Memory for requests and answers in flight, all connections together.
-	MemoryBudget Size `yaml:"memoryBudget"`
+	MemoryBudget Size `json:"memoryBudget"`
 	// Of this, what the connections of one application may take, so that one cannot stop the others; 0 means a quarter of it, or the largest request or answer if that is more.
-	MemoryPerApplication Size `yaml:"memoryPerApplication"`
+	MemoryPerApplication Size `json:"memoryPerApplication"`
 	// From accepting a connection to the end of its login.
-	AuthDeadline time.Duration `yaml:"authDeadline"`
+	AuthDeadline time.Duration `json:"authDeadline"`
 	// After so long without a request a connection is closed.
-	IdleTimeout time.Duration `yaml:"idleTimeout"`
+	IdleTimeout time.Duration `json:"idleTimeout"`
 	// For a client or a broker that does not read.
-	WriteTimeout time.Duration `yaml:"writeTimeout"`
+	WriteTimeout time.Duration `json:"writeTimeout"`
 	// Requests of one connection that wait for their answers; more are not read.
-	MaxInFlight int `yaml:"maxInFlight"`
+	MaxInFlight int `json:"maxInFlight"`
 	// What one partition of a fetch by name may ask for; more is reduced to it.
-	FetchPartitionMaxBytes Size `yaml:"fetchPartitionMaxBytes"`
+	FetchPartitionMaxBytes Size `json:"fetchPartitionMaxBytes"`
 	// What a whole fetch by name may ask for; more is reduced to it.
-	FetchMaxBytes Size `yaml:"fetchMaxBytes"`
+	FetchMaxBytes Size `json:"fetchMaxBytes"`
 	// After so long a client must log in again (KIP-368); 0 means as long as its credential.
-	MaxSessionLifetime time.Duration `yaml:"maxSessionLifetime"`
+	MaxSessionLifetime time.Duration `json:"maxSessionLifetime"`
 	// How long a stopping gateway waits for requests in flight.
-	DrainTimeout time.Duration `yaml:"drainTimeout"`
+	DrainTimeout time.Duration `json:"drainTimeout"`
 }
 
 // ApplicationMemory is the memory that one application may take, with its
@@ -174,38 +174,38 @@ func (l Limits) ApplicationMemory() Size {
 // themselves, which end in the gateway and are shown per application.
 type Telemetry struct {
 	// Ask clients for metrics.
-	Enabled bool `yaml:"enabled"`
+	Enabled bool `json:"enabled"`
 	// How often a client pushes them, from 100ms to 1h.
-	Interval time.Duration `yaml:"interval"`
+	Interval time.Duration `json:"interval"`
 	// Beginnings of the names of those asked for, as org.apache.kafka.consumer.; without any, all that metrics.md lists as sluice_client_….
-	Metrics []string `yaml:"metrics"`
+	Metrics []string `json:"metrics"`
 	// Largest push, as it is sent; at most 2MiB. Decompressed it may have 4 MiB.
-	MaxBytes Size `yaml:"maxBytes"`
+	MaxBytes Size `json:"maxBytes"`
 }
 
 // Operations is the HTTP listener for health and metrics.
 type Operations struct {
 	// Host and port of /livez, /readyz and /metrics. They are for operators: keep them off public networks.
-	Address string `yaml:"address"`
+	Address string `json:"address"`
 }
 
 // Log is what is logged, to standard error.
 type Log struct {
 	// debug, info, warn or error.
-	Level string `yaml:"level"`
+	Level string `json:"level"`
 	// text or json.
-	Format string `yaml:"format"`
+	Format string `json:"format"`
 }
 
 // Outbound is which addresses Sluice itself may call over HTTP. Public addresses
 // always, others only if named here.
 type Outbound struct {
 	// Host names that may be at private or loopback addresses.
-	AllowHosts []string `yaml:"allowHosts"`
+	AllowHosts []string `json:"allowHosts"`
 	// Networks, as 10.1.0.0/16, that may be called though they are not public.
-	AllowNetworks []string `yaml:"allowNetworks"`
+	AllowNetworks []string `json:"allowNetworks"`
 	// Permit http: URLs.
-	AllowHTTP bool `yaml:"allowHTTP"`
+	AllowHTTP bool `json:"allowHTTP"`
 }
 
 // Default returns the settings of a process that is told nothing.

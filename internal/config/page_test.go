@@ -65,7 +65,7 @@ func writePage(t *testing.T) []byte {
 		var below []section
 		for i := range typ.NumField() {
 			f := typ.Field(i)
-			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			meaning := ""
 			for _, af := range structs[typ.Name()].Fields.List {
 				if af.Names[0].Name == f.Name {
@@ -73,7 +73,7 @@ func writePage(t *testing.T) []byte {
 				}
 			}
 			if name == "" || !strings.HasSuffix(meaning, ".") {
-				t.Errorf("%s.%s needs a yaml tag and a comment that ends with a full stop", typ.Name(), f.Name)
+				t.Errorf("%s.%s needs a json tag and a comment that ends with a full stop", typ.Name(), f.Name)
 			}
 			inner, suffix := f.Type, ""
 			if inner.Kind() == reflect.Slice {

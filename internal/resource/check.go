@@ -31,6 +31,8 @@ var (
 	approvals          = []string{"automatic", "manual"}
 	visibilities       = []string{"private", "team", "partner", "public"}
 	compatibilities    = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
+	orgRoles           = []string{"org-admin", "publisher", "approver", "app-developer", "billing-admin", "auditor"}
+	teamRoles          = []string{"publisher", "approver", "app-developer", "billing-admin", "auditor"}
 	mechanisms         = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
 )
 
@@ -138,6 +140,34 @@ func (c checker) metadata(m Metadata, scoped bool) {
 	case !scoped && m.Environment != "":
 		c.report("metadata.environment", "does not belong here: this kind spans environments", "remove it")
 	}
+}
+
+// roles checks who has which roles, members or groups.
+func (c checker) roles(path string, by map[string][]string, words []string) {
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		at := strictyaml.Join(path, name)
+		if name == "" || len(name) > 256 || strings.TrimSpace(name) != name {
+			c.report(at, fmt.Sprintf("%q names nobody", clip(name)), "write the name as people log in, or as the identity provider sends it")
+		}
+		if len(by[name]) == 0 {
+			c.report(at, "has no roles", "write some, or remove the line")
+		}
+		for i, role := range by[name] {
+			c.oneOf(fmt.Sprintf("%s[%d]", at, i), role, words)
+		}
+	}
+}
+
+func (c checker) organisation(s *OrganisationSpec) {
+	c.roles("spec.members", s.Members, orgRoles)
+	c.roles("spec.groups", s.Groups, orgRoles)
+}
+
+func (c checker) team(s *TeamSpec) {
+	c.required("spec.organisation", s.Organisation, "name the organisation that the team belongs to")
+	c.name("spec.organisation", s.Organisation)
+	c.roles("spec.members", s.Members, teamRoles)
+	c.roles("spec.groups", s.Groups, teamRoles)
 }
 
 func (c checker) cluster(s *ClusterSpec) {
@@ -395,7 +425,7 @@ func (c checker) subscription(s *SubscriptionSpec) {
 	}
 }
 
-func (c checker) credential(s *CredentialSpec) {
+func (c checker) credential(s *CredentialSpec, asked bool) {
 	c.required("spec.application", s.Application, "name the application")
 	if c.required("spec.type", s.Type, "write one of "+strings.Join(Methods, ", ")) {
 		c.oneOf("spec.type", s.Type, Methods)
@@ -414,7 +444,10 @@ func (c checker) credential(s *CredentialSpec) {
 	belongs("spec.san", s.SAN != "", "mtls")
 	switch s.Type {
 	case "plain", "scram":
-		if s.Secret.IsZero() && s.State != "revoked" {
+		switch {
+		case asked && !s.Secret.IsZero():
+			c.report("spec.secret", "is a reference, which the server cannot follow", "use sluice apply, which sends the secret, or leave it out for one that the server makes")
+		case !asked && s.Secret.IsZero() && s.State != "revoked":
 			c.report("spec.secret", "is missing", "write {env: VARIABLE} or {file: path}")
 		}
 		if s.ClientID != "" && !clientIDText.MatchString(s.ClientID) {

@@ -47,8 +47,8 @@ func TestPageExamples(t *testing.T) {
 	for _, p := range problems {
 		t.Error(p)
 	}
-	for _, kind := range kinds {
-		if !strings.Contains(examples, "\nkind: "+kind+"\n") {
+	for _, kind := range Kinds {
+		if !strings.Contains(examples, "\nkind: "+string(kind)+"\n") {
 			t.Errorf("no example of %s", kind)
 		}
 	}
@@ -85,9 +85,9 @@ func writePage(t *testing.T) []byte {
 			if !f.IsExported() {
 				continue
 			}
-			name, meaning := f.Tag.Get("yaml"), comments[typ.Name()+"."+f.Name]
+			name, meaning := jsonName(f), comments[typ.Name()+"."+f.Name]
 			if name == "" || !strings.HasSuffix(meaning, ".") || strings.Contains(meaning, "|") {
-				t.Errorf("%s.%s needs a yaml tag and a comment that ends with a full stop", typ.Name(), f.Name)
+				t.Errorf("%s.%s needs a json tag and a comment that ends with a full stop", typ.Name(), f.Name)
 			}
 			word, suffix, below := typeWord(f.Type)
 			for _, verb := range []string{" is ", " are "} { // the row begins with the name already
@@ -108,7 +108,7 @@ func writePage(t *testing.T) []byte {
 		}
 		var b strings.Builder
 		for _, typ := range []reflect.Type{
-			reflect.TypeFor[Metadata](), reflect.TypeFor[EnvironmentSpec](), reflect.TypeFor[ClusterSpec](), reflect.TypeFor[APISpec](),
+			reflect.TypeFor[Metadata](), reflect.TypeFor[OrganisationSpec](), reflect.TypeFor[TeamSpec](), reflect.TypeFor[EnvironmentSpec](), reflect.TypeFor[ClusterSpec](), reflect.TypeFor[APISpec](),
 			reflect.TypeFor[VersionSpec](), reflect.TypeFor[ProductSpec](), reflect.TypeFor[ApplicationSpec](), reflect.TypeFor[SubscriptionSpec](), reflect.TypeFor[CredentialSpec](),
 		} {
 			if typ.Name() == name {
@@ -134,8 +134,8 @@ func writePage(t *testing.T) []byte {
 	if err := tmpl.Execute(&b, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range kinds {
-		if !shown[kind] {
+	for _, kind := range Kinds {
+		if !shown[string(kind)] {
 			t.Errorf("testdata/page.md does not show the fields of %s", kind)
 		}
 	}
@@ -153,7 +153,7 @@ func typeWord(typ reflect.Type) (word, suffix string, below reflect.Type) {
 		return "secret", "", nil
 	case reflect.TypeFor[time.Time]():
 		return "time", "", nil
-	case reflect.TypeFor[time.Duration]():
+	case reflect.TypeFor[Duration]():
 		return "duration", "", nil
 	case reflect.TypeFor[Size]():
 		return "size", "", nil
@@ -173,6 +173,11 @@ func typeWord(typ reflect.Type) (word, suffix string, below reflect.Type) {
 		return "number", "", nil
 	}
 	return "text", "", nil
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -57,7 +57,18 @@ func ReadBytes(file string, data []byte) (*Set, []Problem) {
 	return r.finish()
 }
 
+// ReadRequest is ReadBytes for what somebody asks a server for. States that are not
+// written stay open, since they are for the server to say; files and secrets of
+// whoever asks are not there.
+func ReadRequest(name string, data []byte) (*Set, []Problem) {
+	r := newReader()
+	r.asked = true
+	r.parse(name, data)
+	return r.finish()
+}
+
 type reader struct {
+	asked    bool // by somebody else: see ReadRequest
 	set      *Set
 	paths    []string // that Read was given
 	problems []Problem
@@ -248,6 +259,12 @@ func fromYAML(file string, p strictyaml.Problem) Problem {
 
 // documents is the table of kinds.
 var documents = map[Kind]func(*reader, Source){
+	KindOrganisation: func(r *reader, s Source) {
+		decode(r, s, &r.set.Organisations, false, func(c checker, d *Organisation) { c.organisation(&d.Spec) })
+	},
+	KindTeam: func(r *reader, s Source) {
+		decode(r, s, &r.set.Teams, false, func(c checker, d *Team) { c.team(&d.Spec) })
+	},
 	KindEnvironment: func(r *reader, s Source) {
 		decode(r, s, &r.set.Environments, false, func(checker, *Environment) {})
 	},
@@ -259,7 +276,7 @@ var documents = map[Kind]func(*reader, Source){
 	},
 	KindVersion: func(r *reader, s Source) {
 		decode(r, s, &r.set.Versions, false, func(c checker, d *Version) {
-			if d.Spec.Lifecycle.State == "" {
+			if d.Spec.Lifecycle.State == "" && !r.asked {
 				d.Spec.Lifecycle.State = "draft"
 			}
 			c.version(d.Name(), &d.Spec)
@@ -269,8 +286,12 @@ var documents = map[Kind]func(*reader, Source){
 	KindProduct: func(r *reader, s Source) {
 		decode(r, s, &r.set.Products, false, func(c checker, d *Product) {
 			c.product(&d.Spec)
-			for _, plan := range d.Spec.Plans {
-				if plan.Price.File != "" {
+			for name, plan := range d.Spec.Plans {
+				switch {
+				case plan.Price.File == "":
+				case r.asked:
+					r.add(d.Problem("spec.plans."+name+".price.file", elsewhere, atHand))
+				default:
 					r.include(filepath.Join(filepath.Dir(s.File), plan.Price.File))
 				}
 			}
@@ -281,7 +302,7 @@ var documents = map[Kind]func(*reader, Source){
 	},
 	KindSubscription: func(r *reader, s Source) {
 		decode(r, s, &r.set.Subscriptions, true, func(c checker, d *Subscription) {
-			if d.Spec.State == "" {
+			if d.Spec.State == "" && !r.asked {
 				d.Spec.State = "active"
 			}
 			c.subscription(&d.Spec)
@@ -289,19 +310,16 @@ var documents = map[Kind]func(*reader, Source){
 	},
 	KindCredential: func(r *reader, s Source) {
 		decode(r, s, &r.set.Credentials, true, func(c checker, d *Credential) {
-			if d.Spec.State == "" {
+			if d.Spec.State == "" && !r.asked {
 				d.Spec.State = "active"
 			}
-			c.credential(&d.Spec)
+			c.credential(&d.Spec, r.asked)
 			if d.Spec.ClientID == "" && (d.Spec.Type == "plain" || d.Spec.Type == "scram") {
 				d.Spec.ClientID = d.Name()
 			}
 		})
 	},
 }
-
-// kinds are the kinds in the order in which people write them.
-var kinds = []string{"Environment", "Cluster", "API", "Version", "Product", "Application", "Subscription", "Credential"}
 
 func (r *reader) document(s Source) {
 	kind, version := s.doc.Peek("kind"), s.doc.Peek("apiVersion")
@@ -319,6 +337,10 @@ func (r *reader) document(s Source) {
 	}
 	read, ok := documents[Kind(kind)]
 	if !ok {
+		kinds := make([]string, len(Kinds))
+		for i, k := range Kinds {
+			kinds[i] = string(k)
+		}
 		fix := "write one of " + strings.Join(kinds, ", ")
 		if near := strictyaml.Nearest(kind, kinds); near != "" {
 			fix = "did you mean " + near + "?"
@@ -362,6 +384,12 @@ func decode[S any](r *reader, s Source, into *[]*Document[S], scoped bool, check
 	*into = append(*into, d)
 }
 
+// What is said of a file that only whoever asks has.
+const (
+	elsewhere = "is a file, which the server does not have"
+	atHand    = "use sluice apply, which sends what is in it, or write it here"
+)
+
 func (r *reader) include(file string) { r.included[filepath.Clean(file)] = true }
 
 // contract reads the contract's file, if it is in one, and checks its channels.
@@ -369,6 +397,9 @@ func (r *reader) contract(v *Version) {
 	c := &v.Spec.Contract
 	if c.File != "" && c.Channels != nil {
 		r.add(v.Problem("spec.contract", "is both here and in a file", "keep one"))
+	} else if c.File != "" && r.asked {
+		r.add(v.Problem("spec.contract.file", elsewhere, atHand))
+		return
 	} else if c.File != "" {
 		file := c.File
 		if !filepath.IsAbs(file) {
@@ -406,7 +437,7 @@ func (r *reader) contractFile(v *Version, file string) bool {
 		return false
 	}
 	var in struct {
-		Channels map[string]Channel `yaml:"channels"`
+		Channels map[string]Channel `json:"channels,omitzero"`
 	}
 	problems = docs[0].Decode(&in)
 	for _, p := range problems {

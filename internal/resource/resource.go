@@ -21,6 +21,8 @@ type Kind string
 
 // The kinds of documents.
 const (
+	KindOrganisation Kind = "Organisation"
+	KindTeam         Kind = "Team"
 	KindEnvironment  Kind = "Environment"
 	KindCluster      Kind = "Cluster"
 	KindAPI          Kind = "API"
@@ -31,30 +33,34 @@ const (
 	KindCredential   Kind = "Credential"
 )
 
+// Kinds are all kinds in the order in which people write them: what others refer
+// to comes first.
+var Kinds = []Kind{KindOrganisation, KindTeam, KindEnvironment, KindCluster, KindAPI, KindVersion, KindProduct, KindApplication, KindSubscription, KindCredential}
+
 // Metadata is what documents of all kinds have.
 type Metadata struct {
 	// Name is the identity within a kind: up to 128 letters, digits, dots, dashes and
 	// underscores, beginning with a letter or digit. Required.
-	Name string `yaml:"name"`
+	Name string `json:"name,omitzero"`
 	// Environment is where the document counts. Required for Cluster, Subscription and
 	// Credential, and not there for the other kinds.
-	Environment string `yaml:"environment"`
+	Environment string `json:"environment,omitzero"`
 	// Team is the owner. Not used in this release.
-	Team string `yaml:"team"`
+	Team string `json:"team,omitzero"`
 	// Labels are for people and tools.
-	Labels map[string]string `yaml:"labels"`
+	Labels map[string]string `json:"labels,omitzero"`
 	// Annotations are for people and tools.
-	Annotations map[string]string `yaml:"annotations"`
+	Annotations map[string]string `json:"annotations,omitzero"`
 }
 
 // Document is one document of a kind.
 type Document[S any] struct {
-	APIVersion string   `yaml:"apiVersion"`
-	Kind       Kind     `yaml:"kind"`
-	Metadata   Metadata `yaml:"metadata"`
-	Spec       S        `yaml:"spec"`
+	APIVersion string   `json:"apiVersion,omitzero"`
+	Kind       Kind     `json:"kind,omitzero"`
+	Metadata   Metadata `json:"metadata,omitzero"`
+	Spec       S        `json:"spec,omitzero"`
 	// Source is where the document stands.
-	Source Source `yaml:"-"`
+	Source Source `json:"-"`
 }
 
 // Name returns the document's name.
@@ -76,6 +82,8 @@ func (d *Document[S]) Warning(path, message, fix string) Problem {
 
 // The documents.
 type (
+	Organisation = Document[OrganisationSpec]
+	Team         = Document[TeamSpec]
 	Environment  = Document[EnvironmentSpec]
 	Cluster      = Document[ClusterSpec]
 	API          = Document[APISpec]
@@ -88,6 +96,8 @@ type (
 
 // Set is everything that was read, documents in the order of files and lines.
 type Set struct {
+	Organisations []*Organisation
+	Teams         []*Team
 	Environments  []*Environment
 	Clusters      []*Cluster
 	APIs          []*API
@@ -126,120 +136,148 @@ func (s Source) problem(path, message, fix string) Problem {
 	return Problem{File: s.File, Line: at.Line, Column: at.Column, Path: path, Message: message, Fix: fix}
 }
 
+// OrganisationSpec is a company, or a part of one that keeps to itself. Every team
+// belongs to one. A gateway that reads files by itself does not use it.
+type OrganisationSpec struct {
+	// Title is for people.
+	Title string `json:"title,omitzero"`
+	// Members have roles in all of the organisation, by login name: org-admin,
+	// publisher, approver, app-developer, billing-admin, auditor.
+	Members map[string][]string `json:"members,omitzero"`
+	// Groups are those of the identity provider whose people have roles, by name.
+	Groups map[string][]string `json:"groups,omitzero"`
+}
+
+// TeamSpec is people who own things together. A gateway that reads files by itself
+// does not use it.
+type TeamSpec struct {
+	// Organisation is the name of the one that the team belongs to. Required.
+	Organisation string `json:"organisation,omitzero"`
+	// Title is for people.
+	Title string `json:"title,omitzero"`
+	// Email is where the team is told what it should know.
+	Email string `json:"email,omitzero"`
+	// Members have roles in the team, by login name: publisher, approver,
+	// app-developer, billing-admin, auditor.
+	Members map[string][]string `json:"members,omitzero"`
+	// Groups are those of the identity provider whose people have roles, by name.
+	Groups map[string][]string `json:"groups,omitzero"`
+}
+
 // EnvironmentSpec describes one stage, such as dev, qa or prod. Environments need
 // no document; when there is one, all that are used must have one.
 type EnvironmentSpec struct {
 	// Title is for people.
-	Title string `yaml:"title"`
+	Title string `json:"title,omitzero"`
 }
 
 // ClusterSpec is a target cluster, the real Kafka, in one environment.
 type ClusterSpec struct {
 	// Bootstrap are host:port addresses of brokers. Required.
-	Bootstrap []string `yaml:"bootstrap"`
+	Bootstrap []string `json:"bootstrap,omitzero"`
 	// TLS 1.2 or newer is used when it is there, even if empty.
-	TLS *ClusterTLS `yaml:"tls"`
+	TLS *ClusterTLS `json:"tls,omitzero"`
 	// SASL is who the gateway is there; nobody when it is missing.
-	SASL *ClusterSASL `yaml:"sasl"`
+	SASL *ClusterSASL `json:"sasl,omitzero"`
 	// System marks the cluster that an application without topics is on, where an
 	// environment has several. The default is false.
-	System bool `yaml:"system"`
+	System bool `json:"system,omitzero"`
 }
 
 // ClusterTLS is how the gateway speaks TLS to a target cluster.
 type ClusterTLS struct {
 	// CA holds PEM certificates of authorities; the system's are used without it.
-	CA SecretRef `yaml:"ca"`
+	CA SecretRef `json:"ca,omitzero"`
 	// Certificate is the gateway's own, PEM, for mutual TLS. Needs key.
-	Certificate SecretRef `yaml:"certificate"`
+	Certificate SecretRef `json:"certificate,omitzero"`
 	// Key belongs to certificate, PEM.
-	Key SecretRef `yaml:"key"`
+	Key SecretRef `json:"key,omitzero"`
 	// ServerName is expected in the brokers' certificates instead of their host names.
-	ServerName string `yaml:"serverName"`
+	ServerName string `json:"serverName,omitzero"`
 	// InsecureSkipVerify accepts any certificate, so that anybody between may read
 	// and change everything. The default is false.
-	InsecureSkipVerify bool `yaml:"insecureSkipVerify"`
+	InsecureSkipVerify bool `json:"insecureSkipVerify,omitzero"`
 }
 
 // ClusterSASL is who the gateway is at a target cluster.
 type ClusterSASL struct {
 	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER. Required.
-	Mechanism string `yaml:"mechanism"`
+	Mechanism string `json:"mechanism,omitzero"`
 	// Username is the gateway's user. Required, but not with OAUTHBEARER.
-	Username string `yaml:"username"`
+	Username string `json:"username,omitzero"`
 	// Password is the user's. Required, but not with OAUTHBEARER.
-	Password SecretRef `yaml:"password"`
+	Password SecretRef `json:"password,omitzero"`
 	// Token is the bearer token of OAUTHBEARER; either it or issuer is required there.
-	Token SecretRef `yaml:"token"`
+	Token SecretRef `json:"token,omitzero"`
 	// Issuer gets tokens for OAUTHBEARER.
-	Issuer *TokenIssuer `yaml:"issuer"`
+	Issuer *TokenIssuer `json:"issuer,omitzero"`
 	// Extensions are SASL extensions of OAUTHBEARER (KIP-342).
-	Extensions map[string]string `yaml:"extensions"`
+	Extensions map[string]string `json:"extensions,omitzero"`
 }
 
 // TokenIssuer is where OAUTHBEARER gets tokens by client credentials (RFC 6749 §4.4).
 type TokenIssuer struct {
 	// TokenEndpoint is the issuer's URL for tokens. Required.
-	TokenEndpoint string `yaml:"tokenEndpoint"`
+	TokenEndpoint string `json:"tokenEndpoint,omitzero"`
 	// ClientID is the gateway's client id there. Required.
-	ClientID string `yaml:"clientId"`
+	ClientID string `json:"clientId,omitzero"`
 	// ClientSecret is the gateway's secret there. Required.
-	ClientSecret SecretRef `yaml:"clientSecret"`
+	ClientSecret SecretRef `json:"clientSecret,omitzero"`
 	// Scope is what tokens are asked for with; none by default.
-	Scope string `yaml:"scope"`
+	Scope string `json:"scope,omitzero"`
 }
 
 // APISpec is a stable name with an owner. In this release its fields are kept for
 // people and tools; the gateway does not use them.
 type APISpec struct {
 	// Title is for people.
-	Title string `yaml:"title"`
+	Title string `json:"title,omitzero"`
 	// Description is for people.
-	Description string `yaml:"description"`
+	Description string `json:"description,omitzero"`
 	// Visibility is one of private, team, partner or public.
-	Visibility string `yaml:"visibility"`
+	Visibility string `json:"visibility,omitzero"`
 	// Docs are the API's pages.
-	Docs Docs `yaml:"docs"`
+	Docs Docs `json:"docs,omitzero"`
 	// Support is whom to ask.
-	Support Support `yaml:"support"`
+	Support Support `json:"support,omitzero"`
 }
 
 // Docs is where an API's pages are.
 type Docs struct {
 	// Dir is a directory of pages.
-	Dir string `yaml:"dir"`
+	Dir string `json:"dir,omitzero"`
 }
 
 // Support is whom to ask.
 type Support struct {
 	// Email is an address for questions.
-	Email string `yaml:"email"`
+	Email string `json:"email,omitzero"`
 	// URL is a page for questions.
-	URL string `yaml:"url"`
+	URL string `json:"url,omitzero"`
 }
 
 // VersionSpec is a major line of an API that consumers see. The document's name is
 // the API's name, ".v" and the major number, as orders.v1.
 type VersionSpec struct {
 	// Contract is what may be done with each channel. Required.
-	Contract Contract `yaml:"contract"`
+	Contract Contract `json:"contract,omitzero"`
 	// Compatibility is NONE, or BACKWARD, FORWARD or FULL, each also with
 	// _TRANSITIVE. Not used in this release.
-	Compatibility string `yaml:"compatibility"`
+	Compatibility string `json:"compatibility,omitzero"`
 	// Channels map each channel of the contract, by environment, to its backing
 	// topic. A channel without one is not offered in that environment.
-	Channels map[string]map[string]Backing `yaml:"channels"`
+	Channels map[string]map[string]Backing `json:"channels,omitzero"`
 	// Lifecycle is where the version stands; see States.
-	Lifecycle Lifecycle `yaml:"lifecycle"`
+	Lifecycle Lifecycle `json:"lifecycle,omitzero"`
 }
 
 // Contract is what may be done with each channel, inline or in a file.
 type Contract struct {
 	// File is a YAML file with nothing but channels, instead of writing them here;
 	// relative to the document's file. AsyncAPI is not read in this release.
-	File string `yaml:"file"`
+	File string `json:"file,omitzero"`
 	// Channels are the streams, by name. Required, here or in the file.
-	Channels map[string]Channel `yaml:"channels"`
+	Channels map[string]Channel `json:"channels,omitzero"`
 	// source is the file of the channels, when it is not the document's own.
 	source *Source
 }
@@ -250,157 +288,157 @@ type Contract struct {
 type Channel struct {
 	// Address is the exposed topic, the name that clients see. The default is the
 	// channel's name, from v2 on with the major number behind it, as placed.v2.
-	Address string `yaml:"address"`
+	Address string `json:"address,omitzero"`
 	// Description is for people.
-	Description string `yaml:"description"`
+	Description string `json:"description,omitzero"`
 	// Send says that the provider sends: subscribers may read. The default is false;
 	// one of send and receive is required.
-	Send bool `yaml:"send"`
+	Send bool `json:"send,omitzero"`
 	// Receive says that the provider receives: subscribers may write. The default is
 	// false.
-	Receive bool `yaml:"receive"`
+	Receive bool `json:"receive,omitzero"`
 	// Operations is another way to write the two: [send, receive].
-	Operations []string `yaml:"operations"`
+	Operations []string `json:"operations,omitzero"`
 }
 
 // Backing is where a channel's records are in one environment.
 type Backing struct {
 	// Cluster is the name of a Cluster in that environment. Required.
-	Cluster string `yaml:"cluster"`
+	Cluster string `json:"cluster,omitzero"`
 	// Topic is the backing topic, the name on the target cluster. Required.
-	Topic string `yaml:"topic"`
+	Topic string `json:"topic,omitzero"`
 }
 
 // Lifecycle is where a version stands and what is planned.
 type Lifecycle struct {
 	// State is one of draft, preview, published, deprecated, retired or blocked. The default
 	// is draft, which offers nothing.
-	State string `yaml:"state"`
+	State string `json:"state,omitzero"`
 	// Sunset is when a deprecated version ends. Required with deprecated.
-	Sunset time.Time `yaml:"sunset"`
+	Sunset time.Time `json:"sunset,omitzero"`
 	// Grace is how long after its sunset the version still works. The default is 0.
-	Grace time.Duration `yaml:"grace"`
+	Grace Duration `json:"grace,omitzero"`
 	// Successor is the version to move to; what refused clients are told names it.
-	Successor string `yaml:"successor"`
+	Successor string `json:"successor,omitzero"`
 	// RetiredAt says since when the version is retired. The default is the sunset with
 	// its grace, or else when the gateway first saw it.
-	RetiredAt time.Time `yaml:"retiredAt"`
+	RetiredAt time.Time `json:"retiredAt,omitzero"`
 	// BlockedAt says since when the version is blocked. The default is when the
 	// gateway first saw it.
-	BlockedAt time.Time `yaml:"blockedAt"`
+	BlockedAt time.Time `json:"blockedAt,omitzero"`
 	// Brownouts are windows in which reading a deprecated version is silent and
 	// writing slow, so that everybody notices before its sunset.
-	Brownouts []Window `yaml:"brownouts"`
+	Brownouts []Window `json:"brownouts,omitzero"`
 }
 
 // Window is a span of time, To excluded.
 type Window struct {
 	// From is when the window begins. Required.
-	From time.Time `yaml:"from"`
+	From time.Time `json:"from,omitzero"`
 	// To is when it has ended. Required.
-	To time.Time `yaml:"to"`
+	To time.Time `json:"to,omitzero"`
 }
 
 // ProductSpec is what people subscribe to.
 type ProductSpec struct {
 	// Title is for people.
-	Title string `yaml:"title"`
+	Title string `json:"title,omitzero"`
 	// Description is for people.
-	Description string `yaml:"description"`
+	Description string `json:"description,omitzero"`
 	// Versions are the names of what the product holds. Required.
-	Versions []string `yaml:"versions"`
+	Versions []string `json:"versions,omitzero"`
 	// Plans are the conditions to choose from, by name. Required.
-	Plans map[string]Plan `yaml:"plans"`
+	Plans map[string]Plan `json:"plans,omitzero"`
 	// Terms are for people.
-	Terms string `yaml:"terms"`
+	Terms string `json:"terms,omitzero"`
 }
 
 // Plan is on which conditions.
 type Plan struct {
 	// Auth are the methods admitted: plain, scram, oauth, mtls. A credential of
 	// another type does not see the product's topics. Required.
-	Auth []string `yaml:"auth"`
+	Auth []string `json:"auth,omitzero"`
 	// Rights narrow the contract, by channel, to read, write, readwrite or none. They
 	// never widen it. None leaves the channel out: subscribers do not see its topic. A
 	// channel that is not named keeps the rights of the contract.
-	Rights map[string]string `yaml:"rights"`
+	Rights map[string]string `json:"rights,omitzero"`
 	// Manage gives what no contract gives, by channel: deleteRecords, to delete records
 	// before an offset, and alterConfigs, to change the configurations of the topic that
 	// an application may set on its own. Both act on everybody who has the topic.
-	Manage map[string][]string `yaml:"manage"`
+	Manage map[string][]string `json:"manage,omitzero"`
 	// Limits are checked and not enforced in this release; each gives a warning.
-	Limits Limits `yaml:"limits"`
+	Limits Limits `json:"limits,omitzero"`
 	// Approval of subscriptions is automatic or manual. Not used in this release: the
 	// subscription's state counts.
-	Approval string `yaml:"approval"`
+	Approval string `json:"approval,omitzero"`
 	// Price is not charged in this release.
-	Price Price `yaml:"price"`
+	Price Price `json:"price,omitzero"`
 }
 
 // Price is where a plan's price is.
 type Price struct {
 	// File is relative to the document's file.
-	File string `yaml:"file"`
+	File string `json:"file,omitzero"`
 }
 
 // Limits are what a plan holds a client to; nil means no limit. They are
 // carried and not enforced yet.
 type Limits struct {
 	// ReadBytesPerSecond is a size; no limit by default, as with all below.
-	ReadBytesPerSecond *Size `yaml:"readBytesPerSecond"`
+	ReadBytesPerSecond *Size `json:"readBytesPerSecond,omitzero"`
 	// WriteBytesPerSecond is a size.
-	WriteBytesPerSecond *Size `yaml:"writeBytesPerSecond"`
+	WriteBytesPerSecond *Size `json:"writeBytesPerSecond,omitzero"`
 	// ReadRecordsPerSecond is a count.
-	ReadRecordsPerSecond *int64 `yaml:"readRecordsPerSecond"`
+	ReadRecordsPerSecond *int64 `json:"readRecordsPerSecond,omitzero"`
 	// WriteRecordsPerSecond is a count.
-	WriteRecordsPerSecond *int64 `yaml:"writeRecordsPerSecond"`
+	WriteRecordsPerSecond *int64 `json:"writeRecordsPerSecond,omitzero"`
 	// ReadBytesPerMonth is a size.
-	ReadBytesPerMonth *Size `yaml:"readBytesPerMonth"`
+	ReadBytesPerMonth *Size `json:"readBytesPerMonth,omitzero"`
 	// WriteBytesPerMonth is a size.
-	WriteBytesPerMonth *Size `yaml:"writeBytesPerMonth"`
+	WriteBytesPerMonth *Size `json:"writeBytesPerMonth,omitzero"`
 	// Replay is how old a record may be that is read.
-	Replay *time.Duration `yaml:"replay"`
+	Replay *Duration `json:"replay,omitzero"`
 	// RequestsPerSecond is a count.
-	RequestsPerSecond *int64 `yaml:"requestsPerSecond"`
+	RequestsPerSecond *int64 `json:"requestsPerSecond,omitzero"`
 	// Connections is how many there may be at once.
-	Connections *int64 `yaml:"connections"`
+	Connections *int64 `json:"connections,omitzero"`
 	// ConnectionsPerSecond is how many may be opened.
-	ConnectionsPerSecond *int64 `yaml:"connectionsPerSecond"`
+	ConnectionsPerSecond *int64 `json:"connectionsPerSecond,omitzero"`
 }
 
 // ApplicationSpec is a consumer's registered program. With an environment it is
 // one virtual cluster.
 type ApplicationSpec struct {
 	// Description is for people.
-	Description string `yaml:"description"`
+	Description string `json:"description,omitzero"`
 	// Suspended suspends everything that the application has, its own topics
 	// included; see States. The default is false.
-	Suspended bool `yaml:"suspended"`
+	Suspended bool `json:"suspended,omitzero"`
 	// Namespace lets the application create topics of its own; none by default.
-	Namespace Namespace `yaml:"namespace"`
+	Namespace Namespace `json:"namespace,omitzero"`
 	// Adopt lets it use groups and transactional ids that exist on the target
 	// cluster; see Moving a consumer group.
-	Adopt Adopt `yaml:"adopt"`
+	Adopt Adopt `json:"adopt,omitzero"`
 	// Clusters name the target cluster, by environment, of an application without
 	// topics; needed only where an environment has several.
-	Clusters map[string]string `yaml:"clusters"`
+	Clusters map[string]string `json:"clusters,omitzero"`
 }
 
 // Namespace is how many topics and partitions an application may create.
 type Namespace struct {
 	// Topics is how many there may be. The default is 0.
-	Topics int `yaml:"topics"`
+	Topics int `json:"topics,omitzero"`
 	// Partitions is how many they may have together, at least one for each topic. The
 	// default is 0.
-	Partitions int `yaml:"partitions"`
+	Partitions int `json:"partitions,omitzero"`
 }
 
 // Adopt are names of the target cluster that are used as they are.
 type Adopt struct {
 	// Groups are names of consumer groups; one application only may adopt each.
-	Groups []string `yaml:"groups"`
+	Groups []string `json:"groups,omitzero"`
 	// TransactionalIDs are adopted by one application only, too.
-	TransactionalIDs []string `yaml:"transactionalIds"`
+	TransactionalIDs []string `json:"transactionalIds,omitzero"`
 }
 
 // SubscriptionSpec is an application's agreement to a plan in one environment. No
@@ -408,49 +446,49 @@ type Adopt struct {
 // an application in an environment are on one target cluster.
 type SubscriptionSpec struct {
 	// Application is the name of the one that subscribes. Required.
-	Application string `yaml:"application"`
+	Application string `json:"application,omitzero"`
 	// Product is the name of what it subscribes to. Required.
-	Product string `yaml:"product"`
+	Product string `json:"product,omitzero"`
 	// Plan is the name of one of the product's plans. Required.
-	Plan string `yaml:"plan"`
+	Plan string `json:"plan,omitzero"`
 	// State is one of pending, active, suspended, closed, rejected or expired; see States.
 	// The default is active.
-	State string `yaml:"state"`
+	State string `json:"state,omitzero"`
 	// Since begins an active subscription; at once by default.
-	Since time.Time `yaml:"since"`
+	Since time.Time `json:"since,omitzero"`
 	// Expires ends it; never by default.
-	Expires time.Time `yaml:"expires"`
+	Expires time.Time `json:"expires,omitzero"`
 	// ClosedAt says since when it is closed. The default is when the gateway first saw
 	// it.
-	ClosedAt time.Time `yaml:"closedAt"`
+	ClosedAt time.Time `json:"closedAt,omitzero"`
 }
 
 // CredentialSpec is one way into an application's virtual cluster.
 type CredentialSpec struct {
 	// Application is the name of the one that logs in. Required.
-	Application string `yaml:"application"`
+	Application string `json:"application,omitzero"`
 	// Type is one of plain, scram, oauth or mtls; see Credentials by type. Required.
-	Type string `yaml:"type"`
+	Type string `json:"type,omitzero"`
 	// ClientID is the user name of plain and scram, up to 255 letters, digits and signs.
 	// The default is the document's name.
-	ClientID string `yaml:"clientId"`
+	ClientID string `json:"clientId,omitzero"`
 	// Secret is the password of plain and scram, at least 16 characters. Required for
 	// them, unless the credential is revoked.
-	Secret SecretRef `yaml:"secret"`
+	Secret SecretRef `json:"secret,omitzero"`
 	// Issuer is the iss claim that tokens of oauth have, exactly. Required for it.
-	Issuer string `yaml:"issuer"`
+	Issuer string `json:"issuer,omitzero"`
 	// Subject is the subject that tokens of oauth have, exactly. Required for it.
-	Subject string `yaml:"subject"`
+	Subject string `json:"subject,omitzero"`
 	// SAN is one subject alternative name of the client certificate of mtls, exactly:
 	// dns:…, uri:… or email:…. Required for it.
-	SAN string `yaml:"san"`
+	SAN string `json:"san,omitzero"`
 	// NotAfter ends the credential; never by default.
-	NotAfter time.Time `yaml:"notAfter"`
+	NotAfter time.Time `json:"notAfter,omitzero"`
 	// State is one of active, retiring or revoked. The default is active.
-	State string `yaml:"state"`
+	State string `json:"state,omitzero"`
 	// Until is when a retiring credential ends. Required with retiring.
-	Until time.Time `yaml:"until"`
+	Until time.Time `json:"until,omitzero"`
 	// Subscriptions narrow the credential to some of the application's, by name; all
 	// when the field is missing.
-	Subscriptions []string `yaml:"subscriptions"`
+	Subscriptions []string `json:"subscriptions,omitzero"`
 }

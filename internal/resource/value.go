@@ -63,6 +63,8 @@ type (
 	Secret = strictyaml.Secret
 	// Size is a count of bytes, written 512, 100KiB, 5MiB or 2GB.
 	Size = strictyaml.Size
+	// Duration is a time.Duration, written 500ms, 10s, 5m or 720h.
+	Duration = strictyaml.Duration
 )
 
 func clip(s string) string {

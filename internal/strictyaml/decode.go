@@ -14,8 +14,8 @@ import (
 )
 
 // Decode reads the document into the struct that v points to and returns every
-// problem. Fields are named by their yaml tag; a field with the tag "-" or none
-// is left alone. Strings, booleans, numbers, time.Duration ("10s"), time.Time
+// problem. Fields are named by their json tag; a field with the tag "-" or none
+// is left alone. Strings, booleans, numbers, time.Duration and Duration ("10s"), time.Time
 // (RFC 3339), whatever has UnmarshalText, and structs, slices, maps and pointers
 // of them are understood. A field that is not in the document keeps its value.
 func (d *Document) Decode(v any) []Problem {
@@ -84,6 +84,7 @@ func (d *Document) report(n ast.Node, path, message, fix string) {
 
 var (
 	durationType = reflect.TypeFor[time.Duration]()
+	writtenType  = reflect.TypeFor[Duration]()
 	timeType     = reflect.TypeFor[time.Time]()
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
@@ -108,7 +109,7 @@ func (d *Document) value(v reflect.Value, n ast.Node, path string) {
 		return
 	}
 	switch {
-	case v.Type() == durationType:
+	case v.Type() == durationType, v.Type() == writtenType:
 		d.duration(v, n, path)
 		return
 	case v.Type() == timeType:
@@ -229,7 +230,7 @@ func (d *Document) structure(v reflect.Value, n ast.Node, path string) {
 	fields := map[string]int{}
 	var known []string
 	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		if name != "" && name != "-" {
 			fields[name] = i
 			known = append(known, name)

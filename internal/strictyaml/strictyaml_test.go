@@ -8,15 +8,15 @@ import (
 )
 
 type thing struct {
-	Name     string            `yaml:"name"`
-	Count    int64             `yaml:"count"`
-	On       bool              `yaml:"on"`
-	Wait     time.Duration     `yaml:"wait"`
-	When     time.Time         `yaml:"when"`
-	Size     *Size             `yaml:"size"`
-	List     []string          `yaml:"list"`
-	Map      map[string]*thing `yaml:"map"`
-	Secret   SecretRef         `yaml:"secret"`
+	Name     string            `json:"name"`
+	Count    int64             `json:"count"`
+	On       bool              `json:"on"`
+	Wait     time.Duration     `json:"wait"`
+	When     time.Time         `json:"when"`
+	Size     *Size             `json:"size"`
+	List     []string          `json:"list"`
+	Map      map[string]*thing `json:"map"`
+	Secret   SecretRef         `json:"secret"`
 	Internal string            // not in the document
 }
 

@@ -9,14 +9,15 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // SecretRef says where a secret is: an environment variable or a file, exactly
 // one. It never holds the secret.
 type SecretRef struct {
-	Env string `yaml:"env"`
+	Env string `json:"env,omitzero"`
 	// File is relative to the file that it is written in.
-	File string `yaml:"file"`
+	File string `json:"file,omitzero"`
 }
 
 // IsZero reports whether there is no reference.
@@ -97,6 +98,19 @@ func (s Size) String() string {
 	}
 	return strconv.FormatInt(n, 10) + []string{"", "KiB", "MiB", "GiB", "TiB"}[unit]
 }
+
+// Duration is a time.Duration that is written 500ms, 10s, 5m or 720h in JSON too.
+type Duration time.Duration
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	x, err := time.ParseDuration(string(text))
+	*d = Duration(x)
+	return err
+}
+
+// MarshalText writes the duration.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
 // Anchor makes the files of all secret references in the struct that v points to
 // relative to the working directory, as they are relative to dir, and returns

@@ -192,7 +192,7 @@ func rulesOf(app *resource.Application, sub *resource.Subscription, version *res
 	life, s := version.Spec.Lifecycle, sub.Spec
 	var sunset time.Time
 	if !life.Sunset.IsZero() {
-		sunset = life.Sunset.Add(life.Grace)
+		sunset = life.Sunset.Add(time.Duration(life.Grace))
 	}
 	pointer := ""
 	if life.Successor != "" {

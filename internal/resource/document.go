@@ -1,0 +1,131 @@
+package resource
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+)
+
+// Key is what names a document: no two of a kind have the same name, whatever
+// their environments.
+type Key struct {
+	Kind Kind
+	Name string
+}
+
+// String returns the key in words, as "Subscription acme-orders".
+func (k Key) String() string { return string(k.Kind) + " " + k.Name }
+
+// Any is a document of any kind: a *Document.
+type Any interface {
+	Key() Key
+	// Meta is the document's own metadata, not a copy.
+	Meta() *Metadata
+	// Problem is a problem of a field of the document, at its place where it has one.
+	Problem(path, message, fix string) Problem
+	into(*Set)
+}
+
+// Key returns what names the document.
+func (d *Document[S]) Key() Key { return Key{d.Kind, d.Metadata.Name} }
+
+// Meta returns the document's metadata.
+func (d *Document[S]) Meta() *Metadata { return &d.Metadata }
+
+func (d *Document[S]) into(s *Set) {
+	switch d := any(d).(type) {
+	case *Organisation:
+		s.Organisations = append(s.Organisations, d)
+	case *Team:
+		s.Teams = append(s.Teams, d)
+	case *Environment:
+		s.Environments = append(s.Environments, d)
+	case *Cluster:
+		s.Clusters = append(s.Clusters, d)
+	case *API:
+		s.APIs = append(s.APIs, d)
+	case *Version:
+		s.Versions = append(s.Versions, d)
+	case *Product:
+		s.Products = append(s.Products, d)
+	case *Application:
+		s.Applications = append(s.Applications, d)
+	case *Subscription:
+		s.Subscriptions = append(s.Subscriptions, d)
+	case *Credential:
+		s.Credentials = append(s.Credentials, d)
+	default:
+		panic(fmt.Sprintf("bug: no place for a %T", d))
+	}
+}
+
+// NewSet returns a set of documents in the order given; it has no Files.
+func NewSet(documents iter.Seq[Any]) *Set {
+	s := &Set{}
+	for d := range documents {
+		d.into(s)
+	}
+	return s
+}
+
+// All yields every document, kind by kind in the order of Kinds.
+func (s *Set) All() iter.Seq[Any] {
+	return func(yield func(Any) bool) {
+		_ = every(s.Organisations, yield) && every(s.Teams, yield) && every(s.Environments, yield) && every(s.Clusters, yield) &&
+			every(s.APIs, yield) && every(s.Versions, yield) && every(s.Products, yield) &&
+			every(s.Applications, yield) && every(s.Subscriptions, yield) && every(s.Credentials, yield)
+	}
+}
+
+func every[S any](documents []*Document[S], yield func(Any) bool) bool {
+	for _, d := range documents {
+		if !yield(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// Marshal writes a document as JSON. Fields are those of files, what is not set is
+// left out, and the same document gives the same bytes.
+func Marshal(d Any) ([]byte, error) {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", d.Key(), err)
+	}
+	return b, nil
+}
+
+// Unmarshal reads what Marshal wrote. It checks nothing; documents of others are
+// for [Read] and [ReadRequest].
+func Unmarshal(b []byte) (Any, error) {
+	var head struct {
+		Kind Kind `json:"kind"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("read a document: %w", err)
+	}
+	empty, ok := blanks[head.Kind]
+	if !ok {
+		return nil, fmt.Errorf("read a document: %q is not a kind", head.Kind)
+	}
+	d := empty()
+	if err := json.Unmarshal(b, d); err != nil {
+		return nil, fmt.Errorf("read a document of kind %s: %w", head.Kind, err)
+	}
+	return d, nil
+}
+
+// blanks make an empty document of each kind.
+var blanks = map[Kind]func() Any{
+	KindOrganisation: func() Any { return &Organisation{} },
+	KindTeam:         func() Any { return &Team{} },
+	KindEnvironment:  func() Any { return &Environment{} },
+	KindCluster:      func() Any { return &Cluster{} },
+	KindAPI:          func() Any { return &API{} },
+	KindVersion:      func() Any { return &Version{} },
+	KindProduct:      func() Any { return &Product{} },
+	KindApplication:  func() Any { return &Application{} },
+	KindSubscription: func() Any { return &Subscription{} },
+	KindCredential:   func() Any { return &Credential{} },
+}
