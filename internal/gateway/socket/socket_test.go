@@ -198,13 +198,16 @@ func TestDataBeforeHalfAnAlertIsRead(t *testing.T) {
 // stay with the connection.
 func TestTLSSpeaksAfterALongSilence(t *testing.T) {
 	c, peer := connected(t, true)
-	if _, err := c.WriteAll(net.Buffers{{1}}, 1, time.Millisecond); err != nil {
+	if _, err := c.WriteAll(net.Buffers{{1}}, 1, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(peer, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Until(c.writeBy) + time.Millisecond) // the silence
+	c.writeBy = time.Now().Add(-time.Second) // the silence
+	if err := c.tcp.SetWriteDeadline(c.writeBy); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.Beneath().Write(nil); err != nil {
 		t.Errorf("an empty record: %v", err)
 	}
