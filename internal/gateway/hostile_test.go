@@ -135,9 +135,9 @@ func TestPanicEndsTheConnectionEvenIfItsOtherGoroutineIsStuck(t *testing.T) {
 				<-stuck
 				close(proceed)
 			}
-			conn.SetReadDeadline(time.Now().Add(time.Second))
+			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 			if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%v, want the connection closed at once", err)
+				t.Errorf("%v, want the connection closed", err)
 			}
 			eventually(t, "the connection is still counted", func() bool { return w.gateway.Connections() == 0 })
 			if n := testutil.ToFloat64(w.gateway.metrics.panics); n != 1 {

@@ -57,7 +57,7 @@ func FuzzPattern(f *testing.F) {
 			return
 		}
 		got := matchesWhole(re, name)
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > 10*time.Second {
 			t.Fatalf("took %v", took)
 		}
 		if anchored, err := regexp.Compile(`\A(?:` + expression + `)\z`); err == nil && !strings.Contains(expression, `\Q`) {
