@@ -16,13 +16,15 @@ import (
 	"time"
 )
 
-// authority is a throw-away certificate authority.
-type authority struct {
+// Authority is a throw-away certificate authority. NewAuthority makes it; it is
+// safe for concurrent use.
+type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority() (*authority, error) {
+// NewAuthority makes an authority that is valid for a month, as is what it issues.
+func NewAuthority() (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -40,21 +42,25 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &authority{cert: cert, key: key}, nil
+	return &Authority{cert: cert, key: key}, nil
 }
 
-func (a *authority) pem() []byte {
+// Certificate returns the authority's own certificate.
+func (a *Authority) Certificate() *x509.Certificate { return a.cert }
+
+// PEM returns the authority's own certificate, PEM.
+func (a *Authority) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// issue makes a certificate for servers and clients, valid for localhost and the hosts, and its key (PKCS #8).
-func (a *authority) issue(name string, serial int64, hosts []string) (cert, key []byte, err error) {
+// Issue makes a certificate for servers and clients with these host names and addresses, and its key (PKCS #8), both PEM.
+func (a *Authority) Issue(name string, hosts ...string) (cert, key []byte, err error) {
 	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -80,23 +86,23 @@ func (a *authority) issue(name string, serial int64, hosts []string) (cert, key 
 // writeTLS fills dir: ca.pem, and for broker and client name.pem, name.key and name.keystore.pem (key, certificate
 // and CA in one file, as Kafka's PEM key stores want it).
 func writeTLS(dir string, hosts []string) error {
-	ca, err := newAuthority()
+	ca, err := NewAuthority()
 	if err != nil {
 		return fmt.Errorf("make a certificate authority: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca.pem(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), 0o644); err != nil {
 		return err
 	}
-	for i, name := range []string{"broker", "client"} {
-		cert, key, err := ca.issue(name, int64(i+2), hosts)
+	for _, name := range []string{"broker", "client"} {
+		cert, key, err := ca.Issue(name, append([]string{"localhost"}, hosts...)...)
 		if err != nil {
 			return fmt.Errorf("issue the certificate of %s: %w", name, err)
 		}
 		for file, content := range map[string][]byte{
-			".pem": cert, ".key": key, ".keystore.pem": bytes.Join([][]byte{key, cert, ca.pem()}, nil),
+			".pem": cert, ".key": key, ".keystore.pem": bytes.Join([][]byte{key, cert, ca.PEM()}, nil),
 		} {
 			if err := os.WriteFile(filepath.Join(dir, name+file), content, 0o600); err != nil {
 				return err

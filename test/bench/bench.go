@@ -318,7 +318,7 @@ func (b *bench) start(ctx context.Context, way string) (middle, error) {
 		c, target, err := startGateway(ctx, b.Gateway, b.dir, documents(bootstrap, b.topics, 0), cert)
 		return middle{c, target}, err
 	case floorTLS:
-		job.Cert, job.Key, ca = b.cert.file, b.cert.key, b.cert.pem
+		job.Cert, job.Key, ca = b.cert.file, b.cert.key, b.cert.issuer
 	}
 	c, err := startSelf("forwarder", job)
 	if err != nil {

@@ -201,7 +201,7 @@ func TestForwarders(t *testing.T) {
 	for name, pieces := range map[string][]int{
 		"one write": {len(stream)}, "byte by byte at first": {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, "odd pieces": {5, 4093, 13, 70001, 3, 300007},
 	} {
-		for _, job := range []Job{{}, {Floor: true}, {Floor: true, Cert: cert.file, Key: cert.key, Target: Target{CA: cert.pem}}} {
+		for _, job := range []Job{{}, {Floor: true}, {Floor: true, Cert: cert.file, Key: cert.key, Target: Target{CA: cert.issuer}}} {
 			t.Run(name, func(t *testing.T) { forwardOnce(t, job, stream, pieces) })
 		}
 	}

@@ -131,7 +131,7 @@ func startGateway(ctx context.Context, binary, dir, documents string, cert *cert
 	}
 	target := Target{Bootstrap: serves.Bootstrap, User: userOf(mechanismPlain), Password: password}
 	if cert != nil {
-		target.CA = cert.pem
+		target.CA = cert.issuer
 	}
 	return c, target, nil
 }
