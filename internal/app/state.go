@@ -135,8 +135,11 @@ func (s *state) file(name string) (text string, ok bool, err error) {
 func (s *state) setAside(log *slog.Logger) {
 	for _, d := range s.damaged {
 		name := filepath.Join(s.dir, d.file)
-		err := os.Rename(name, name+".damaged")
-		log.Error("a file of the data directory is damaged and not used", "file", name, "err", d.err, "lost", d.loss, "kept_as", name+".damaged", "rename", err)
+		kept := name + ".damaged"
+		if err := os.Rename(name, kept); err != nil {
+			kept = "not kept: " + err.Error()
+		}
+		log.Error("a file of the data directory is damaged and not used", "file", name, "err", d.err, "lost", d.loss, "kept_as", kept)
 	}
 	s.damaged = nil
 }

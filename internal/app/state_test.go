@@ -43,7 +43,7 @@ func TestDamagedStateIsSetAside(t *testing.T) {
 		t.Errorf("the grant after: %+v", after)
 	}
 	for _, name := range []string{historyFile, snapshotFile} {
-		if !strings.Contains(log.String(), name+".damaged") {
+		if !strings.Contains(log.String(), name+".damaged\n") { // and that is the whole line
 			t.Errorf("the log does not tell of %s:\n%s", name, log.String())
 		}
 		if _, err := os.Stat(filepath.Join(opts.Config.DataDir, name+".damaged")); err != nil {

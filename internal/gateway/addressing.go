@@ -72,7 +72,11 @@ func (a *portAddressing) restore() error {
 	if err := json.Unmarshal(data, &kept); err != nil {
 		// Ports are given out anew, in the order of the nodes. A client that
 		// meets another broker than it knew there asks for metadata again.
-		a.warn("learned ports are damaged and not used: brokers may get others", "file", a.file, "err", err, "kept_as", a.file+".damaged", "rename", os.Rename(a.file, a.file+".damaged"))
+		kept := a.file + ".damaged"
+		if err := os.Rename(a.file, kept); err != nil {
+			kept = "not kept: " + err.Error()
+		}
+		a.warn("learned ports are damaged and not used: brokers may get others", "file", a.file, "err", err, "kept_as", kept)
 		return nil
 	}
 	for name, port := range kept.Ports {
