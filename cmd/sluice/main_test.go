@@ -69,7 +69,7 @@ func startDemo(t *testing.T, dir string) *demoProcess {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.cmd.Process.Signal(syscall.SIGTERM); d.cmd.Wait() }) // no kill: the broker writes into dir until it has ended
-	timeout := time.AfterFunc(20*time.Second, func() { d.cmd.Process.Kill() })
+	timeout := time.AfterFunc(time.Minute, func() { d.cmd.Process.Kill() })
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
 	timeout.Stop()
@@ -125,7 +125,7 @@ func TestDemoThatIsKilledLeavesNothingBehind(t *testing.T) {
 	d.cmd.Process.Kill()
 	d.cmd.Wait()
 	// The broker holds its data directory until it has ended.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		f, err := os.OpenFile(filepath.Join(dir, "broker", "lock"), os.O_RDWR, 0)
 		if err != nil {
@@ -203,14 +203,15 @@ func story(t *testing.T, file string, d info, dir string) string {
 	for _, s := range steps {
 		out, problems := &buffer{}, &buffer{}
 		in := strings.Join(s.in, "\n")
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		code := cli.Main(ctx, s.args, cli.Streams{In: strings.NewReader(in), Out: out, Err: problems}, programs())
 		cancel()
 		command := "$ sluice " + strings.Join(s.args, " ") + "\n"
 		if got := string(rune('0' + code)); got != s.code {
 			return command + "exit code " + got + ", want " + s.code + "\n" + out.String() + problems.String()
 		}
-		for got, want := range map[string][]string{out.String(): s.out, problems.String(): s.problems} {
+		told := remark.ReplaceAllString(problems.String(), "")
+		for got, want := range map[string][]string{out.String(): s.out, told: s.problems} {
 			pattern := regexp.QuoteMeta(strings.Join(want, "\n"))
 			pattern = "^" + strings.ReplaceAll(pattern, "…", `[^\n]*`) + "$"
 			if !regexp.MustCompile(pattern).MatchString(strings.TrimSuffix(got, "\n")) {
@@ -220,6 +221,9 @@ func story(t *testing.T, file string, d info, dir string) string {
 	}
 	return ""
 }
+
+// remark comes after seconds without a record, which a busy machine may take to give the first one.
+var remark = regexp.MustCompile(`(?m)^waiting for records of .*\n`)
 
 type buffer struct {
 	mu  sync.Mutex
@@ -249,10 +253,17 @@ func TestDemoForgetsWhatWasTriedOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tail := func(limit time.Duration, more ...string) (code int, problems string) {
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
+	// tail ends by itself, or once it has said something.
+	tail := func(something string, more ...string) (code int, problems string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		out, errs := &buffer{}, &buffer{}
+		go func() {
+			for ctx.Err() == nil && !strings.Contains(errs.String(), something) {
+				time.Sleep(20 * time.Millisecond)
+			}
+			cancel()
+		}()
 		args := append([]string{"tail", "orders.placed", "--properties", filepath.Join(dir, "city-map.properties")}, more...)
 		code = cli.Main(ctx, args, cli.Streams{In: strings.NewReader(""), Out: out, Err: errs}, programs())
 		return code, errs.String()
@@ -263,7 +274,7 @@ func TestDemoForgetsWhatWasTriedOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		snapshot := filepath.Join(dir, "gateway", "snapshot.json")
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(30 * time.Second)
 		for {
 			if kept, err := os.ReadFile(snapshot); err == nil && strings.Contains(string(kept), started) {
 				return
@@ -276,13 +287,14 @@ func TestDemoForgetsWhatWasTriedOut(t *testing.T) {
 	}
 	put(strings.Replace(string(original), "plan: open", "plan: partner", 1), `"n":2`)
 	put(string(original), `"n":3`)
-	if code, problems := tail(7*time.Second, "--from", "beginning"); code != 0 || !strings.Contains(problems, `waiting for records of "orders.placed"`) {
+	const nothing = `waiting for records of "orders.placed"`
+	if code, problems := tail(nothing, "--from", "beginning"); code != 0 || !strings.Contains(problems, nothing) {
 		t.Errorf("an ended topic: got %d %q, want a remark that nothing comes", code, problems)
 	}
 	d.cmd.Process.Signal(syscall.SIGTERM)
 	d.cmd.Wait()
 	startDemo(t, dir)
-	if code, problems := tail(10 * time.Second); code != 1 || !strings.Contains(problems, "refused: ") {
+	if code, problems := tail(nothing); code != 1 || !strings.Contains(problems, "refused: ") {
 		t.Errorf("after a new start: got %d %q, want a refusal", code, problems)
 	}
 }

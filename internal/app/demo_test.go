@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,7 +26,7 @@ func (w *world) demoClient(d *Demo, user int, opts ...kgo.Opt) *kgo.Client {
 
 // demoFirst reads as both applications, and leaves a mark and an offset.
 func (w *world) demoFirst(d *Demo) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	first := w.demoClient(d, 0, kgo.ConsumeTopics("orders.placed", "vehicles.position"), kgo.ConsumerGroup(d.Group()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
 	defer first.Close()
@@ -57,7 +56,7 @@ func (w *world) demoFirst(d *Demo) {
 
 // demoSecond finds them again.
 func (w *world) demoSecond(d *Demo) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	c := w.demoClient(d, 0)
 	defer c.Close()

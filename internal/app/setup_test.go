@@ -79,7 +79,9 @@ func TestCertificateIsRenewedWithoutLosingConnections(t *testing.T) {
 	t.Parallel()
 	w := idle(t)
 	w.pair("first", time.Now().Add(10*24*time.Hour))
-	r := w.start(w.withTLS())
+	opts := w.withTLS()
+	opts.Config.Limits.AuthDeadline = 5 * time.Minute // the first connection is to be there to the end
+	r := w.start(opts)
 	if !strings.Contains(w.log.String(), "certificate expires soon") {
 		t.Error("no warning of a certificate that expires in ten days")
 	}
@@ -98,9 +100,9 @@ func TestCertificateIsRenewedWithoutLosingConnections(t *testing.T) {
 		t.Fatalf("certificate: got %s, want first", got)
 	}
 	w.pair("second", time.Now().Add(300*24*time.Hour))
-	w.within(2*time.Second, "the new certificate is served", func() bool { return name(dial()) == "second" })
+	w.within(patience, "the new certificate is served", func() bool { return name(dial()) == "second" })
 	w.write("tls.key", "no key at all")
-	w.within(2*time.Second, "the bad key is refused", func() bool { return strings.Contains(w.log.String(), "certificate refused") })
+	w.within(patience, "the bad key is refused", func() bool { return strings.Contains(w.log.String(), "certificate refused") })
 	if err := r.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "do not belong together") {
 		t.Errorf("reload with a bad key: got %v, want an error that says so", err)
 	}
@@ -108,7 +110,7 @@ func TestCertificateIsRenewedWithoutLosingConnections(t *testing.T) {
 		t.Errorf("certificate: got %s, want second", got)
 	}
 	w.pair("expired", time.Now().Add(-time.Hour))
-	w.within(2*time.Second, "the expired certificate is refused", func() bool { return strings.Contains(w.log.String(), "expired at") })
+	w.within(patience, "the expired certificate is refused", func() bool { return strings.Contains(w.log.String(), "expired at") })
 	// The first connection is still there: an ApiVersions request of version 0 is answered.
 	if _, err := old.Write([]byte("\x00\x00\x00\x0a\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff")); err != nil {
 		t.Fatal(err)
@@ -454,7 +456,7 @@ func TestDemoKeepsRecordsAndOffsets(t *testing.T) {
 		}()
 		select {
 		case <-started:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("not ready\n%s", w.log)
 		}
 		for _, u := range d.Users() {
