@@ -15,48 +15,34 @@ import (
 
 func describeProducers(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.DescribeProducersRequest)
-	var m merger[kmsg.DescribeProducersResponseTopic]
-	var forward []kmsg.DescribeProducersRequestTopic
-	for _, rt := range req.Topics {
-		t := x.named(rt.Topic, grant.Describe)
-		if t.topic != nil && t.allowed() {
-			t.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "producers of a shared topic are not described"}
-		}
-		if t.allowed() {
-			m.forward(t, false)
-			rt.Topic = t.backing
-			forward = append(forward, rt)
-			continue
-		}
-		message := text(grant.Decision{}, x.reject(&t, grant.Describe))
-		out := kmsg.NewDescribeProducersResponseTopic()
-		out.Topic = rt.Topic
-		for _, p := range rt.Partitions {
-			rp := kmsg.NewDescribeProducersResponseTopicPartition()
-			rp.Partition, rp.ErrorCode, rp.ErrorMessage = p, kerr.TopicAuthorizationFailed.Code, message
-			out.Partitions = append(out.Partitions, rp)
-		}
-		m.answer(t, out)
-	}
-	finish := func(resp *kmsg.DescribeProducersResponse) kmsg.Response {
-		resp.Version = req.Version
-		resp.Topics = m.merge(x, resp.Topics,
-			func(t *kmsg.DescribeProducersResponseTopic) topicKey { return topicKey{name: t.Topic} },
-			func(t *kmsg.DescribeProducersResponseTopic, to *target) {
-				t.Topic = to.exposed
-				for i := range t.Partitions {
-					brokerTexts(t.Partitions[i].ErrorCode, &t.Partitions[i].ErrorMessage)
-				}
-			})
-		return resp
-	}
-	if !m.any {
-		return answer(finish(kmsg.NewPtrDescribeProducersResponse())), nil
-	}
-	req.Topics = forward
-	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
-		return finish(kr.(*kmsg.DescribeProducersResponse)), nil
-	}}, nil
+	return byName[kmsg.DescribeProducersRequestTopic, kmsg.DescribeProducersResponseTopic]{
+		op:     grant.Describe,
+		topics: &req.Topics,
+		name:   func(t *kmsg.DescribeProducersRequestTopic) *string { return &t.Topic },
+		refine: func(to *target, _ *kmsg.DescribeProducersRequestTopic) {
+			if to.topic != nil {
+				to.decision = grant.Decision{Verdict: grant.RefuseRight, Rule: "producers of a shared topic are not described"}
+			}
+		},
+		refused: func(_ *target, t *kmsg.DescribeProducersRequestTopic, id string) kmsg.DescribeProducersResponseTopic {
+			out := kmsg.NewDescribeProducersResponseTopic()
+			for _, p := range t.Partitions {
+				rp := kmsg.NewDescribeProducersResponseTopicPartition()
+				rp.Partition, rp.ErrorCode, rp.ErrorMessage = p, kerr.TopicAuthorizationFailed.Code, text(grant.Decision{}, id)
+				out.Partitions = append(out.Partitions, rp)
+			}
+			return out
+		},
+		list: func(r kmsg.Response) *[]kmsg.DescribeProducersResponseTopic {
+			return &r.(*kmsg.DescribeProducersResponse).Topics
+		},
+		exposed: func(t *kmsg.DescribeProducersResponseTopic) *string { return &t.Topic },
+		tidy: func(t *kmsg.DescribeProducersResponseTopic, _ *target) {
+			for i := range t.Partitions {
+				brokerTexts(t.Partitions[i].ErrorCode, &t.Partitions[i].ErrorMessage)
+			}
+		},
+	}.serve(x, req), nil
 }
 
 func describeTransactions(x *Exchange, r kmsg.Request) (Action, error) {
