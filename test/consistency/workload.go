@@ -293,12 +293,14 @@ func (r *run) assign(tenant, name string, committed bool) {
 	defer cl.Close()
 	rng := random(r.seed, name)
 	epoch, due := 0, clone(next)
+	taken := map[check.Log]bool{} // taken back, and nothing of it has come since: the client does so with its next metadata, and would forget a seek before that
 	for until := 15 + rng.IntN(25); r.reading.Err() == nil; until-- {
 		p, _ := r.poll(name, tenant, cl.PollFetches, check.Poll{Consumer: name, Committed: committed, Epoch: epoch, From: due})
 		r.rec.polled(name, p)
 		due = nil
 		for _, s := range p.Seen {
 			next[s.Log] = s.Offset + 1
+			delete(taken, s.Log)
 		}
 		if until > 0 {
 			continue
@@ -307,13 +309,14 @@ func (r *run) assign(tenant, name string, committed bool) {
 		partition := rng.Int32N(partitions[topic])
 		until = 15 + rng.IntN(25)
 		log, name := check.Log{Topic: key(tenant, topic), Partition: partition}, r.side.topic(tenant, topic)
-		if next[log] == 0 {
-			continue // nothing to go back to
+		if next[log] == 0 || taken[log] {
+			continue // nothing to go back to, or not there yet
 		}
 		next[log] -= int64(back * float64(min(next[log], 200))) // not all of it, or every consumer would be behind for ever
 		if reassign {
 			cl.RemoveConsumePartitions(map[string][]int32{name: {partition}})
 			cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{name: {partition: kgo.NewOffset().At(next[log])}})
+			taken[log] = true
 		} else {
 			cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{name: {partition: {Epoch: -1, Offset: next[log]}}})
 		}
