@@ -40,14 +40,9 @@ type appTopic struct{ application, topic string }
 // application's credentials differ, the one that may most counts.
 func standings(s *grant.Snapshot, now time.Time) map[appTopic]standing {
 	out := map[appTopic]standing{}
-	seen := map[*grant.Grant]bool{}
-	for c := range s.All() {
-		if seen[c.Grant] {
-			continue
-		}
-		seen[c.Grant] = true
-		for _, t := range c.Grant.Topics {
-			key := appTopic{c.Grant.Application, t.Exposed}
+	for g := range s.Grants() {
+		for _, t := range g.Topics {
+			key := appTopic{g.Application, t.Exposed}
 			next := standingOf(t, now)
 			if before, known := out[key]; !known || len(next.rights) > len(before.rights) {
 				out[key] = next
@@ -184,8 +179,8 @@ func (a *App) checkTopics(ctx context.Context, s *grant.Snapshot) {
 	type place struct{ cluster, backing string }
 	asked, warned := map[place]bool{}, map[string]bool{}
 	now := a.opts.Now()
-	for c := range s.All() {
-		cluster := a.clusters.Cluster(c.Grant.Cluster)
+	for g := range s.Grants() {
+		cluster := a.clusters.Cluster(g.Cluster)
 		if cluster == nil {
 			continue
 		}
@@ -194,11 +189,11 @@ func (a *App) checkTopics(ctx context.Context, s *grant.Snapshot) {
 		case <-ctx.Done():
 			return
 		}
-		for _, t := range c.Grant.Topics {
+		for _, t := range g.Topics {
 			if standingOf(t, now).rights == "" {
 				continue
 			}
-			at := place{c.Grant.Cluster, t.Backing}
+			at := place{g.Cluster, t.Backing}
 			missing, known := asked[at]
 			if !known {
 				patience, cancel := context.WithTimeout(ctx, topicPatience)
@@ -214,9 +209,9 @@ func (a *App) checkTopics(ctx context.Context, s *grant.Snapshot) {
 				missing = !there
 				asked[at] = missing
 			}
-			if key := c.Grant.Application + " " + t.Exposed; missing && !warned[key] && len(warned) < maxReported {
+			if key := g.Application + " " + t.Exposed; missing && !warned[key] && len(warned) < maxReported {
 				warned[key] = true
-				a.log.Warn("backing topic does not exist, or the gateway's login may not see it", "application", c.Grant.Application, "topic", t.Exposed, "backing", t.Backing, "cluster", c.Grant.Cluster)
+				a.log.Warn("backing topic does not exist, or the gateway's login may not see it", "application", g.Application, "topic", t.Exposed, "backing", t.Backing, "cluster", g.Cluster)
 			}
 		}
 	}

@@ -174,14 +174,9 @@ type snapshotTopics = iter.Seq2[string, string]
 
 func topicsOf(s *grant.Snapshot) snapshotTopics {
 	return func(yield func(string, string) bool) {
-		seen := map[*grant.Grant]bool{}
-		for c := range s.All() {
-			if seen[c.Grant] {
-				continue
-			}
-			seen[c.Grant] = true
-			for _, t := range c.Grant.Topics {
-				if !yield(c.Grant.Cluster, t.Backing) {
+		for g := range s.Grants() {
+			for _, t := range g.Topics {
+				if !yield(g.Cluster, t.Backing) {
 					return
 				}
 			}

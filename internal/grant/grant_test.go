@@ -329,6 +329,27 @@ func names(s *Snapshot) string {
 	return strings.Join(out, " ")
 }
 
+// However many credentials share a grant, it comes once, and no more come after
+// one that was enough.
+func TestGrantsComeOnce(t *testing.T) {
+	a, b, c := credentialOf("a", nil), credentialOf("b", nil), credentialOf("c", nil)
+	b.Grant = a.Grant
+	s, err := New("prod", Number{1, 1}, []*Credential{a, b, c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := map[*Grant]int{}
+	for g := range s.Grants() {
+		times[g]++
+	}
+	if len(times) != 2 || times[a.Grant] != 1 || times[c.Grant] != 1 {
+		t.Errorf("two grants, three credentials: %v", times)
+	}
+	for range s.Grants() {
+		break // yielding once more would panic
+	}
+}
+
 func TestSnapshotAsJSON(t *testing.T) {
 	s, err := New("prod", Number{3, 14}, []*Credential{credentialOf("b", nil), credentialOf("a", nil)})
 	if err != nil {

@@ -168,6 +168,22 @@ func (s *Snapshot) All() iter.Seq[*Credential] {
 	}
 }
 
+// Grants yields every grant once, in no order, however many credentials share it.
+func (s *Snapshot) Grants() iter.Seq[*Grant] {
+	return func(yield func(*Grant) bool) {
+		seen := make(map[*Grant]bool)
+		for c := range s.All() {
+			if seen[c.Grant] {
+				continue
+			}
+			seen[c.Grant] = true
+			if !yield(c.Grant) {
+				return
+			}
+		}
+	}
+}
+
 // snapshotJSON is the snapshot on disk and on its way to gateways.
 type snapshotJSON struct {
 	Format      int           `json:"format"`

@@ -116,7 +116,6 @@ func number(opts Options, credentials []*grant.Credential) (*grant.Snapshot, err
 
 func nextChange(s *grant.Snapshot, now time.Time) time.Time {
 	var next time.Time
-	seen := map[*grant.Grant]bool{}
 	consider := func(at time.Time) {
 		if at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at
@@ -124,10 +123,9 @@ func nextChange(s *grant.Snapshot, now time.Time) time.Time {
 	}
 	for c := range s.All() {
 		consider(c.NotAfter)
-		if !seen[c.Grant] {
-			seen[c.Grant] = true
-			consider(c.Grant.NextChange(now))
-		}
+	}
+	for g := range s.Grants() {
+		consider(g.NextChange(now))
 	}
 	return next
 }
