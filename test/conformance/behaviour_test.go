@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/test/harness"
@@ -59,7 +61,7 @@ func begin(t *testing.T, c Client, cmd Command) *watch {
 		cancel()
 		select {
 		case <-w.done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("%s does not stop", c.Name)
 		}
 	})
@@ -165,9 +167,31 @@ func rates(w *harness.World, window time.Duration) map[string]float64 {
 	return out
 }
 
-// quiet fails when a client that should be idle asks for more than a healthy one.
-func quiet(t *testing.T, what string, got map[string]float64, fetches float64) {
+// complain tells what is wrong with a measure.
+type complain func(format string, args ...any)
+
+// measured fails when a measure is wrong three times: others share the machine, and what a client suffers from the
+// gateway it suffers every time.
+func measured(t *testing.T, measure func(wrong complain)) {
 	t.Helper()
+	for n := 1; ; n++ {
+		var all []string
+		measure(func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) })
+		if len(all) == 0 {
+			return
+		}
+		if n == 3 {
+			for _, text := range all {
+				t.Error(text)
+			}
+			return
+		}
+		t.Logf("measured again: %q", all)
+	}
+}
+
+// quiet complains when a client that should be idle asks for more than a healthy one.
+func quiet(wrong complain, what string, got map[string]float64, fetches float64) {
 	limits := map[string]float64{"Fetch": fetches, "Heartbeat": 3, "ConsumerGroupHeartbeat": 3, "OffsetCommit": 25, "Metadata": 2, "ListOffsets": 2, "OffsetFetch": 2}
 	for api, rate := range got {
 		limit, ok := limits[api]
@@ -175,7 +199,7 @@ func quiet(t *testing.T, what string, got map[string]float64, fetches float64) {
 			limit = 1
 		}
 		if rate > limit {
-			t.Errorf("%s: %.1f %s a second, more than %.1f (all: %v)", what, rate, api, limit, got)
+			wrong("%s: %.1f %s a second, more than %.1f (all: %v)", what, rate, api, limit, got)
 		}
 	}
 }
@@ -214,34 +238,44 @@ func TestConsumersKeepGoing(t *testing.T) {
 		joins := func() int { r := w.Clients.Requests(); return r[11] }
 
 		// flows checks that a goes on while b is silent, for a window.
-		flows := func(t *testing.T, from time.Time, regex bool) {
-			t.Helper()
-			time.Sleep(500 * time.Millisecond) // what was under way
-			settled := time.Now()
+		flows := func(wrong complain, from time.Time, regex bool) {
+			last := fed() + 5                  // what was written by then may still be on its way
+			time.Sleep(500 * time.Millisecond) // and so may be what was asked
 			before, connections := joins(), w.Clients.Connections()
 			asked := rates(w, window)
 			until := time.Now()
-			if got := consumer.since(consumer.records, "b", settled); len(got) > 0 {
-				t.Errorf("%d records of b came though it gives none", len(got))
+			for _, a := range consumer.since(consumer.records, "b", from) {
+				if n, err := strconv.Atoi(strings.TrimPrefix(a.value, "f-")); err != nil || n > last {
+					wrong("%s of b came though it gives none: the last before was f-%d", a.value, last)
+					break
+				}
 			}
 			if gap := longestGap(from, until, consumer.since(consumer.records, "a", from)); gap > 2*time.Second && !regex {
-				t.Errorf("a was silent for %v", gap)
+				wrong("a was silent for %v", gap)
 			} else if gap > 6*time.Second { // a rebalance
-				t.Errorf("a was silent for %v", gap)
+				wrong("a was silent for %v", gap)
 			}
-			quiet(t, "one topic gives nothing", asked, max(healthy["Fetch"], 20)*1.5+10)
+			quiet(wrong, "one topic gives nothing", asked, max(healthy["Fetch"], 20)*1.5+10)
 			if n := joins() - before; n > 0 && !regex {
-				t.Errorf("%d rebalances", n)
+				wrong("%d rebalances", n)
 			}
 			if n := w.Clients.Connections() - connections; n > 0 && !regex {
-				t.Errorf("%d new connections", n)
+				wrong("%d new connections", n)
+			}
+		}
+		// back checks that a topic comes back soon after it was healed.
+		back := func(t *testing.T, wrong complain, topic string, healed time.Time, soon time.Duration) {
+			t.Helper()
+			took := consumer.await(t, "after healing", consumer.records, topic, healed, patience)
+			if t.Logf("%s is back after %v", topic, took); took > soon {
+				wrong("%s is back after %v, later than %v", topic, took, soon)
 			}
 		}
 		// complete checks that a topic has been read from its begin without a gap in its numbers.
 		complete := func(t *testing.T, topic string) {
 			t.Helper()
 			want := fed()
-			deadline := time.Now().Add(20 * time.Second)
+			deadline := time.Now().Add(patience)
 			for {
 				seen := map[int]bool{}
 				for _, a := range consumer.since(consumer.records, topic, time.Time{}) {
@@ -267,35 +301,39 @@ func TestConsumersKeepGoing(t *testing.T) {
 		}
 
 		feature("one topic withheld", func(t *testing.T) {
-			flows(t, set("b", "suspended"), false)
-			took := consumer.await(t, "after healing", consumer.records, "b", set("b", "active"), 5*time.Second)
-			t.Logf("b is back after %v", took)
+			measured(t, func(wrong complain) {
+				flows(wrong, set("b", "suspended"), false)
+				back(t, wrong, "b", set("b", "active"), 5*time.Second)
+			})
 			complete(t, "b")
 			complete(t, "a")
 		})
 		feature("one topic ended", func(t *testing.T) {
-			flows(t, set("b", "closed"), c.Regex)
-			took := consumer.await(t, "after healing", consumer.records, "b", set("b", "active"), 15*time.Second)
-			t.Logf("b is back after %v", took)
+			measured(t, func(wrong complain) {
+				flows(wrong, set("b", "closed"), c.Regex)
+				back(t, wrong, "b", set("b", "active"), 15*time.Second)
+			})
 			complete(t, "b")
 			complete(t, "a")
 		})
 		feature("all topics withheld", func(t *testing.T) {
-			w.Change(func(s *harness.Spec) {
-				s.Topic("a").Subscriptions = map[string]string{"acme": "state: suspended"}
-				s.Topic("b").Subscriptions = map[string]string{"acme": "state: suspended"}
+			measured(t, func(wrong complain) {
+				w.Change(func(s *harness.Spec) {
+					s.Topic("a").Subscriptions = map[string]string{"acme": "state: suspended"}
+					s.Topic("b").Subscriptions = map[string]string{"acme": "state: suspended"}
+				})
+				time.Sleep(1500 * time.Millisecond)
+				asked := rates(w, window)
+				quiet(wrong, "all withheld", asked, 3)
+				t.Logf("requests a second: %v", asked)
+				w.Change(func(s *harness.Spec) {
+					s.Topic("a").Subscriptions = map[string]string{"acme": "state: active"}
+					s.Topic("b").Subscriptions = map[string]string{"acme": "state: active"}
+				})
+				healed := time.Now()
+				back(t, wrong, "a", healed, 5*time.Second)
+				back(t, wrong, "b", healed, 5*time.Second)
 			})
-			time.Sleep(1500 * time.Millisecond)
-			asked := rates(w, window)
-			quiet(t, "all withheld", asked, 3)
-			t.Logf("requests a second: %v", asked)
-			w.Change(func(s *harness.Spec) {
-				s.Topic("a").Subscriptions = map[string]string{"acme": "state: active"}
-				s.Topic("b").Subscriptions = map[string]string{"acme": "state: active"}
-			})
-			healed := time.Now()
-			consumer.await(t, "after healing", consumer.records, "a", healed, 5*time.Second)
-			consumer.await(t, "after healing", consumer.records, "b", healed, 5*time.Second)
 			complete(t, "a")
 		})
 		if !harness.Full() {
@@ -363,16 +401,18 @@ func TestRegexConsumersKeepGoing(t *testing.T) {
 		consumer := begin(t, c, Command{Op: "loop", Topics: []string{"a", "b"}, Regex: true, Group: "both"}.As(w.Login("acme", "PLAIN")))
 		consumer.await(t, "start", consumer.records, "a", began, patience)
 		consumer.await(t, "start", consumer.records, "b", began, patience)
-		from := set("closed")
-		time.Sleep(8 * time.Second) // more than two refreshes of metadata
-		if gap := longestGap(from, time.Now(), consumer.since(consumer.records, "a", from)); gap > 6*time.Second {
-			t.Errorf("a was silent for %v", gap)
-		}
-		if got := consumer.since(consumer.records, "b", from.Add(time.Second)); len(got) > 0 {
-			t.Errorf("%d records of b came though it has ended", len(got))
-		}
-		quiet(t, "one topic ended", rates(w, 2*time.Second), 60)
-		t.Logf("b is back after %v", consumer.await(t, "after healing", consumer.records, "b", set("active"), 20*time.Second))
+		measured(t, func(wrong complain) {
+			from := set("closed")
+			time.Sleep(8 * time.Second) // more than two refreshes of metadata
+			if gap := longestGap(from, time.Now(), consumer.since(consumer.records, "a", from)); gap > 6*time.Second {
+				wrong("a was silent for %v", gap)
+			}
+			if got := consumer.since(consumer.records, "b", from.Add(time.Second)); len(got) > 0 {
+				wrong("%d records of b came though it has ended", len(got))
+			}
+			quiet(wrong, "one topic ended", rates(w, 2*time.Second), 60)
+			t.Logf("b is back after %v", consumer.await(t, "after healing", consumer.records, "b", set("active"), patience))
+		})
 		if !t.Failed() {
 			note(c, name, "yes")
 		}
@@ -397,42 +437,56 @@ func TestProducersKeepGoing(t *testing.T) {
 		producer.await(t, "start", producer.sent, "a", began, patience)
 		producer.await(t, "start", producer.sent, "b", began, patience)
 
-		from := set("suspended")
-		producer.await(t, "suspended", producer.errors, "b", from, 20*time.Second)
-		time.Sleep(2 * time.Second)
-		until := time.Now()
-		if got := producer.since(producer.sent, "b", from.Add(time.Second)); len(got) > 0 {
-			t.Errorf("%d records of b were accepted while it was suspended", len(got))
+		// written is how many records b has on the target cluster.
+		written := func() int64 {
+			ends, err := kadm.NewClient(w.Direct()).ListEndOffsets(t.Context(), w.Backing("b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			end, _ := ends.Lookup(w.Backing("b"), 0)
+			return end.Offset
 		}
-		asked := rates(w, 2*time.Second)
 		poisoned := slices.Contains([]string{"kafka-python", "aiokafka"}, c.Name)
-		if c.Name != "kafka-python" { // its whole producer is unusable after a refused batch
-			if gap := longestGap(from, until, producer.since(producer.sent, "a", from)); gap > 2*time.Second {
-				t.Errorf("a was silent for %v", gap)
+		measured(t, func(wrong complain) {
+			from := set("suspended")
+			producer.await(t, "suspended", producer.errors, "b", from, patience)
+			before := written()
+			time.Sleep(2 * time.Second)
+			until := time.Now()
+			if n := written() - before; n > 0 {
+				t.Errorf("%d records of b were accepted while it was suspended", n)
 			}
-		}
-		// A producer may look at the metadata, and get a new id, after a refused batch.
-		for api, limit := range map[string]float64{"Produce": 60, "Metadata": 10, "InitProducerID": 20} {
-			if asked[api] > limit {
-				t.Errorf("writes suspended: %.1f %s a second, more than %.0f", asked[api], api, limit)
+			asked := rates(w, 2*time.Second)
+			if c.Name != "kafka-python" { // its whole producer is unusable after a refused batch
+				if gap := longestGap(from, until, producer.since(producer.sent, "a", from)); gap > 2*time.Second {
+					wrong("a was silent for %v", gap)
+				}
 			}
-			delete(asked, api)
-		}
-		quiet(t, "writes suspended", asked, 0)
+			// A producer may look at the metadata, and get a new id, after a refused batch.
+			for api, limit := range map[string]float64{"Produce": 60, "Metadata": 10, "InitProducerID": 20} {
+				if asked[api] > limit {
+					wrong("writes suspended: %.1f %s a second, more than %.0f", asked[api], api, limit)
+				}
+				delete(asked, api)
+			}
+			quiet(wrong, "writes suspended", asked, 0)
 
-		healed := set("active")
-		if poisoned {
-			time.Sleep(5 * time.Second)
-			if len(producer.since(producer.sent, "b", healed)) > 0 {
-				note(c, name, "yes")
-				return
+			healed := set("active")
+			if poisoned {
+				time.Sleep(5 * time.Second)
+				if len(producer.since(producer.sent, "b", healed)) > 0 {
+					note(c, name, "yes")
+					return
+				}
+				note(c, name, "new producer")
+				producer = begin(t, c, Command{Op: "send", Topics: []string{"a", "b"}, Prefix: "again"}.As(w.Login("acme", "PLAIN")))
+				healed = time.Now()
 			}
-			note(c, name, "new producer")
-			producer = begin(t, c, Command{Op: "send", Topics: []string{"a", "b"}, Prefix: "again"}.As(w.Login("acme", "PLAIN")))
-			healed = time.Now()
-		}
-		took := producer.await(t, "after healing", producer.sent, "b", healed, 20*time.Second)
-		t.Logf("b is back after %v; errors were %.300q", took, lastTexts(producer.errors))
+			took := producer.await(t, "after healing", producer.sent, "b", healed, patience)
+			producer.mu.Lock()
+			defer producer.mu.Unlock()
+			t.Logf("b is back after %v; errors were %.300q", took, lastTexts(producer.errors))
+		})
 		if !poisoned && !t.Failed() {
 			note(c, name, "yes")
 		}
