@@ -2,6 +2,7 @@ package grant
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
@@ -197,10 +198,14 @@ const Format = 1
 
 // MarshalJSON writes the snapshot, credentials in the order of their names.
 func (s *Snapshot) MarshalJSON() ([]byte, error) {
-	all := slices.SortedFunc(s.All(), func(a, b *Credential) int {
-		return strings.Compare(a.Name+"\x00"+a.Identity, b.Name+"\x00"+b.Identity)
+	return json.Marshal(snapshotJSON{Format, s.number, s.environment, s.byName()})
+}
+
+// byName returns every credential, in an order that does not change.
+func (s *Snapshot) byName() []*Credential {
+	return slices.SortedFunc(s.All(), func(a, b *Credential) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Identity, b.Identity))
 	})
-	return json.Marshal(snapshotJSON{Format, s.number, s.environment, all})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
