@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,22 +32,61 @@ const (
 // problem that Bad reports is not to be used.
 func Read(paths ...string) (*Set, []Problem) {
 	r := newReader()
-	r.paths = paths
-	var files []string
-	for _, path := range paths {
-		r.meet(path)
-		files = append(files, r.list(path)...)
-	}
-	seen := map[string]bool{}
-	for _, file := range files {
-		if !seen[filepath.Clean(file)] {
-			seen[filepath.Clean(file)] = true
-			if data, ok := r.load(file, Problem{File: file}); ok {
-				r.parse(file, data)
-			}
+	for _, file := range r.listAll(paths) {
+		if data, ok := r.load(file, Problem{File: file}); ok {
+			r.parse(file, data)
 		}
 	}
 	return r.finish()
+}
+
+// Digest returns a text that tells the content of the documents at the paths, and
+// of the other files that they were read with, from every other content; "" when
+// something is missing or too much. It equals the Digest of the set that Read
+// made, given its paths and the set's Read, if Read would make the same set now.
+func Digest(paths, read []string) string {
+	r := newReader()
+	for _, file := range r.listAll(paths) {
+		r.load(file, Problem{File: file})
+	}
+	for _, file := range read {
+		if _, known := r.sums[file]; !known {
+			r.load(file, Problem{File: file})
+		}
+	}
+	if len(r.problems) > 0 {
+		return ""
+	}
+	return r.digest()
+}
+
+func (r *reader) digest() string {
+	if r.torn {
+		return ""
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", r.paths)
+	for _, file := range slices.Sorted(maps.Keys(r.sums)) {
+		fmt.Fprintf(h, "%q %x\n", file, r.sums[file])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// listAll lists the files at the paths, each once.
+func (r *reader) listAll(paths []string) []string {
+	r.paths = paths
+	seen := map[string]bool{}
+	var files []string
+	for _, path := range paths {
+		r.meet(path)
+		for _, file := range r.list(path) {
+			if clean := filepath.Clean(file); !seen[clean] {
+				seen[clean] = true
+				files = append(files, file)
+			}
+		}
+	}
+	return files
 }
 
 // ReadBytes is Read for one file that is already in memory; references in it are
@@ -72,17 +112,19 @@ type reader struct {
 	set      *Set
 	paths    []string // that Read was given
 	problems []Problem
-	files    map[string]bool   // read or referred to
-	stamps   map[string]string // of paths and files, as they were before they were read
-	included map[string]bool   // parts of a document, not documents themselves
-	strays   []Problem         // documents without a kind, unless included
+	files    map[string]bool              // read or referred to
+	stamps   map[string]string            // of paths and files, as they were before they were read
+	sums     map[string][sha256.Size]byte // of the files that were read
+	torn     bool                         // one of them has changed meanwhile
+	included map[string]bool              // parts of a document, not documents themselves
+	strays   []Problem                    // documents without a kind, unless included
 	names    map[string]Problem
 	bytes    int
 	count    int
 }
 
 func newReader() *reader {
-	return &reader{set: &Set{}, files: map[string]bool{}, stamps: map[string]string{}, included: map[string]bool{}, names: map[string]Problem{}}
+	return &reader{set: &Set{}, files: map[string]bool{}, stamps: map[string]string{}, sums: map[string][sha256.Size]byte{}, included: map[string]bool{}, names: map[string]Problem{}}
 }
 
 func (r *reader) add(p Problem) {
@@ -101,6 +143,7 @@ func (r *reader) finish() (*Set, []Problem) {
 		r.set.Files = append(r.set.Files, file)
 	}
 	slices.Sort(r.set.Files)
+	r.set.Read, r.set.Digest = slices.Sorted(maps.Keys(r.sums)), r.digest()
 	r.set.Stamp = hashed(slices.Concat(r.paths, r.set.Files), func(path string) string { return r.stamps[path] })
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
@@ -190,6 +233,11 @@ func (r *reader) load(file string, failed Problem) ([]byte, bool) {
 	if r.bytes += len(data); r.bytes > MaxBytes {
 		return fail(fmt.Sprintf("all files together have more than %d bytes", MaxBytes), "name fewer files")
 	}
+	sum := sha256.Sum256(data)
+	if before, known := r.sums[file]; known && before != sum {
+		r.torn = true
+	}
+	r.sums[file] = sum
 	return data, true
 }
 

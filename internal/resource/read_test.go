@@ -1,6 +1,8 @@
 package resource
 
 import (
+	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -146,6 +148,60 @@ func TestAReadHasTheStampOfItsFiles(t *testing.T) {
 		if Stamp(of...) == before || Stamp(of...) == set.Stamp {
 			t.Errorf("%s is written: the stamp stays", name)
 		}
+	}
+}
+
+func TestDigest(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/tree")); err != nil {
+		t.Fatal(err)
+	}
+	set, problems := Read(dir)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	same := func() bool { return Digest([]string{dir}, set.Read) == set.Digest }
+	if set.Digest == "" || !same() {
+		t.Fatalf("nothing has changed, but the digest %q", set.Digest)
+	}
+	if slices.Contains(set.Read, filepath.Join(dir, "secret.txt")) {
+		t.Error("a secret is in the digest, which anybody could try guesses against")
+	}
+	for _, name := range []string{"a.yaml", "sub/contract.yaml"} {
+		name := filepath.Join(dir, name)
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, change := range map[string]func() error{
+			"written, of the same size and time": func() error {
+				info, err := os.Stat(name)
+				if err != nil {
+					return err
+				}
+				return errors.Join(os.WriteFile(name, bytes.Replace(text, []byte("a"), []byte("b"), 1), 0o600), os.Chtimes(name, time.Time{}, info.ModTime()))
+			},
+			"gone": func() error { return os.Remove(name) },
+		} {
+			if err := change(); err != nil {
+				t.Fatal(err)
+			}
+			if same() {
+				t.Errorf("%s is %s: the digest stays", name, what)
+			}
+			if err := os.WriteFile(name, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !same() {
+			t.Errorf("%s is as it was, but the digest is not", name)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "more.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if same() {
+		t.Error("a file appears: the digest stays")
 	}
 }
 

@@ -113,6 +113,11 @@ type Set struct {
 	// was met for the first time, before it was opened: what changes meanwhile, or
 	// later, gives another one.
 	Stamp string
+	// Read are the files of which the set was made, sorted: documents, and contracts
+	// that they refer to.
+	Read []string
+	// Digest is what [Digest] said of their content.
+	Digest string
 }
 
 // Source is where a document stands.
