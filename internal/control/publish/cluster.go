@@ -47,6 +47,13 @@ type TokenIssuer struct {
 	Scope         string
 }
 
+// Clusters resolves the target clusters of an environment, as Compile does; docs may
+// have others too. It returns every problem.
+func Clusters(docs []*resource.Cluster, environment string, secret func(resource.SecretRef) (string, error)) ([]Cluster, []resource.Problem) {
+	c := &compiler{set: &resource.Set{Clusters: docs}, opts: Options{Environment: environment, Secret: secret}}
+	return c.clusters(), c.sorted()
+}
+
 // clusters resolves the clusters of the environment.
 func (c *compiler) clusters() []Cluster {
 	var out []Cluster

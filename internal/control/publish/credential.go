@@ -105,6 +105,8 @@ func (c *compiler) prove(all []*building) {
 			b.cred.Verifiers = c.before(b.cred)
 		} else if verifiers, ok := c.opts.History.provedBy(b.cred.Key(), b.secret); ok {
 			b.cred.Verifiers = verifiers
+		} else if secret, ok := c.opts.Proved[b.cred.Key()]; ok && secret == b.secret && len(c.before(b.cred)) == len(mechanismsOf[b.cred.Method]) {
+			b.cred.Verifiers = c.before(b.cred)
 		} else {
 			todo = append(todo, b)
 		}

@@ -39,6 +39,9 @@ type Options struct {
 	History *History
 	// Previous is the snapshot that is being replaced; nil when there is none.
 	Previous *grant.Snapshot
+	// Proved are secrets by credential of Previous from which its verifiers are
+	// known to have been derived: they are not derived again. Nil knows of none.
+	Proved map[grant.Key]string
 	// Workers is how many goroutines may derive verifiers at a time; 0 means one.
 	Workers int
 }
@@ -55,7 +58,7 @@ type Result struct {
 	// begins or a credential expires. Zero means never.
 	NextChange time.Time
 	// Derived counts the credentials whose verifiers were derived from their
-	// secrets, since no earlier Compile of the same History had proved them.
+	// secrets, since neither an earlier Compile of the same History nor Proved has them.
 	Derived int
 }
 

@@ -243,8 +243,6 @@ func TestVerifiersMadeInThisProcess(t *testing.T) {
 	}
 }
 
-// TestManage: what a plan lets its subscribers manage follows the topic's state,
-// and is gone as soon as the plan no longer says so.
 func TestVerifiersDerivedTogether(t *testing.T) {
 	w := newWorld(t)
 	var text strings.Builder
@@ -288,6 +286,41 @@ func TestVerifiersDerivedTogether(t *testing.T) {
 	}
 }
 
+// Proved spares deriving the verifiers of the very secret that it names, and of no
+// other.
+func TestVerifiersProvedBefore(t *testing.T) {
+	w := newWorld(t)
+	set := w.read(base("type: plain", "type: scram"))
+	compile := func(proved string) *Result {
+		t.Helper()
+		opts := w.options()
+		opts.Proved = map[grant.Key]string{{Method: grant.Scram, Identity: "erp-1"}: proved}
+		r, problems := Compile(set, opts)
+		if r == nil {
+			t.Fatal(problems)
+		}
+		return r
+	}
+	first := compile(w.secrets["SECRET"])
+	if first.Derived == 0 || len(first.Snapshot.Lookup(grant.Scram, "erp-1").Verifiers) != 2 {
+		t.Errorf("without a previous snapshot there is nothing that could be proved: %d derived", first.Derived)
+	}
+	w.previous = first.Snapshot
+	if r := compile(w.secrets["SECRET"]); r.Snapshot != first.Snapshot || r.Derived != first.Derived-1 {
+		t.Errorf("the same secret: %d derived, first %d", r.Derived, first.Derived)
+	}
+	if r := compile("another secret, and longer"); r.Snapshot != first.Snapshot || r.Derived != first.Derived {
+		t.Errorf("proved for another secret: %d derived, first %d", r.Derived, first.Derived)
+	}
+	before := w.secrets["SECRET"]
+	w.secrets["SECRET"] = "another secret, and longer"
+	if r := compile(before); r.Snapshot.Number() == first.Snapshot.Number() || r.Derived != first.Derived {
+		t.Errorf("a changed secret: number %v, %d derived", r.Snapshot.Number(), r.Derived)
+	}
+}
+
+// TestManage: what a plan lets its subscribers manage follows the topic's state,
+// and is gone as soon as the plan no longer says so.
 func TestManage(t *testing.T) {
 	const no = "refuse for lack of right"
 	manage := func(words string) []string {
