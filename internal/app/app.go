@@ -127,13 +127,12 @@ func (a *App) build() (err error) {
 	if a.state, err = openState(c.DataDir, a.opts.setting("dataDir", "--data-dir")); err != nil {
 		return err
 	}
-	a.state.setAside(a.log)
 	a.outbound, err = newOutbound(c.Outbound)
 	if err != nil {
 		return err
 	}
 	a.resources = newResources(a.opts, a.state)
-	result, err := a.resources.load()
+	result, err := a.resources.start()
 	if err != nil {
 		return err
 	}
@@ -290,6 +289,9 @@ func (a *App) watch(ctx context.Context) {
 	defer poll.Stop()
 	warn := time.NewTicker(daily)
 	defer warn.Stop()
+	if a.resources.behind {
+		a.catchUp()
+	}
 	phase := time.NewTimer(a.resources.untilChange())
 	defer phase.Stop()
 	// Backing topics are looked at in the background, of the newest set only.
@@ -342,6 +344,23 @@ func (a *App) apply(load func() (*loaded, error)) error {
 		return err
 	}
 	a.reloads.WithLabelValues("applied").Inc()
+	a.put(result)
+	return nil
+}
+
+// catchUp reads the documents after a start that went without. They come to what
+// is in force, unless they, or a secret, have changed meanwhile.
+func (a *App) catchUp() {
+	result, err := a.resources.load()
+	if err != nil {
+		a.reloads.WithLabelValues("refused").Inc()
+		a.refused(err)
+		return
+	}
+	a.put(result)
+}
+
+func (a *App) put(result *loaded) {
 	a.clusters.update(result.Clusters, result.Snapshot)
 	if old := a.gateway.Snapshot(); old != result.Snapshot {
 		a.gateway.Swap(result.Snapshot)
@@ -352,7 +371,6 @@ func (a *App) apply(load func() (*loaded, error)) error {
 		a.inForce(old, false)
 	}
 	a.clusters.retire()
-	return nil
 }
 
 // differences counts credentials that a snapshot does not share with the one

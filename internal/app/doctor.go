@@ -121,6 +121,9 @@ func (d *doctor) configuration(running bool) {
 			d.found(false, "", "%v", err)
 			return
 		}
+		if err := s.recall(); err != nil {
+			d.found(false, "", "%v", err)
+		}
 		for _, damage := range s.damaged {
 			d.found(false, "restore it from a backup; a start sets it aside and goes on, what is lost is: "+damage.loss, "%s in data directory %s is damaged: %v", damage.file, c.DataDir, damage.err)
 		}

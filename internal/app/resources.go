@@ -36,12 +36,16 @@ type resources struct {
 	seen   string        // at the last look, to wait until writing has ended
 	change time.Time     // when to compile again by itself
 
+	program string               // that this is
+	behind  bool                 // what is in force was resumed, and the documents are not read yet
+	proved  map[grant.Key]string // secrets of the snapshot's verifiers, until it is replaced
+
 	saves    prometheus.Gauge // 1 while the data directory has what is in force
 	saveNext time.Time        // when to try again to write it; zero when it has it
 }
 
 func newResources(opts Options, s *state) *resources {
-	return &resources{opts: opts, log: opts.Log, state: s, saves: prometheus.NewGauge(prometheus.GaugeOpts{
+	return &resources{opts: opts, log: opts.Log, state: s, program: program(opts.Version), saves: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sluice_data_directory_saved", Help: "1 while the data directory has what is in force, 0 while it cannot be written.",
 	})}
 }
@@ -57,6 +61,15 @@ func (r *resources) changed() bool {
 	settled := now == r.seen
 	r.seen = now
 	return settled && now != r.stamp
+}
+
+// start returns what to serve first: what was in force when the last process
+// ended, if nothing has changed since, or else what the documents say.
+func (r *resources) start() (*loaded, error) {
+	if result := r.resume(); result != nil {
+		return result, nil
+	}
+	return r.load()
 }
 
 // load reads and compiles the documents, and keeps what came out.
@@ -88,6 +101,13 @@ func (r *resources) read() (set *resource.Set, problems []resource.Problem) {
 
 // again compiles the last good documents once more, since time has passed.
 func (r *resources) again() (*loaded, error) {
+	if r.set == nil { // they could not be read since the start
+		result, err := r.load()
+		if err != nil {
+			r.change = r.opts.Now().Add(time.Minute)
+		}
+		return result, err
+	}
 	result, _, err := r.compile(r.set)
 	if err != nil {
 		r.change = r.opts.Now().Add(time.Minute) // a secret may be unreadable: not at once again
@@ -96,21 +116,37 @@ func (r *resources) again() (*loaded, error) {
 }
 
 func (r *resources) compile(set *resource.Set) (*loaded, []resource.Problem, error) {
+	if err := r.state.recall(); err != nil {
+		return nil, nil, err
+	}
+	r.state.setAside(r.log)
 	workers := 1 // one processor at most is taken from the clients
-	if r.set == nil {
+	if r.set == nil && !r.behind {
 		workers = runtime.GOMAXPROCS(0) // of whom there are none yet
 	}
+	secrets := map[resource.SecretRef]string{}
 	result, problems := publish.Compile(set, publish.Options{
 		Environment: r.opts.Config.Environment, Generation: generation, Now: r.opts.Now(), Seed: r.state.seed,
-		Secret: config.ReadSecret, History: r.state.history, Previous: r.state.snapshot, Workers: workers,
+		Secret: func(ref resource.SecretRef) (string, error) { // each once, so that what is sealed is what was compiled
+			if secret, known := secrets[ref]; known {
+				return secret, nil
+			}
+			secret, err := config.ReadSecret(ref)
+			if err == nil {
+				secrets[ref] = secret
+			}
+			return secret, err
+		},
+		History: r.state.history, Previous: r.state.snapshot, Proved: r.proved, Workers: workers,
 	})
 	if result == nil {
 		return nil, problems, problemsError(problems)
 	}
-	if err := r.state.keep(result.History, result.Snapshot); err != nil {
+	if err := r.state.keep(result.History, result.Snapshot, r.leave(set, result, secrets)); err != nil {
 		return nil, problems, err
 	}
-	r.set, r.change = set, result.NextChange
+	r.log.Debug("documents compiled", "snapshot", result.Snapshot.Number(), "verifiers_derived", result.Derived)
+	r.set, r.change, r.behind, r.proved = set, result.NextChange, false, nil
 	r.told()
 	return result, problems, nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -35,8 +36,11 @@ type state struct {
 	history *publish.History
 	// snapshot is the one in force when the process ended; nil at the first start.
 	snapshot *grant.Snapshot
+	recalled bool              // history and snapshot are as they are in the files
 	saved    map[string]string // content of files, to write only what changed
 	written  *grant.Snapshot   // that is in its file
+	leaving  *leaving          // what the resume file is to have; nil when it has it
+	left     [sha256.Size]byte // of the content that it has
 	unsaved  error             // why history or snapshot are not in their files
 	damaged  []damage          // files that could not be understood
 }
@@ -59,7 +63,7 @@ func openState(dir, setting string) (*state, error) {
 	if err := s.takeLock(setting); err != nil {
 		return nil, err
 	}
-	if err := s.read(); err != nil {
+	if err := s.readSeed(); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -82,8 +86,16 @@ func (s *state) takeLock(setting string) error {
 	return nil
 }
 
-// read reads what is there, and makes the seed when there is none.
+// read reads everything that is there.
 func (s *state) read() error {
+	if err := s.readSeed(); err != nil {
+		return err
+	}
+	return s.recall()
+}
+
+// readSeed reads the seed, or makes it when there is none.
+func (s *state) readSeed() error {
 	text, ok, err := s.file(seedFile)
 	if err != nil {
 		return err
@@ -96,7 +108,17 @@ func (s *state) read() error {
 		s.seed = make([]byte, seedBytes)
 		rand.Read(s.seed)
 	}
-	if text, ok, err = s.file(historyFile); err != nil {
+	return nil
+}
+
+// recall reads history and snapshot, once; a snapshot that is known to be that of
+// the file is not read.
+func (s *state) recall() error {
+	if s.recalled {
+		return nil
+	}
+	text, ok, err := s.file(historyFile)
+	if err != nil {
 		return err
 	} else if ok {
 		s.history = new(publish.History)
@@ -105,17 +127,30 @@ func (s *state) read() error {
 			s.damaged = append(s.damaged, damage{historyFile, err, "what ended before the last change of the documents is answered as if it never was"})
 		}
 	}
-	if text, ok, err = s.file(snapshotFile); err != nil {
-		return err
-	} else if ok {
-		s.snapshot = new(grant.Snapshot)
-		if err := json.Unmarshal([]byte(text), s.snapshot); err != nil {
-			s.snapshot = nil
-			s.damaged = append(s.damaged, damage{snapshotFile, err, "nothing, it is made again from the resources"})
+	if s.snapshot == nil {
+		if text, ok, err = s.file(snapshotFile); err != nil {
+			return err
+		} else if ok {
+			s.snapshot = new(grant.Snapshot)
+			if err := json.Unmarshal([]byte(text), s.snapshot); err != nil {
+				s.snapshot = nil
+				s.damaged = append(s.damaged, damage{snapshotFile, err, "nothing, it is made again from the resources"})
+			}
 		}
+		s.written = s.snapshot
 	}
-	s.written = s.snapshot
+	s.recalled = true
 	return nil
+}
+
+// stamp tells a file from what it was before it was last written; "" when it is
+// not there.
+func (s *state) stamp(name string) string {
+	info, err := os.Stat(filepath.Join(s.dir, name))
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d %d", info.Size(), info.ModTime().UnixNano())
 }
 
 func (s *state) file(name string) (text string, ok bool, err error) {
@@ -148,16 +183,17 @@ func (s *state) setAside(log *slog.Logger) {
 // that is not kept is an error: with another one, clients would see other topic
 // ids after a restart. Documents are obeyed on a full disk too, since they may
 // take something away; flush tries again to write what they came to.
-func (s *state) keep(history *publish.History, snapshot *grant.Snapshot) error {
+func (s *state) keep(history *publish.History, snapshot *grant.Snapshot, leaving *leaving) error {
 	if err := s.write(seedFile, []byte(hex.EncodeToString(s.seed)+"\n")); err != nil {
 		return err
 	}
-	s.history, s.snapshot = history, snapshot
+	s.history, s.snapshot, s.leaving = history, snapshot, leaving
 	s.flush()
 	return nil
 }
 
-// flush writes the history, and then the snapshot that rests on it.
+// flush writes the history, then the snapshot that rests on it, and then what
+// rests on both.
 func (s *state) flush() { s.unsaved = s.save() }
 
 func (s *state) save() error {
@@ -168,17 +204,41 @@ func (s *state) save() error {
 	if err := s.write(historyFile, append(past, '\n')); err != nil {
 		return err
 	}
-	if s.written == s.snapshot {
+	if s.written != s.snapshot {
+		grants, err := json.Marshal(s.snapshot)
+		if err != nil {
+			return err
+		}
+		if err := s.write(snapshotFile, append(grants, '\n')); err != nil {
+			return err
+		}
+		s.written = s.snapshot
+	}
+	return s.saveLeaving()
+}
+
+// saveLeaving writes the resume file, unless it has the same already.
+func (s *state) saveLeaving() error {
+	l := s.leaving
+	if l == nil {
 		return nil
 	}
-	grants, err := json.Marshal(s.snapshot)
+	l.past.Beside = map[string]string{historyFile: s.stamp(historyFile), snapshotFile: s.stamp(snapshotFile)}
+	content, err := l.content()
 	if err != nil {
 		return err
 	}
-	if err := s.write(snapshotFile, append(grants, '\n')); err != nil {
-		return err
+	if sum := sha256.Sum256(content); sum != s.left {
+		text, err := sealed(content, s.seed, l.past.Secrets, l.secrets)
+		if err != nil {
+			return err
+		}
+		if err := writeFile(filepath.Join(s.dir, resumeFile), text); err != nil {
+			return fmt.Errorf("write data directory: %w", err)
+		}
+		s.left = sum
 	}
-	s.written = s.snapshot
+	s.leaving = nil
 	return nil
 }
 

@@ -175,7 +175,7 @@ func TestDamagedDataDirectory(t *testing.T) {
 		{"endless", func([]byte) []byte { return []byte(strings.Repeat(`{"a":`, 200_000)) }},
 	} {
 		damage := func() {
-			for _, pattern := range []string{"history.json", "snapshot.json", "ports-*.json"} {
+			for _, pattern := range []string{"history.json", "snapshot.json", "resume", "ports-*.json"} {
 				files, err := filepath.Glob(filepath.Join(w.Dir, "data", pattern))
 				if err != nil || len(files) != 1 {
 					t.Fatalf("%s in the data directory: %v %v", pattern, files, err)
