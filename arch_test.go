@@ -62,9 +62,9 @@ var rows = map[string]row{
 	// The control plane has one model, the documents (docs/decisions/0014): control changes them, the folders below are
 	// what that takes, and know nothing of each other but what stands here.
 	"control":           {may: []string{"control/*", "resource", "strictyaml", "grant", "kafka/sasl", "fault"}},
-	"control/identity":  {may: []string{"fault"}},
+	"control/identity":  {may: []string{"fault", "resource", "control/audit"}, tests: []string{"store/storetest"}},
 	"control/audit":     {may: []string{"fault"}},
-	"control/lifecycle": {may: []string{"fault", "control/identity"}},
+	"control/lifecycle": {may: []string{"fault", "control/identity", "resource"}},
 	"control/contract":  {may: []string{"fault"}},
 	// publish turns secrets into verifiers where they are read, so that a snapshot holds none (sasl).
 	"control/publish": {may: []string{"grant", "control/contract", "resource", "strictyaml", "kafka/sasl", "fault"}},
