@@ -15,8 +15,8 @@ type Record struct {
 	Document resource.Any
 	// Status is what the server knows besides.
 	Status Status
-	// Serial counts the changes of this document, from 1 on. The ETag of the
-	// management API is made of it.
+	// Serial counts the changes of this document, from 1 on. Put takes the one that
+	// follows only. The ETag of the management API is made of it.
 	Serial int64
 	// Team and Organisation own the document, also where it does not say so itself;
 	// empty for what is the platform's.
@@ -24,7 +24,8 @@ type Record struct {
 	// Owner is what applies the document, such as a repository and a path; empty for
 	// nobody in particular.
 	Owner string
-	// Created and Changed are when, in UTC.
+	// Created and Changed are when, in UTC and whole microseconds, as all times of a
+	// store; what is finer is cut off when it is written.
 	Created, Changed time.Time
 }
 
@@ -54,6 +55,15 @@ type Query struct {
 	Limit int
 }
 
+// Identity says which store this is.
+type Identity struct {
+	// ID is random, made with the store, and stays the same when it is restored.
+	ID string
+	// Generation is greater after each restore, whatever was lost. It is the one of
+	// grant.Number.
+	Generation uint64
+}
+
 // ErrNotFound says that the store has no such thing.
 var ErrNotFound = errors.New("not found")
 
@@ -72,6 +82,8 @@ type Store interface {
 // Reader is a view of the store. It is for one goroutine, until the function it
 // was given to returns.
 type Reader interface {
+	// Identity says which store this is.
+	Identity() (Identity, error)
 	// Get returns a record, or ErrNotFound.
 	Get(resource.Key) (*Record, error)
 	// List returns records by name, and whether there are more behind them.
@@ -81,7 +93,8 @@ type Reader interface {
 	// Seq is the number of the last change, 0 before the first.
 	Seq() (int64, error)
 	// Changes returns changes after seq in their order, at most limit. ok is false
-	// when some of them have been forgotten: everything has to be read anew.
+	// when some of them have been forgotten, or seq has not been yet, since the store
+	// was restored: everything has to be read anew.
 	Changes(seq int64, limit int) (changes []Change, ok bool, err error)
 	// Verifiers are what proves the secrets of a credential, those that still count
 	// and those that no longer do, the oldest first.
@@ -99,15 +112,17 @@ type Reader interface {
 // Writer is a Reader with the right to change what it sees.
 type Writer interface {
 	Reader
-	// Put writes a record, and a Change with the record's serial. The links are what
-	// its document refers to.
+	// Put writes a record, and a Change with the record's serial, which must be one
+	// more than that of what is there. The links are what its document refers to.
 	Put(r *Record, links []resource.Key) error
 	// Remove removes a document with everything that belongs to it, and writes a
 	// Change; ErrNotFound when it is not there.
 	Remove(key resource.Key, at time.Time) error
-	// PutVerifier writes or replaces the verifier with its number.
+	// PutVerifier writes or replaces the verifier with its number; ErrNotFound when
+	// there is no such credential. A revocation that is there stays.
 	PutVerifier(credential string, v Verifier) error
-	// PutRevision adds a revision; its number must be the next one.
+	// PutRevision adds a revision; its number must be the next one. ErrNotFound when
+	// there is no such version.
 	PutRevision(version string, r *Revision) error
 
 	audit.Writer

@@ -1,7 +1,9 @@
 // Package audit says who changed what: rows that are written together with the
 // change they tell of, each holding a hash of the one before, so that nothing can be
-// altered, left out or added later without it being found. Its main type is Row. It
-// knows neither SQL nor what a change means.
+// altered, left out or added later without it being found; heads, which sign how far
+// the chain has come, so that nobody without the key writes another one or cuts its
+// end off; and what finds and names all of that in a file, offline. Its main types
+// are Row and Head. It knows neither SQL nor what a change means.
 package audit
 
 import (
@@ -13,7 +15,8 @@ import (
 type Row struct {
 	// Seq numbers the rows, from 1 on, without gaps.
 	Seq int64 `json:"seq"`
-	// Time is when, in UTC and whole microseconds.
+	// Time is when, in UTC and whole microseconds. It is not promised to grow from row
+	// to row: clocks are set.
 	Time time.Time `json:"time"`
 	// Actor is who, as "person ada", "token ci-shop" or "system".
 	Actor string `json:"actor"`
@@ -37,8 +40,11 @@ type Row struct {
 	Details json.RawMessage `json:"details,omitzero"`
 	// Previous is the hash of the row before, hex; 64 zeros in the first one.
 	Previous string `json:"previous"`
-	// Hash is of everything above, hex.
+	// Hash is the SHA-256 of everything above, hex: of the row's JSON as Text
+	// returns it.
 	Hash string `json:"hash"`
+
+	text string // as it was written; what Hash is of
 }
 
 // Query asks for rows. What is set narrows it.
@@ -58,6 +64,8 @@ type Reader interface {
 	AuditRows(Query) (page []Row, more bool, err error)
 	// AuditFrom calls f for each row from a number on, the oldest first.
 	AuditFrom(seq int64, f func(Row) error) error
+	// AuditHeads calls f for each head of a row from that number on, the oldest first.
+	AuditHeads(seq int64, f func(Head) error) error
 }
 
 // Writer adds rows to a store.
@@ -65,4 +73,6 @@ type Writer interface {
 	// AppendAudit numbers a row, chains it to the one before and writes it. It returns
 	// the row as it was written.
 	AppendAudit(Row) (Row, error)
+	// AppendHead adds a head.
+	AppendHead(Head) error
 }
