@@ -54,7 +54,7 @@ func pair(t *testing.T, name string, ends time.Time) (cert, key string) {
 // dialTLS trusts whoever answers: which certificate it is, is looked at.
 func dialTLS(address string) (*tls.Conn, error) {
 	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 15 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -130,7 +130,7 @@ func TestCertificatesAreExchangedUnderLoad(t *testing.T) {
 	served := func(want string) {
 		t.Helper()
 		begin := time.Now()
-		within(t, 10*time.Second, "the certificate "+want, func() error {
+		within(t, 30*time.Second, "the certificate "+want, func() error {
 			if got, err := name(); err != nil || got != want {
 				return fmt.Errorf("%q, %v", got, err)
 			}
@@ -144,7 +144,7 @@ func TestCertificatesAreExchangedUnderLoad(t *testing.T) {
 	}
 	refused := func(what string, n int) {
 		t.Helper()
-		within(t, 10*time.Second, what+" is refused", func() error {
+		within(t, 30*time.Second, what+" is refused", func() error {
 			if strings.Count(w.Log(), "certificate refused") < n {
 				return errors.New("nothing in the log")
 			}

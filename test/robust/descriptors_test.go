@@ -45,7 +45,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 	before := w.rest()
 	limitFiles(t, w.Pid(), int(before.descriptors)+20)
 	flood := silent(t, w.Bootstrap, 200)
-	within(t, 10*time.Second, "descriptors run out", func() error {
+	within(t, 30*time.Second, "descriptors run out", func() error {
 		if !strings.Contains(w.Log(), "too many open files") {
 			return fmt.Errorf("nothing in the log")
 		}
@@ -65,12 +65,12 @@ func TestDescriptorsRunOut(t *testing.T) {
 		t.Errorf("%d lines of log in %v", lines, window)
 	}
 	limitFiles(t, w.Pid(), 1000)
-	within(t, 5*time.Second, "a login after there are descriptors again", func() error { return w.login(troubled) })
+	within(t, 30*time.Second, "a login after there are descriptors again", func() error { return w.login(troubled) })
 	for _, conn := range flood {
 		conn.Close()
 	}
 	other.lap("after")
-	w.backTo(before, 15*time.Second)
+	w.backTo(before, 30*time.Second)
 }
 
 // A gateway that may open few files lets in as many connections as those carry, brokers included.
@@ -89,7 +89,7 @@ func TestFewDescriptors(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		s := &session{conn: conn, user: troubled, patience: 10 * time.Second}
+		s := &session{conn: conn, user: troubled, patience: 20 * time.Second}
 		if s.login() != nil {
 			continue // refused at the door
 		}
@@ -112,8 +112,8 @@ func TestFewDescriptors(t *testing.T) {
 	if strings.Contains(w.Log(), "too many open files") {
 		t.Error("descriptors have run out")
 	}
-	within(t, 10*time.Second, "a login once there is room", func() error { return w.login(troubled) })
-	w.backTo(settled{before.connections + 300, before.goroutines + 2000, 256}, 15*time.Second) // the silent are still there
+	within(t, 30*time.Second, "a login once there is room", func() error { return w.login(troubled) })
+	w.backTo(settled{before.connections + 300, before.goroutines + 2000, 256}, 30*time.Second) // the silent are still there
 }
 
 func cpu(t *testing.T, pid int) time.Duration {
