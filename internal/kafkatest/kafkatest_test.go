@@ -110,7 +110,7 @@ func TestOneBroker(t *testing.T) {
 	if err := c.Resume(1); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(conn, answer); err != nil || answer[7] != 7 {

@@ -340,7 +340,7 @@ func (f *Forwarder) hosts(a asked, v reflect.Value) {
 
 // logIn speaks SASL PLAIN for a client that cannot.
 func logIn(c net.Conn, l Login) error {
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	defer c.SetDeadline(time.Time{})
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
 	handshake.Version, handshake.Mechanism = 1, "PLAIN"

@@ -170,7 +170,7 @@ func (w *World) startGateway() {
 				if err != nil {
 					tb.Error(err)
 				}
-			case <-time.After(15 * time.Second):
+			case <-time.After(time.Minute):
 				tb.Error("the gateway does not stop")
 			}
 		}
@@ -182,7 +182,7 @@ func (w *World) startGateway() {
 	})
 	select {
 	case <-w.cluster.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		tb.Fatalf("the target cluster is not reached: %v", w.cluster.Err())
 	}
 	w.Clients.serve()
@@ -246,7 +246,7 @@ func (w *World) compile() error {
 // createTopics makes the backing topics, under names that nobody could guess.
 func (w *World) createTopics() {
 	w.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	adm := kadm.NewClient(w.direct)
 	names := map[string]int32{}
@@ -270,7 +270,7 @@ func (w *World) createTopics() {
 		w.secrets.Bytes("topic id of "+t.Exposed, resp.ID[:])
 		w.secrets.Text("topic id of "+t.Exposed, resp.ID.String())
 	}
-	w.await("backing topics", 20*time.Second, func() error {
+	w.await("backing topics", time.Minute, func() error {
 		for name, n := range names {
 			listed, err := adm.ListTopics(ctx, name)
 			if err != nil {
@@ -372,7 +372,7 @@ func (w *World) Feed(exposed, prefix string, from, to int) error {
 	for i := from; i < to; i++ {
 		records = append(records, &kgo.Record{Topic: w.backing[exposed], Partition: int32(i) % partitions, Headers: []kgo.RecordHeader{{Key: "topic", Value: []byte(exposed)}}, Value: []byte(prefix + "-" + strconv.Itoa(i))})
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	results := make(chan error, len(records))
 	for _, r := range records {
