@@ -1,6 +1,10 @@
 package identity
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // Role is what somebody may be, in a team, in an organisation or on the platform.
 type Role string
@@ -68,4 +72,8 @@ func Narrow(has, chosen []Membership) []Membership {
 		}
 	}
 	return out
+}
+
+func compareMemberships(a, b Membership) int {
+	return cmp.Or(strings.Compare(a.Organisation, b.Organisation), strings.Compare(a.Team, b.Team), strings.Compare(string(a.Role), string(b.Role)))
 }

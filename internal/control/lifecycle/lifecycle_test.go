@@ -367,3 +367,38 @@ func TestRefusalsSayWhoMay(t *testing.T) {
 		}
 	}
 }
+
+// TestAgreesWithIdentity compares the moves with what control/identity says of the
+// same things, which pages and routes ask first.
+func TestAgreesWithIdentity(t *testing.T) {
+	for _, c := range []struct {
+		kind   resource.Kind
+		from   State
+		action Action
+		op     identity.Operation
+	}{
+		{resource.KindVersion, New, Create, identity.Write},
+		{resource.KindVersion, Draft, Publish, identity.Write},
+		{resource.KindVersion, Published, Deprecate, identity.Write},
+		{resource.KindVersion, Draft, Approve, identity.Approve},
+		{resource.KindSubscription, New, Request, identity.Write},
+		{resource.KindSubscription, Pending, Cancel, identity.Write},
+		{resource.KindSubscription, Pending, Approve, identity.Approve},
+		{resource.KindSubscription, Pending, Reject, identity.Approve},
+		{resource.KindCredential, New, Create, identity.Write},
+		{resource.KindCredential, Active, Rotate, identity.Rotate},
+		{resource.KindCredential, Active, Revoke, identity.Revoke},
+	} {
+		for name, a := range actors(c.kind) {
+			if a.actor.Kind() == identity.KindSystem {
+				continue // it moves things, and asks for nothing
+			}
+			o := object(c.kind, c.from)
+			_, err := Next(a.actor, o, c.action, good(c.action, a.actor))
+			asked := identity.Authorise(a.actor, c.op, o.Object)
+			if (err == nil) != (asked == nil) {
+				t.Errorf("%s: %s %s: the move says %v, identity says %v", name, c.action, c.kind, err, asked)
+			}
+		}
+	}
+}
