@@ -115,7 +115,7 @@ func TestCertificateIsRenewedWithoutLosingConnections(t *testing.T) {
 	if _, err := old.Write([]byte("\x00\x00\x00\x0a\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff")); err != nil {
 		t.Fatal(err)
 	}
-	old.SetReadDeadline(time.Now().Add(5 * time.Second))
+	old.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.ReadFull(old, make([]byte, 8)); err != nil {
 		t.Errorf("old connection: %v", err)
 	}

@@ -375,7 +375,7 @@ func TestBadFramesEndTheConnectionOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := conn.Write(bad); err != nil {

@@ -71,7 +71,7 @@ func TestDecodedRequestsCount(t *testing.T) {
 	}
 	conn := w.rawLogin("acme")
 	send(conn, 1, commit(40_000))
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(8 * time.Second)) // before decodeWait is over
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("%v, want a request that decodes into more than there is refused at once", err)
 	}
