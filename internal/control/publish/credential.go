@@ -143,7 +143,7 @@ func (c *compiler) before(cred *grant.Credential) []grant.Verifier {
 // that an unchanged document gives an unchanged credential.
 func verifiers(method grant.Method, secret string, old []grant.Verifier) ([]grant.Verifier, error) {
 	var out []grant.Verifier
-	for _, mechanism := range mechanismsOf[method] {
+	for _, mechanism := range mechanismsOf[method] { // the cheapest first
 		var salt []byte
 		i := slices.IndexFunc(old, func(v grant.Verifier) bool { return v.Mechanism == mechanism })
 		if i >= 0 {
@@ -153,7 +153,8 @@ func verifiers(method grant.Method, secret string, old []grant.Verifier) ([]gran
 		if err != nil {
 			return nil, err
 		}
-		if i >= 0 && !same(grant.Verifier(v), old[i]) { // a new secret gets a salt of its own
+		if i >= 0 && !same(grant.Verifier(v), old[i]) { // a new secret gets salts of its own
+			old = nil
 			if v, err = sasl.NewVerifier(mechanism, secret, nil); err != nil {
 				return nil, err
 			}
