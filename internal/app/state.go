@@ -253,8 +253,13 @@ func (s *state) write(name string, data []byte) error {
 	return nil
 }
 
-// close gives the data directory back.
-func (s *state) close() { s.lock.Close() }
+// close gives the data directory back. A child that is being started beside has
+// a copy of the descriptor until it executes its program, and with it the lock,
+// unless that is given back by itself.
+func (s *state) close() {
+	_ = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
+	s.lock.Close()
+}
 
 // writeFile replaces a file as a whole or not at all, also over a power
 // failure; only its owner may read it.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,25 @@ func TestDamagedStateIsSetAside(t *testing.T) {
 	if s := (&state{dir: opts.Config.DataDir, saved: map[string]string{}}); s.read() != nil || len(s.damaged) > 0 || s.snapshot == nil {
 		t.Errorf("what was written anew is damaged too: %v", s.damaged)
 	}
+}
+
+// A process that is being started while the data directory is given back has a copy of the lock's descriptor for a moment.
+func TestAClosedDataDirectoryIsFreeAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openState(dir, "--data-dir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := syscall.Dup(int(s.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(child)
+	s.close()
+	if s, err = openState(dir, "--data-dir"); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
 }
 
 // A data directory that cannot be written does not keep documents from coming into force, and gets them later.
