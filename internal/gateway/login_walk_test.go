@@ -113,13 +113,16 @@ func TestEveryFrameInEveryLoginState(t *testing.T) {
 	}
 	b := newScriptedBroker(t, "phys.orders")
 	limits := DefaultLimits()
-	limits.MaxUnauthenticatedPerAddress, limits.AuthDeadline = 0, 30*time.Second
+	limits.MaxUnauthenticatedPerAddress, limits.AuthDeadline = 0, 5*time.Minute
 	w := startBehind(t, b, limits, credential("acme", open("acme")), credential("other", open("other")), scramCredential(t, "acme", open("acme")))
 
 	var all sync.WaitGroup
+	walking := make(chan struct{}, 50) // refusals take a second each, and brokers are dialled in ten
 	for _, path := range states {
 		for _, f := range frames {
 			all.Go(func() {
+				walking <- struct{}{}
+				defer func() { <-walking }()
 				where := fmt.Sprintf("%s, then %s", strings.Join(append([]string{"connected"}, path...), ", "), f.name)
 				conn, err := net.Dial("tcp", w.gateway.Bootstrap("main"))
 				if err != nil {
@@ -246,7 +249,7 @@ func (c *walker) raw(key, version int16, body []byte) string {
 }
 
 func (c *walker) read(req kmsg.Request) string {
-	f, err := readFrame(c.conn, 30*time.Second)
+	f, err := readFrame(c.conn, time.Minute)
 	switch {
 	case errors.Is(err, errTooLate):
 		return "left without an answer"
