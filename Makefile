@@ -67,7 +67,12 @@ generated:
 	@jar=$$(ls $(SLUICE_CACHE)/kafka/4.3.1/libs/kafka-clients-4.3.1.jar 2>/dev/null || true); \
 	out=$$(mktemp); trap 'rm -f $$out' EXIT; \
 	go run ./internal/kafka/wire/schemagen $${jar:+-jar $$jar} -out $$out; \
-	cmp $$out internal/kafka/wire/schema_gen.go || { echo "out of date: go generate ./internal/kafka/wire"; exit 1; }
+	cmp $$out internal/kafka/wire/schema_gen.go || { echo "out of date: go generate ./internal/kafka/wire"; exit 1; }; \
+	package=$$(ls $(SLUICE_CACHE)/asyncapi/asyncapi-specs-6.11.1.tgz 2>/dev/null || true); \
+	if [ -n "$$package" ]; then \
+		go run ./internal/control/contract/metaschema/gen -package $$package -out $$out; \
+		cmp $$out internal/control/contract/metaschema/schemas.json || { echo "out of date: go generate ./internal/control/contract/metaschema"; exit 1; }; \
+	fi
 
 unit:
 	@echo "check: unit tests with the race detector"

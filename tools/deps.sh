@@ -95,3 +95,16 @@ fi
 need python3 "Python 3"
 python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv || die "python3 cannot make environments: install python3-venv"
 need npm "Node 20 with npm"
+
+# AsyncAPI's schemas with their examples, and whole documents of 2.6, 3.0 and 3.1 that the project publishes.
+while read -r package version sum; do
+	file=$cache/asyncapi/$(tr '/' '-' <<<"${package#@}")-$version.tgz
+	[ ! -f "$file" ] || continue
+	say "fetching $package $version from the npm registry"
+	mkdir -p "$cache/asyncapi"
+	folder=$(mktemp -d "$cache/asyncapi/fetching.XXXXXX")
+	(cd "$folder" && npm pack --silent "$package@$version" >/dev/null)
+	echo "$sum  $folder/$(basename "$file")" | sha512sum --check --quiet || die "$package $version is not what test/asyncapi/packages.txt names"
+	mv "$folder/$(basename "$file")" "$file"
+	rmdir "$folder"
+done <test/asyncapi/packages.txt
