@@ -23,8 +23,10 @@ export PATH := $(SLUICE_CACHE)/bin:$(PATH)
 
 FUZZTIME ?= 30s
 TOOL := go tool -modfile=tools/go.mod
-# Packages whose tests start a real Kafka; they belong to "make test", not to "make check".
-REAL = go list -f '{{$$p := .ImportPath}}{{if eq $$p "sluice/internal/kafkatest"}}{{$$p}}{{else}}{{range .TestImports}}{{if eq . "sluice/internal/kafkatest"}}{{$$p}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "sluice/internal/kafkatest"}}{{$$p}}{{end}}{{end}}{{end}}' ./...
+# Packages whose tests start a real Kafka or PostgreSQL; they belong to "make test", not to "make check".
+SERVERS := sluice/internal/kafkatest sluice/internal/store/postgrestest
+REAL = go list -f '{{.ImportPath}} {{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./... | awk -v servers="$(SERVERS)" \
+	'BEGIN { split(servers, s); for (i in s) real[s[i]] } { for (i = 2; i <= NF; i++) if ($$i in real) { print $$1; next } }'
 # Runs a command with its name before each line, so that two may run side by side.
 label = 2>&1 | sed -u 's/^/$(1) | /'
 

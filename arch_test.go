@@ -79,6 +79,8 @@ var rows = map[string]row{
 	"store":           {},
 	"store/sqlstore":  {may: []string{"control", "control/*", "resource", "metering", "billing", "fault"}, tests: []string{"store/storetest"}},
 	"store/storetest": {may: []string{"control", "control/*", "resource", "metering", "billing", "fault"}},
+	// A real PostgreSQL, for tests; its own are those of the store on it, apart from those that "make check" runs.
+	"store/postgrestest": {tests: []string{"store/sqlstore", "store/storetest", "control", "control/*", "resource", "fault"}},
 
 	"httpapi":        {may: []string{"control", "control/*", "resource", "metering", "billing", "fault", "httpapi/schema", "web"}},
 	"httpapi/schema": {},
@@ -127,7 +129,7 @@ var confined = []struct {
 // environment are functions that read the environment, which only these folders may.
 var (
 	environment      = []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "syscall.Getenv", "syscall.Environ"}
-	environmentHomes = []string{"config", "kafkatest"} // kafkatest finds Java and its cache folder; it is no part of the product
+	environmentHomes = []string{"config", "kafkatest", "store/postgrestest"} // the last two find Java and the cache folder; they are no part of the product
 )
 
 // file is what the rules need to know of one Go file.

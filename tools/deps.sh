@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the tests need and the machine lacks, once; later runs find everything in place and need no network.
 #   tools/deps.sh check   what "make check" needs: a C compiler for the race detector, Go modules
-#   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, and what clients in other languages are installed with
+#   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, PostgreSQL, and what clients in other languages are installed with
 # Everything goes to $SLUICE_CACHE (default ~/.cache/sluice), apart from Debian packages where we may install them, and
 # from Go's and Maven's own caches.
 set -euo pipefail
@@ -27,9 +27,8 @@ install() { # install PACKAGE...
 	apt install -y --no-install-recommends "$@" >/dev/null
 }
 
-# unpack PACKAGE PROGRAM: without the right to install, the package and its missing libraries go to the cache folder,
-# and a wrapper of the program to its bin.
-unpack() {
+# extract PACKAGE: without the right to install, the package and its missing libraries go to the cache folder.
+extract() {
 	command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
 	local root=$cache/debian/$1 lists
 	lists=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$1" | grep '^[a-z]') || return 1
@@ -43,6 +42,12 @@ unpack() {
 	shopt -s nullglob
 	for package in "$root"/debs/*.deb; do dpkg -x "$package" "$root"; done
 	rm -rf "$root/debs"
+}
+
+# unpack PACKAGE PROGRAM: extract, and a wrapper of the program in the cache folder's bin.
+unpack() {
+	extract "$1" || return 1
+	local root=$cache/debian/$1
 	printf '#!/bin/sh\nLD_LIBRARY_PATH="$(echo %s/usr/lib/*-linux-gnu):$LD_LIBRARY_PATH" exec %s/usr/bin/%s "$@"\n' "$root" "$root" "$2" >"$bin/$2"
 	chmod +x "$bin/$2"
 }
@@ -89,6 +94,20 @@ done
 
 if ! command -v kcat >/dev/null; then
 	install kcat || unpack kcat kcat || die "no kcat found: install it (Debian: kcat)"
+fi
+
+postgres() { # the programs of a PostgreSQL server, without one that runs all the time
+	local package
+	package=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/^ *Depends: \(postgresql-[0-9]*\)$/\1/p' | head -1)
+	[ -n "$package" ] || { may_install && apt update && updated=1; package=$(apt-cache depends postgresql | sed -n 's/^ *Depends: \(postgresql-[0-9]*\)$/\1/p' | head -1); }
+	[ -n "$package" ] || return 1
+	may_install || { extract "$package"; return; }
+	install postgresql-common || return 1
+	$([ "$(id -u)" = 0 ] || echo sudo -n) sed -i 's/^#* *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+	install "$package"
+}
+if ! ls /usr/lib/postgresql/*/bin/initdb "$cache"/debian/postgresql*/usr/lib/postgresql/*/bin/initdb 2>/dev/null | grep -q .; then
+	postgres || die "no PostgreSQL server found: install it (Debian: postgresql)"
 fi
 
 # test/ makes its environments of clients in other languages itself, in the cache folder, from what is here.

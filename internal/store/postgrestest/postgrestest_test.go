@@ -1,0 +1,74 @@
+package postgrestest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"sluice/internal/control"
+	"sluice/internal/store/sqlstore"
+	"sluice/internal/store/storetest"
+)
+
+// writerCommand makes this test binary a process that writes to the store it is told, until it is killed.
+const writerCommand = "SLUICE_TEST_WRITES_TO"
+
+var server *Server
+
+func TestMain(m *testing.M) {
+	if place := os.Getenv(writerCommand); place != "" {
+		ctx := context.Background()
+		store, err := sqlstore.Open(ctx, place, sqlstore.Options{})
+		if err == nil {
+			err = storetest.Write(ctx, store, os.Stdout)
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	var err error
+	if server, err = Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := server.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func open(t testing.TB, place string, o sqlstore.Options) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.Open(context.Background(), place, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func onPostgres() storetest.Subject {
+	return storetest.Subject{
+		New: server.Database,
+		Open: func(t testing.TB, place string, s storetest.Settings) control.Store {
+			t.Helper()
+			return open(t, place, sqlstore.Options{KeepChanges: s.KeepChanges, Now: s.Now})
+		},
+		Writer: func(place string) *exec.Cmd {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), writerCommand+"="+place)
+			cmd.Stderr = new(bytes.Buffer)
+			return cmd
+		},
+	}
+}
+
+func TestPostgres(t *testing.T) { storetest.Run(t, onPostgres()) }
