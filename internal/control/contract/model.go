@@ -335,3 +335,14 @@ func kafkaBound(m *Model) bool {
 	}
 	return false
 }
+
+// Place returns where the server stands.
+func (s *Server) Place() rule.Place { return s.node.Place() }
+
+// SecurityPlace returns where the i-th way to log in stands.
+func (s *Server) SecurityPlace(i int) rule.Place {
+	if i < len(s.Security) && s.Security[i].node != nil {
+		return s.Security[i].node.Place()
+	}
+	return s.node.Place()
+}

@@ -30,23 +30,23 @@ func avroDifferences(writer, reader *Schema) (out []Difference) {
 	case errors.As(err, &failed):
 		change := ChangeType
 		switch detail := strings.ToLower(failed.Detail); {
-		case strings.Contains(detail, "default") || strings.Contains(detail, "missing"):
-			change = ChangeRequired
 		case strings.Contains(detail, "symbol"):
 			change = ChangeValues
+		case strings.Contains(detail, "default") || strings.Contains(detail, "missing"):
+			change = ChangeRequired
 		case strings.Contains(detail, "name"):
 			change = ChangeName
 		}
-		path := failed.Path
+		path := strings.TrimPrefix(failed.Path, "(root)")
 		message := failed.Detail
-		if message == "" || failed.ReaderType != failed.WriterType && !strings.Contains(message, failed.ReaderType) {
-			message = strings.TrimSpace(message + " (written as " + failed.WriterType + ", expected as " + failed.ReaderType + ")")
+		if change == ChangeType && failed.WriterType != "" && failed.ReaderType != "" {
+			message = "is " + failed.WriterType + ", and " + failed.ReaderType + " is expected"
 		}
 		name := path
 		if name == "" {
 			name = "the record"
 		}
-		out = append(out, Difference{Change: change, Strict: true, Path: path, Message: name + ": " + message, Writer: avroNode(writer.Root, path), Reader: avroNode(reader.Root, path)})
+		out = append(out, Difference{Change: change, Strict: true, Path: path, Message: name + " " + message, Writer: avroNode(writer.Root, path), Reader: avroNode(reader.Root, path)})
 	default:
 		out = append(out, Difference{Change: ChangeType, Strict: true, Message: avroReason(err), Writer: writer.Root, Reader: reader.Root})
 	}
