@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/internal/control/audit"
+	"sluice/internal/control/identity"
 	"sluice/internal/resource"
 )
 
@@ -107,6 +108,7 @@ type Reader interface {
 	Revision(version string, n int) (*Revision, error)
 
 	audit.Reader
+	identity.Reader
 }
 
 // Writer is a Reader with the right to change what it sees.
@@ -126,6 +128,7 @@ type Writer interface {
 	PutRevision(version string, r *Revision) error
 
 	audit.Writer
+	identity.Writer
 }
 
 // Verifier is what proves one secret of a credential. The secret itself is nowhere.

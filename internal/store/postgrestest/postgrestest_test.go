@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"sluice/internal/control"
+	"sluice/internal/control/identity"
 	"sluice/internal/store/sqlstore"
 	"sluice/internal/store/storetest"
 )
@@ -72,3 +73,9 @@ func onPostgres() storetest.Subject {
 }
 
 func TestPostgres(t *testing.T) { storetest.Run(t, onPostgres()) }
+
+func TestPeople(t *testing.T) {
+	storetest.People(t, func(t *testing.T) identity.Store {
+		return control.People(open(t, server.Database(t), sqlstore.Options{}))
+	})
+}

@@ -200,6 +200,9 @@ func (w *writer) reviveNothing(ended []revocation, source string) error {
 	slices.SortFunc(ended, func(a, b revocation) int { return a.Time.Compare(b.Time) })
 	now := w.store.options.Now()
 	var revived []string
+	if err := w.forgetLogins(ended); err != nil {
+		return err
+	}
 	for _, r := range ended {
 		if err := w.revoke(r); err != nil {
 			return err

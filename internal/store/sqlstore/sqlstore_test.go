@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"sluice/internal/control"
+	"sluice/internal/control/identity"
 	"sluice/internal/store/storetest"
 )
 
@@ -61,3 +62,9 @@ func open(t testing.TB, place string, o Options) *Store {
 }
 
 func TestSQLite(t *testing.T) { storetest.Run(t, onSQLite()) }
+
+func TestPeople(t *testing.T) {
+	storetest.People(t, func(t *testing.T) identity.Store {
+		return control.People(open(t, filepath.Join(t.TempDir(), "people.db"), Options{}))
+	})
+}
