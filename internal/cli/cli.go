@@ -138,7 +138,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newVersion(s, p), newBroker(s, p),
+		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newAudit(s), newVersion(s, p), newBroker(s, p),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root

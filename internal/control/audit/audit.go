@@ -76,3 +76,9 @@ type Writer interface {
 	// AppendHead adds a head.
 	AppendHead(Head) error
 }
+
+// Log is a store's log, to be read and added to.
+type Log interface {
+	Reader
+	Writer
+}
