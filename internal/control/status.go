@@ -19,6 +19,7 @@ type Status struct {
 type Step struct {
 	Time    time.Time `json:"time"`
 	By      string    `json:"by"`
+	Person  string    `json:"person,omitzero"` // the login name behind By
 	Action  string    `json:"action"`
 	From    string    `json:"from,omitzero"`
 	To      string    `json:"to"`

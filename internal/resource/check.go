@@ -425,7 +425,7 @@ func (c checker) subscription(s *SubscriptionSpec) {
 	}
 }
 
-func (c checker) credential(s *CredentialSpec, asked bool) {
+func (c checker) credential(s *CredentialSpec, r *reader) {
 	c.required("spec.application", s.Application, "name the application")
 	if c.required("spec.type", s.Type, "write one of "+strings.Join(Methods, ", ")) {
 		c.oneOf("spec.type", s.Type, Methods)
@@ -445,9 +445,9 @@ func (c checker) credential(s *CredentialSpec, asked bool) {
 	switch s.Type {
 	case "plain", "scram":
 		switch {
-		case asked && !s.Secret.IsZero():
+		case r.asked && !s.Secret.IsZero():
 			c.report("spec.secret", "is a reference, which the server cannot follow", "use sluice apply, which sends the secret, or leave it out for one that the server makes")
-		case !asked && s.Secret.IsZero() && s.State != "revoked":
+		case !r.open && s.Secret.IsZero() && s.State != "revoked":
 			c.report("spec.secret", "is missing", "write {env: VARIABLE} or {file: path}")
 		}
 		if s.ClientID != "" && !clientIDText.MatchString(s.ClientID) {

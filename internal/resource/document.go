@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+
+	"sluice/internal/strictyaml"
 )
 
 // Key is what names a document: no two of a kind have the same name, whatever
@@ -114,6 +116,18 @@ func Unmarshal(b []byte) (Any, error) {
 		return nil, fmt.Errorf("read a document of kind %s: %w", head.Kind, err)
 	}
 	return d, nil
+}
+
+// YAML writes a document as files hold it.
+func YAML(d Any) ([]byte, error) {
+	b, err := Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	if b, err = strictyaml.FromJSON(b); err != nil {
+		return nil, fmt.Errorf("write %s: %w", d.Key(), err)
+	}
+	return b, nil
 }
 
 // blanks make an empty document of each kind.

@@ -30,8 +30,18 @@ const (
 // of their names, hidden ones left out) and checks each document by itself. It
 // returns what it could read, with every problem, by file and line; a set with a
 // problem that Bad reports is not to be used.
-func Read(paths ...string) (*Set, []Problem) {
+func Read(paths ...string) (*Set, []Problem) { return newReader().read(paths) }
+
+// ReadOpen is Read for documents that are sent to a server: states that are not
+// written stay open, since they are for the server to say, and what contracts have
+// in files of their own stands in the documents.
+func ReadOpen(paths ...string) (*Set, []Problem) {
 	r := newReader()
+	r.open = true
+	return r.read(paths)
+}
+
+func (r *reader) read(paths []string) (*Set, []Problem) {
 	for _, file := range r.listAll(paths) {
 		if data, ok := r.load(file, Problem{File: file}); ok {
 			r.parse(file, data)
@@ -102,12 +112,13 @@ func ReadBytes(file string, data []byte) (*Set, []Problem) {
 // whoever asks are not there.
 func ReadRequest(name string, data []byte) (*Set, []Problem) {
 	r := newReader()
-	r.asked = true
+	r.open, r.asked = true, true
 	r.parse(name, data)
 	return r.finish()
 }
 
 type reader struct {
+	open     bool // states may stay open: see ReadOpen
 	asked    bool // by somebody else: see ReadRequest
 	set      *Set
 	paths    []string // that Read was given
@@ -324,7 +335,7 @@ var documents = map[Kind]func(*reader, Source){
 	},
 	KindVersion: func(r *reader, s Source) {
 		decode(r, s, &r.set.Versions, false, func(c checker, d *Version) {
-			if d.Spec.Lifecycle.State == "" && !r.asked {
+			if d.Spec.Lifecycle.State == "" && !r.open {
 				d.Spec.Lifecycle.State = "draft"
 			}
 			c.version(d.Name(), &d.Spec)
@@ -350,7 +361,7 @@ var documents = map[Kind]func(*reader, Source){
 	},
 	KindSubscription: func(r *reader, s Source) {
 		decode(r, s, &r.set.Subscriptions, true, func(c checker, d *Subscription) {
-			if d.Spec.State == "" && !r.asked {
+			if d.Spec.State == "" && !r.open {
 				d.Spec.State = "active"
 			}
 			c.subscription(&d.Spec)
@@ -358,10 +369,10 @@ var documents = map[Kind]func(*reader, Source){
 	},
 	KindCredential: func(r *reader, s Source) {
 		decode(r, s, &r.set.Credentials, true, func(c checker, d *Credential) {
-			if d.Spec.State == "" && !r.asked {
+			if d.Spec.State == "" && !r.open {
 				d.Spec.State = "active"
 			}
-			c.credential(&d.Spec, r.asked)
+			c.credential(&d.Spec, r)
 			if d.Spec.ClientID == "" && (d.Spec.Type == "plain" || d.Spec.Type == "scram") {
 				d.Spec.ClientID = d.Name()
 			}
@@ -460,6 +471,9 @@ func (r *reader) contract(v *Version) {
 	}
 	if len(c.Channels) == 0 {
 		r.add(v.Problem("spec.contract", "has no channels", "write channels: {orderPlaced: {address: orders.placed, send: true}}"))
+	}
+	if r.open {
+		c.File = ""
 	}
 	channels(c, func(channel, field, message, fix string) { r.add(ChannelProblem(v, channel, field, message, fix)) })
 }

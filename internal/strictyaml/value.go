@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml"
 )
 
 // SecretRef says where a secret is: an environment variable or a file, exactly
@@ -147,3 +149,6 @@ func anchor(v reflect.Value, dir string, files []string) []string {
 	}
 	return files
 }
+
+// FromJSON writes JSON as YAML that [Parse] reads, with the fields in their order.
+func FromJSON(b []byte) ([]byte, error) { return yaml.JSONToYAML(b) }

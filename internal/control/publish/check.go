@@ -39,9 +39,14 @@ func (c *compiler) environmentProblem(name string) (message, fix string, bad boo
 // checkReferences checks that every name that a document uses is there, and
 // that versions and products are sound in themselves.
 func (c *compiler) checkReferences() {
-	if !c.environments[c.opts.Environment] {
+	if !c.environments[c.opts.Environment] && !c.opts.Bare {
 		c.add(resource.Problem{Message: fmt.Sprintf("no target cluster is in environment %q, which this gateway serves", c.opts.Environment), Fix: "add a document of kind Cluster to it, or change environment in the configuration"})
 	}
+	c.checkDocuments()
+}
+
+// checkDocuments is checkReferences for whoever serves no environment.
+func (c *compiler) checkDocuments() {
 	for _, d := range c.set.Clusters {
 		checkEnvironment(c, d)
 	}

@@ -101,7 +101,9 @@ type building struct {
 func (c *compiler) prove(all []*building) {
 	var todo []*building
 	for _, b := range all {
-		if b.secret == "" { // revoked; whoever proves the old secret is told so
+		if c.opts.Verifiers != nil {
+			b.cred.Verifiers = c.opts.Verifiers(b.doc.Name())
+		} else if b.secret == "" { // revoked; whoever proves the old secret is told so
 			b.cred.Verifiers = c.before(b.cred)
 		} else if verifiers, ok := c.opts.History.provedBy(b.cred.Key(), b.secret); ok {
 			b.cred.Verifiers = verifiers
@@ -166,6 +168,21 @@ func verifiers(method grant.Method, secret string, old []grant.Verifier) ([]gran
 
 func same(a, b grant.Verifier) bool {
 	return a.Mechanism == b.Mechanism && a.Iterations == b.Iterations && bytes.Equal(a.Salt, b.Salt) && bytes.Equal(a.StoredKey, b.StoredKey) && bytes.Equal(a.ServerKey, b.ServerKey)
+}
+
+// Verifiers derives what proves a secret, for methods that have one.
+func Verifiers(method grant.Method, secret string) ([]grant.Verifier, error) {
+	return verifiers(method, secret, nil)
+}
+
+// Proves reports whether verifiers are those of a secret. It costs what deriving
+// them costs, some milliseconds with SCRAM.
+func Proves(secret string, of []grant.Verifier) bool {
+	if len(of) == 0 {
+		return false
+	}
+	v, err := sasl.NewVerifier(of[0].Mechanism, secret, of[0].Salt)
+	return err == nil && same(grant.Verifier(v), of[0])
 }
 
 // remember brings the history of one application up to date with its view.

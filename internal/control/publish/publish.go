@@ -35,6 +35,11 @@ type Options struct {
 	Seed []byte
 	// Secret resolves a reference; its error must not hold the secret.
 	Secret func(resource.SecretRef) (string, error)
+	// Bare lets the environment be without a target cluster, and without anything.
+	Bare bool
+	// Verifiers, when set, returns what proves the secret of a credential, by its name,
+	// instead of a reference in its document.
+	Verifiers func(credential string) []grant.Verifier
 	// History is what the last Compile returned; nil at the very first.
 	History *History
 	// Previous is the snapshot that is being replaced; nil when there is none.
@@ -91,6 +96,19 @@ func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 	}
 	c.history.prune(opts.Environment, c.applications, opts.Now)
 	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, NextChange: nextChange(snapshot, opts.Now), Derived: c.derived}, c.sorted()
+}
+
+// Check checks a set as a whole, in all its environments, as Compile does with the
+// same seed. It resolves no secrets and remembers nothing.
+func Check(set *resource.Set, seed []byte) []resource.Problem {
+	c := newCompiler(set, Options{Seed: seed})
+	c.checkDocuments()
+	for _, environment := range c.environmentNames() {
+		for _, app := range set.Applications {
+			c.view(app, environment)
+		}
+	}
+	return c.sorted()
 }
 
 // number gives the credentials the next number, or finds that nothing changed.

@@ -1,0 +1,479 @@
+package control
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/internal/control/identity"
+	"sluice/internal/control/lifecycle"
+	"sluice/internal/control/publish"
+	"sluice/internal/fault"
+	"sluice/internal/resource"
+)
+
+// Wanted is what somebody wants to be there.
+type Wanted struct {
+	// Documents are to be there as they are. Those that are not named stay.
+	Documents []resource.Any
+	// Secrets are those of credentials, by name, for types that have one. A new
+	// credential without one gets one, which Outcome shows once.
+	Secrets map[string]string
+	// Owner marks the documents as applied by it, such as a repository and a path.
+	Owner string
+	// Prune removes the documents of the Owner that are not among these.
+	Prune bool
+	// Serials are those that documents must have; 0 says that there must be none.
+	Serials map[resource.Key]int64
+}
+
+// What became of a document.
+const (
+	Created   = "created"
+	Changed   = "changed"
+	Unchanged = "unchanged"
+	Removed   = "removed"
+)
+
+// Outcome is what became of one document.
+type Outcome struct {
+	Key resource.Key
+	// Result is one of Created, Changed, Unchanged and Removed.
+	Result string
+	// Serial is the document's now; 0 when it was removed.
+	Serial int64
+	// Differences are the fields that changed.
+	Differences []Difference
+	// State is the document's, where it has one.
+	State lifecycle.State
+	// Secret is what the server made for a new credential. It is nowhere else.
+	Secret string
+}
+
+// Report is what became of what somebody wanted.
+type Report struct {
+	// Outcomes are of the documents in the order of kinds and names, removed ones last.
+	Outcomes []Outcome
+	// Warnings are problems that stop nothing.
+	Warnings []resource.Problem
+}
+
+// Apply brings documents about, all of them or none. Applying the same again changes
+// nothing. The error is a *ProblemsError when documents are not sound, or has a kind
+// of fault.
+func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, error) {
+	if want.Prune && want.Owner == "" {
+		return nil, fault.New(fault.Invalid, "prune needs an owner: it removes what the owner has applied before and does not any more")
+	}
+	report := &Report{}
+	err := p.change(ctx, q, func(c *changing) error {
+		*report = Report{}
+		documents := slices.Clone(want.Documents)
+		slices.SortStableFunc(documents, func(a, b resource.Any) int { return compareKeys(a.Key(), b.Key()) })
+		named := map[resource.Key]bool{}
+		for _, d := range documents {
+			if named[d.Key()] {
+				return &ProblemsError{[]resource.Problem{d.Problem("metadata.name", "is there twice", "remove one")}}
+			}
+			named[d.Key()] = true
+		}
+		for name := range want.Secrets {
+			if !named[resource.Key{Kind: resource.KindCredential, Name: name}] {
+				return fault.New(fault.Invalid, "there is a secret for Credential %s, which is not among the documents", name)
+			}
+		}
+		for _, d := range documents {
+			serial, must := want.Serials[d.Key()]
+			outcome, err := c.apply(d, want, serial, must)
+			if err != nil {
+				return err
+			}
+			report.Outcomes = append(report.Outcomes, outcome)
+		}
+		if want.Prune {
+			if err := c.prune(want.Owner, named, report); err != nil {
+				return err
+			}
+		}
+		warnings, err := c.check()
+		report.Warnings = warnings
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+// Delete removes documents, all of them or none. What others refer to stays, unless
+// those are removed too.
+func (p *Plane) Delete(ctx context.Context, q Request, keys []resource.Key, serials map[resource.Key]int64) (*Report, error) {
+	report := &Report{}
+	err := p.change(ctx, q, func(c *changing) error {
+		*report = Report{}
+		if err := c.remove(keys, serials, report); err != nil {
+			return err
+		}
+		warnings, err := c.check()
+		report.Warnings = warnings
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+// ownerOf returns who a document belongs to, as things are after the changes so far.
+func (c *changing) ownerOf(d resource.Any) identity.Owner {
+	team := teamOf(d, c.edit.Get)
+	return identity.Owner{Organisation: organisationOf(d, team, c.edit.Get), Team: team}
+}
+
+// object is a document as authorisation sees it.
+func (c *changing) object(d resource.Any, absent bool) identity.Object {
+	return objectOf(d, absent, c.edit.Get)
+}
+
+// apply brings one document about.
+func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (Outcome, error) {
+	key := d.Key()
+	before := c.edit.Get(key)
+	switch {
+	case must && before == nil && serial != 0:
+		return Outcome{}, fault.New(fault.Conflict, "%s is not there any more", key)
+	case must && before != nil && before.Serial != serial:
+		return Outcome{}, fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", key)
+	}
+	if err := c.owned(d); err != nil {
+		return Outcome{}, err
+	}
+	d, err := settled(d, before)
+	if err != nil {
+		return Outcome{}, err
+	}
+	after := &Record{Document: d, Serial: 1, Created: c.now, Changed: c.now, Owner: want.Owner}
+	owner := c.ownerOf(d)
+	after.Team, after.Organisation = owner.Team, owner.Organisation
+	result := Created
+	var from lifecycle.State
+	if before != nil {
+		result = Changed
+		after.Serial, after.Created, after.Status = before.Serial+1, before.Created, before.Status
+		if want.Owner == "" {
+			after.Owner = before.Owner
+		}
+		from = stateOf(before.Document)
+		// Who owned it has to let it go, and who gets it has to take it.
+		if err := c.may(identity.Write, c.object(before.Document, false)); err != nil {
+			return Outcome{}, err
+		}
+	}
+	differences, err := differ(before, d)
+	if err != nil {
+		return Outcome{}, err
+	}
+	secret, made, proved, err := c.secret(d, before, want)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if before != nil && len(differences) == 0 && before.Owner == after.Owner && !proved {
+		return Outcome{Key: key, Result: Unchanged, Serial: before.Serial, State: from}, nil
+	}
+	if err := c.mayWrite(d, before); err != nil {
+		return Outcome{}, err
+	}
+	if err := c.moves(after, from); err != nil {
+		return Outcome{}, err
+	}
+	if differences, err = differ(before, after.Document); err != nil { // with the state it came into
+		return Outcome{}, err
+	}
+	if err := c.put(after, links(after.Document)); err != nil {
+		return Outcome{}, err
+	}
+	if proved {
+		if err := c.prove(after, secret); err != nil {
+			return Outcome{}, err
+		}
+	}
+	if err := c.tell(after, "apply", differences); err != nil {
+		return Outcome{}, err
+	}
+	outcome := Outcome{Key: key, Result: result, Serial: after.Serial, Differences: differences, State: stateOf(after.Document)}
+	if made && !c.q.DryRun {
+		outcome.Secret = secret
+	}
+	return outcome, nil
+}
+
+// owned sees to it that a document that needs an owner has one that is there.
+func (c *changing) owned(d resource.Any) error {
+	team := d.Meta().Team
+	switch d.Key().Kind {
+	case resource.KindAPI, resource.KindProduct, resource.KindApplication:
+		if team == "" {
+			return &ProblemsError{[]resource.Problem{d.Problem("metadata.team", "is missing: everything here belongs to a team", "name the team that owns it")}}
+		}
+	case resource.KindVersion, resource.KindSubscription, resource.KindCredential:
+		if owner := teamOf(d, c.edit.Get); team != "" && owner != "" && team != owner {
+			return &ProblemsError{[]resource.Problem{d.Problem("metadata.team", fmt.Sprintf("is %s, but what it belongs to is owned by %s", team, owner), "remove the line")}}
+		}
+		return nil
+	default:
+		return nil
+	}
+	if c.edit.Get(resource.Key{Kind: resource.KindTeam, Name: team}) == nil {
+		return &ProblemsError{[]resource.Problem{d.Problem("metadata.team", fmt.Sprintf("there is no Team %q", team), "apply a document of kind Team first, or together with this one")}}
+	}
+	return nil
+}
+
+func (c *changing) may(op identity.Operation, o identity.Object) error {
+	return identity.Authorise(c.q.Actor, op, o)
+}
+
+// mayWrite asks whether a document may be written as it is wanted.
+func (c *changing) mayWrite(d resource.Any, before *Record) error {
+	if err := c.may(identity.Write, c.object(d, before == nil)); err != nil {
+		return err
+	}
+	switch d := d.(type) {
+	case *resource.Version:
+		used := map[resource.Key]bool{}
+		if before != nil {
+			for _, key := range links(before.Document) {
+				used[key] = true
+			}
+		}
+		for _, key := range links(d) {
+			if r := c.edit.Get(key); key.Kind == resource.KindCluster && r != nil && !used[key] {
+				if err := c.may(identity.Use, c.object(r.Document, false)); err != nil {
+					return err
+				}
+			}
+		}
+	case *resource.Application:
+		was := resource.ApplicationSpec{}
+		if before != nil {
+			was = before.Document.(*resource.Application).Spec
+		}
+		if !reflect.DeepEqual(was.Adopt, d.Spec.Adopt) || was.Namespace != d.Spec.Namespace {
+			return c.may(identity.Consent, c.object(d, false))
+		}
+	}
+	return nil
+}
+
+// put writes a record.
+func (c *changing) put(r *Record, links []resource.Key) error {
+	if err := c.w.Put(r, links); err != nil {
+		return fmt.Errorf("write %s: %w", r.Key(), err)
+	}
+	c.edit.changed[r.Key()] = r
+	return nil
+}
+
+// tell writes the audit row of a change to a document.
+func (c *changing) tell(r *Record, action string, differences []Difference) error {
+	row := c.q.row(c.now, action)
+	row.Kind, row.Name, row.Team, row.Organisation = string(r.Key().Kind), r.Key().Name, r.Team, r.Organisation
+	if len(differences) > 0 {
+		details, err := json.Marshal(map[string]any{"changes": differences})
+		if err != nil {
+			return fmt.Errorf("bug: differences of %s: %w", r.Key(), err)
+		}
+		row.Details = details
+	}
+	if _, err := c.w.AppendAudit(row); err != nil {
+		return fmt.Errorf("write the audit row of %s: %w", r.Key(), err)
+	}
+	return nil
+}
+
+// prune removes what an owner has applied and does not name any more.
+func (c *changing) prune(owner string, named map[resource.Key]bool, report *Report) error {
+	var gone []resource.Key
+	for r := range c.edit.Records() {
+		if r.Owner == owner && !named[r.Key()] {
+			gone = append(gone, r.Key())
+		}
+	}
+	return c.remove(gone, nil, report)
+}
+
+// remove removes documents, those first that refer to others.
+func (c *changing) remove(keys []resource.Key, serials map[resource.Key]int64, report *Report) error {
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, func(a, b resource.Key) int { return compareKeys(b, a) })
+	going := map[resource.Key]bool{}
+	for _, key := range keys {
+		going[key] = true
+	}
+	for _, key := range keys {
+		r := c.edit.Get(key)
+		if r == nil {
+			return c.may(identity.Delete, identity.Object{Kind: key.Kind, Name: key.Name, Absent: true})
+		}
+		if serial, must := serials[key]; must && serial != r.Serial {
+			return fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", key)
+		}
+		if err := c.may(identity.Delete, c.object(r.Document, false)); err != nil {
+			return err
+		}
+		if v, ok := r.Document.(*resource.Version); ok {
+			if s := lifecycle.State(v.Spec.Lifecycle.State); s != lifecycle.Draft && s != lifecycle.Retired {
+				return fault.New(fault.Conflict, "%s is %s: only a draft or a retired version can be removed", key, s)
+			}
+		}
+		referring, err := c.w.Referring(key)
+		if err != nil {
+			return fmt.Errorf("look for what refers to %s: %w", key, err)
+		}
+		referring = slices.DeleteFunc(referring, func(k resource.Key) bool { return going[k] })
+		if len(referring) > 0 {
+			return fault.New(fault.Conflict, "%s is referred to by %s: remove or change %s first, or together with it", key, some(referring), map[bool]string{true: "that", false: "those"}[len(referring) == 1])
+		}
+	}
+	for _, key := range keys {
+		r := c.edit.Get(key)
+		if err := c.w.Remove(key, c.now); err != nil {
+			return fmt.Errorf("remove %s: %w", key, err)
+		}
+		c.edit.changed[key] = nil
+		if err := c.tell(r, "delete", nil); err != nil {
+			return err
+		}
+		report.Outcomes = append(report.Outcomes, Outcome{Key: key, Result: Removed})
+	}
+	return nil
+}
+
+// some names the first few keys.
+func some(keys []resource.Key) string {
+	const most = 5
+	var names []string
+	for _, k := range keys[:min(len(keys), most)] {
+		names = append(names, k.String())
+	}
+	text := strings.Join(names, ", ")
+	if more := len(keys) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// check looks at everything as a whole, as it will be.
+func (c *changing) check() (warnings []resource.Problem, err error) {
+	if len(c.edit.changed) == 0 {
+		return nil, nil
+	}
+	problems := publish.Check(c.edit.done(0).Set(), c.plane.seed)
+	bad := slices.DeleteFunc(slices.Clone(problems), func(p resource.Problem) bool { return p.Warning })
+	if len(bad) > 0 {
+		return nil, &ProblemsError{bad}
+	}
+	for _, p := range problems { // of what was changed; the others are known
+		if c.edit.changed[resource.Key{Kind: p.Kind, Name: p.Name}] != nil {
+			warnings = append(warnings, p)
+		}
+	}
+	return warnings, nil
+}
+
+// Difference is one field of a document before and after; nil where it was or is not
+// there.
+type Difference struct {
+	Path   string `json:"path"`
+	Before any    `json:"before,omitzero"`
+	After  any    `json:"after,omitzero"`
+}
+
+// differ returns the fields in which a document differs from a record's.
+func differ(before *Record, after resource.Any) ([]Difference, error) {
+	fields := func(d resource.Any) (map[string]any, []byte, error) {
+		out := map[string]any{}
+		b, err := resource.Marshal(d)
+		if err != nil {
+			return nil, nil, err
+		}
+		var tree any
+		if err := json.Unmarshal(b, &tree); err != nil {
+			return nil, nil, fmt.Errorf("bug: %s: %w", d.Key(), err)
+		}
+		flatten(out, "", tree)
+		return out, b, nil
+	}
+	new, written, err := fields(after)
+	if err != nil {
+		return nil, err
+	}
+	old := map[string]any{}
+	if before != nil {
+		var was []byte
+		if old, was, err = fields(before.Document); err != nil {
+			return nil, err
+		}
+		if bytes.Equal(was, written) {
+			return nil, nil
+		}
+	}
+	var out []Difference
+	for path, value := range new {
+		if was, there := old[path]; !there || was != value {
+			out = append(out, Difference{Path: path, Before: old[path], After: value})
+		}
+	}
+	for path, was := range old {
+		if _, there := new[path]; !there {
+			out = append(out, Difference{Path: path, Before: was})
+		}
+	}
+	slices.SortFunc(out, func(a, b Difference) int { return cmp.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+// flatten makes paths of a JSON tree; what has no fields of its own is a value.
+func flatten(out map[string]any, path string, tree any) {
+	switch t := tree.(type) {
+	case map[string]any:
+		if len(t) == 0 {
+			out[path] = "{}"
+		}
+		for _, key := range slices.Sorted(maps.Keys(t)) {
+			at := key
+			if path != "" {
+				at = path + "." + key
+			}
+			flatten(out, at, t[key])
+		}
+	case []any:
+		if len(t) == 0 {
+			out[path] = "[]"
+		}
+		for i, item := range t {
+			flatten(out, fmt.Sprintf("%s[%d]", path, i), item)
+		}
+	default:
+		out[path] = t
+	}
+}
+
+// step notes that a document came from one state to another.
+func (s *Status) step(now time.Time, by identity.Actor, action lifecycle.Action, from, to lifecycle.State, message string) {
+	const most = 50 // the audit log has all of them
+	s.Trail = append(slices.Clone(s.Trail), Step{Time: now, By: by.String(), Person: by.Person(), Action: string(action), From: string(from), To: string(to), Message: message})
+	if n := len(s.Trail); n > most {
+		s.Trail = s.Trail[n-most:]
+	}
+	if from != to {
+		s.Since, s.By = now, by.String()
+	}
+}

@@ -1,0 +1,571 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/internal/control"
+	"sluice/internal/control/audit"
+	"sluice/internal/control/identity"
+	"sluice/internal/control/lifecycle"
+	"sluice/internal/fault"
+	"sluice/internal/resource"
+	"sluice/internal/store/sqlstore"
+)
+
+// world is a control plane over a store in a file.
+type world struct {
+	t     *testing.T
+	path  string
+	store *sqlstore.Store
+	plane *control.Plane
+	now   time.Time
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, path: filepath.Join(t.TempDir(), "control.db"), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w.open()
+	t.Cleanup(func() { w.store.Close() })
+	return w
+}
+
+func (w *world) open() {
+	w.t.Helper()
+	var err error
+	if w.store, err = sqlstore.Open(w.t.Context(), w.path, sqlstore.Options{}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.plane = w.another(w.store)
+}
+
+// another is a control plane over the same store, as another process has it.
+func (w *world) another(s control.Store) *control.Plane {
+	w.t.Helper()
+	p, err := control.New(w.t.Context(), control.Deps{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { w.now = w.now.Add(time.Second); return w.now }, Seed: make([]byte, 32)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// as is a request of somebody with the roles that documents give.
+func (w *world) as(login string) control.Request {
+	set := w.plane.Model().Set()
+	return control.Request{Actor: identity.Someone(login, login == "root", identity.NewDirectory(set.Organisations, set.Teams).Of(login, identity.Groups{})), ID: control.NewRequestID(), Address: "127.0.0.1"}
+}
+
+// documents reads documents as a server does.
+func documents(t *testing.T, text string) []resource.Any {
+	t.Helper()
+	parts := strings.Split(text, "\n---\n")
+	for i := range parts {
+		parts[i] = "apiVersion: sluice/v1\n" + strings.TrimLeft(parts[i], "\n")
+	}
+	set, problems := resource.ReadRequest("test", []byte(strings.Join(parts, "\n---\n")))
+	if resource.Bad(problems) {
+		t.Fatal(problems)
+	}
+	return slices.Collect(set.All())
+}
+
+func (w *world) apply(login, text string) *control.Report {
+	w.t.Helper()
+	report, err := w.try(w.as(login), control.Wanted{Documents: documents(w.t, text)})
+	if err != nil {
+		w.t.Fatalf("%s applies: %v", login, err)
+	}
+	return report
+}
+
+func (w *world) try(q control.Request, want control.Wanted) (*control.Report, error) {
+	return w.plane.Apply(w.t.Context(), q, want)
+}
+
+const people = `
+kind: Organisation
+metadata: {name: acme}
+spec: {title: Acme, members: {olga: [org-admin]}}
+---
+kind: Team
+metadata: {name: shop}
+spec: {organisation: acme, members: {ben: [publisher], cleo: [approver]}}
+---
+kind: Team
+metadata: {name: erp}
+spec: {organisation: acme, members: {dan: [app-developer]}}
+---
+kind: Cluster
+metadata: {name: main, environment: prod}
+spec: {bootstrap: ["127.0.0.1:9092"]}`
+
+const offer = `
+kind: API
+metadata: {name: orders, team: shop}
+spec: {title: Orders, visibility: partner}
+---
+kind: Version
+metadata: {name: orders.v1}
+spec:
+  contract: {channels: {orderPlaced: {address: orders.placed, send: true}}}
+  channels: {orderPlaced: {prod: {cluster: main, topic: shop.orders}}}
+  lifecycle: {state: published}
+---
+kind: Product
+metadata: {name: orders, team: shop}
+spec: {versions: [orders.v1], plans: {open: {auth: [scram], approval: automatic}, partner: {auth: [scram], approval: manual}}}`
+
+const wish = `
+kind: Application
+metadata: {name: billing, team: erp}
+spec: {}
+---
+kind: Subscription
+metadata: {name: billing-orders, environment: prod}
+spec: {application: billing, product: orders, plan: partner}
+---
+kind: Credential
+metadata: {name: billing-1, environment: prod}
+spec: {application: billing, type: scram}`
+
+func (w *world) state(kind resource.Kind, name string) string {
+	w.t.Helper()
+	r := w.plane.Model().Get(resource.Key{Kind: kind, Name: name})
+	if r == nil {
+		return "absent"
+	}
+	switch d := r.Document.(type) {
+	case *resource.Version:
+		return d.Spec.Lifecycle.State
+	case *resource.Subscription:
+		return d.Spec.State
+	case *resource.Credential:
+		return d.Spec.State
+	}
+	return "there"
+}
+
+func (w *world) act(login string, m control.Move, reason string) error {
+	q := w.as(login)
+	q.Reason = reason
+	_, err := w.plane.Act(w.t.Context(), q, m)
+	return err
+}
+
+func (w *world) rows() (rows []audit.Row) {
+	w.t.Helper()
+	err := w.store.Read(w.t.Context(), func(r control.Reader) error {
+		rows = nil
+		return r.AuditFrom(1, func(row audit.Row) error { rows = append(rows, row); return nil })
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rows
+}
+
+func (w *world) seq() int64 { return w.plane.Model().Seq() }
+
+func TestFromAnOfferToASubscriptionThatWorks(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	report := w.apply("dan", wish)
+	if got := w.state(resource.KindSubscription, "billing-orders"); got != "pending" {
+		t.Errorf("the subscription is %s before anybody approved it", got)
+	}
+	secret := report.Outcomes[2].Secret
+	if len(secret) < 40 || report.Outcomes[2].Key.Name != "billing-1" {
+		t.Fatalf("got %+v, want a secret for the credential", report.Outcomes)
+	}
+	key := resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}
+	if err := w.act("dan", control.Move{Key: key, Action: lifecycle.Approve}, ""); fault.KindOf(err) != fault.Denied {
+		t.Errorf("who asked approves: %v", err)
+	}
+	if err := w.act("cleo", control.Move{Key: key, Action: lifecycle.Approve}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.state(resource.KindSubscription, "billing-orders"); got != "active" {
+		t.Errorf("the subscription is %s", got)
+	}
+	trail := w.plane.Model().Get(key).Status.Trail
+	if len(trail) != 2 || trail[0].Action != "request" || trail[0].Person != "dan" || trail[1].Action != "approve" || trail[1].By != "person cleo" {
+		t.Errorf("trail %+v", trail)
+	}
+	if len(w.plane.Model().Verifiers("billing-1")) == 0 {
+		t.Error("nothing proves the secret")
+	}
+	for _, row := range w.rows() {
+		if strings.Contains(string(row.Details), secret) || row.Actor == "" || row.Request == "" || row.Result != "ok" {
+			t.Errorf("row %+v", row)
+		}
+	}
+	if got, want := int64(len(w.rows())), w.seq(); got != want {
+		t.Errorf("%d audit rows for %d changes", got, want)
+	}
+	if err := w.act("cleo", control.Move{Key: key, Action: lifecycle.Approve}, ""); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("approving twice: %v", err)
+	}
+}
+
+func TestApplyingTwiceChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	for who, text := range map[string]string{"root": people} {
+		w.apply(who, text)
+	}
+	w.apply("ben", offer)
+	w.apply("dan", wish)
+	before, rows := w.seq(), len(w.rows())
+	for _, again := range []struct{ who, text string }{{"root", people}, {"ben", offer}, {"dan", wish}} {
+		for _, o := range w.apply(again.who, again.text).Outcomes {
+			if o.Result != control.Unchanged || o.Secret != "" {
+				t.Errorf("again: %+v", o)
+			}
+		}
+	}
+	if w.seq() != before || len(w.rows()) != rows {
+		t.Errorf("%d changes and %d rows, had %d and %d", w.seq(), len(w.rows()), before, rows)
+	}
+}
+
+func TestWhatIsExportedAndAppliedElsewhereIsTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	w.apply("dan", wish)
+	key := resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}
+	if err := w.act("cleo", control.Move{Key: key, Action: lifecycle.Approve}, ""); err != nil {
+		t.Fatal(err)
+	}
+	var exported []resource.Any
+	for r := range w.plane.Model().Records() {
+		exported = append(exported, r.Document)
+	}
+	other := newWorld(t)
+	other.apply("root", people)
+	// Who brings it all there has all the roles that it took.
+	all := control.Request{Actor: identity.Someone("moving", true, []identity.Membership{
+		{Role: identity.OrgAdmin, Organisation: "acme"}, {Role: identity.Publisher, Organisation: "acme"}, {Role: identity.AppDeveloper, Organisation: "acme"},
+	}), ID: "req_1"}
+	if _, err := other.try(all, control.Wanted{Documents: exported, Secrets: map[string]string{"billing-1": strings.Repeat("s", 32)}}); err != nil {
+		t.Fatal(err)
+	}
+	for r := range w.plane.Model().Records() {
+		there := other.plane.Model().Get(r.Key())
+		if there == nil {
+			t.Errorf("%s is missing", r.Key())
+			continue
+		}
+		a, _ := resource.Marshal(r.Document)
+		b, _ := resource.Marshal(there.Document)
+		if string(a) != string(b) {
+			t.Errorf("got %s, want %s", b, a)
+		}
+	}
+}
+
+// What cannot be done leaves nothing behind, and says what is wrong and where.
+func TestRefusals(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	w.apply("dan", wish)
+	if err := w.act("cleo", control.Move{Key: resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}, Action: lifecycle.Approve}, ""); err != nil {
+		t.Fatal(err)
+	}
+	api := func(name, team string) string {
+		return "kind: API\nmetadata: {name: " + name + ", team: " + team + "}\nspec: {visibility: private}"
+	}
+	for name, c := range map[string]struct {
+		who, text string
+		kind      fault.Kind
+		says      string
+	}{
+		"another team's":                 {"dan", api("x", "shop"), fault.NotFound, "making one is for"},
+		"nobody's team":                  {"ben", api("x", "nobody"), fault.Invalid, `there is no Team "nobody"`},
+		"without a team":                 {"ben", "kind: API\nmetadata: {name: x}\nspec: {}", fault.Invalid, "metadata.team: is missing"},
+		"taking from another team":       {"dan", api("orders", "erp"), fault.Denied, "only"},
+		"a cluster":                      {"ben", "kind: Cluster\nmetadata: {name: mine, environment: prod}\nspec: {bootstrap: ['127.0.0.1:1']}", fault.NotFound, "platform-admin"},
+		"an unknown product":             {"dan", "kind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: billing, product: nothing, plan: open}", fault.Invalid, `there is no Product "nothing"`},
+		"the same topic twice":           {"dan", "kind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: billing, product: orders, plan: open}", fault.Invalid, "orders.placed"},
+		"an approval of one's own":       {"dan", "kind: Application\nmetadata: {name: mine, team: erp}\nspec: {}\n---\nkind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: mine, product: orders, plan: partner, state: active}", fault.Denied, "approve"},
+		"a suspension by the subscriber": {"dan", "kind: Subscription\nmetadata: {name: billing-orders, environment: prod}\nspec: {application: billing, product: orders, plan: partner, state: suspended}", fault.Denied, "suspend"},
+		"a state without a way":          {"ben", "kind: Version\nmetadata: {name: orders.v1}\nspec: {contract: {channels: {orderPlaced: {address: orders.placed, send: true}}}, channels: {orderPlaced: {prod: {cluster: main, topic: shop.orders}}}, lifecycle: {state: draft}}", fault.Conflict, "cannot become draft"},
+		"one bad document among others":  {"ben", api("y", "shop") + "\n---\n" + "kind: Product\nmetadata: {name: p, team: shop}\nspec: {versions: [nothing.v1], plans: {a: {auth: [scram]}}}", fault.Invalid, "nothing.v1"},
+		"a right on the target cluster":  {"dan", "kind: Application\nmetadata: {name: billing, team: erp}\nspec: {adopt: {groups: [legacy]}}", fault.Denied, "platform-admin"},
+		"somebody without any role":      {"eve", api("x", "shop"), fault.NotFound, "there is no"},
+		"a version of an API of nobody":  {"ben", "kind: Version\nmetadata: {name: lost.v1}\nspec: {contract: {channels: {a: {send: true}}}}", fault.NotFound, "lost.v1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seq, rows := w.seq(), len(w.rows())
+			_, err := w.try(w.as(c.who), control.Wanted{Documents: documents(t, c.text)})
+			if fault.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %s: %v, want %s with %q", fault.KindOf(err), err, c.kind, c.says)
+			}
+			if w.seq() != seq || len(w.rows()) != rows {
+				t.Error("something was changed")
+			}
+			w.plane = w.another(w.store)
+			if w.seq() != seq {
+				t.Error("something is in the store")
+			}
+		})
+	}
+}
+
+func TestADryRunSaysWhatWouldHappen(t *testing.T) {
+	w := newWorld(t)
+	q := w.as("root")
+	q.DryRun = true
+	report, err := w.try(q, control.Wanted{Documents: documents(t, people)})
+	if err != nil || len(report.Outcomes) != 4 || report.Outcomes[0].Result != control.Created {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if w.seq() != 0 || len(w.rows()) != 0 || w.plane.Model().Len() != 0 {
+		t.Error("something was changed")
+	}
+	w.apply("root", people)
+	report, err = w.try(q, control.Wanted{Documents: documents(t, strings.Replace(people, "title: Acme", "title: Acme Trading", 1))})
+	if err != nil || report.Outcomes[0].Result != control.Changed || len(report.Outcomes[0].Differences) != 1 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if d := report.Outcomes[0].Differences[0]; d != (control.Difference{Path: "spec.title", Before: "Acme", After: "Acme Trading"}) {
+		t.Errorf("got %+v", d)
+	}
+	q.Actor = w.as("ben").Actor
+	if report, err := w.try(q, control.Wanted{Documents: documents(t, offer)}); err != nil || len(report.Outcomes) != 3 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	q.Actor = w.as("ben").Actor
+	w.apply("ben", offer)
+	q.Actor = w.as("dan").Actor
+	if report, err := w.try(q, control.Wanted{Documents: documents(t, wish)}); err != nil || report.Outcomes[2].Secret != "" {
+		t.Errorf("a dry run makes a secret: %+v, %v", report, err)
+	}
+}
+
+func TestSerialsGuardAgainstWhatChangedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	key := resource.Key{Kind: resource.KindAPI, Name: "orders"}
+	change := func(title string, serial int64) error {
+		text := "kind: API\nmetadata: {name: orders, team: shop}\nspec: {title: " + title + ", visibility: partner}"
+		_, err := w.try(w.as("ben"), control.Wanted{Documents: documents(t, text), Serials: map[resource.Key]int64{key: serial}})
+		return err
+	}
+	if err := change("A", 0); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("must not be there: %v", err)
+	}
+	if err := change("A", 1); err != nil {
+		t.Error(err)
+	}
+	if err := change("B", 1); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("an old serial: %v", err)
+	}
+	if err := change("B", 2); err != nil {
+		t.Error(err)
+	}
+	gone := resource.Key{Kind: resource.KindAPI, Name: "gone"}
+	_, err := w.try(w.as("ben"), control.Wanted{Documents: documents(t, "kind: API\nmetadata: {name: gone, team: shop}\nspec: {}"), Serials: map[resource.Key]int64{gone: 3}})
+	if fault.KindOf(err) != fault.Conflict {
+		t.Errorf("not there any more: %v", err)
+	}
+}
+
+func TestOnlyWhatNobodyNeedsIsRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	w.apply("dan", wish)
+	remove := func(login string, keys ...resource.Key) error {
+		_, err := w.plane.Delete(t.Context(), w.as(login), keys, nil)
+		return err
+	}
+	product, version := resource.Key{Kind: resource.KindProduct, Name: "orders"}, resource.Key{Kind: resource.KindVersion, Name: "orders.v1"}
+	application, subscription, credential := resource.Key{Kind: resource.KindApplication, Name: "billing"}, resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}, resource.Key{Kind: resource.KindCredential, Name: "billing-1"}
+	if err := remove("ben", product); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "Subscription billing-orders") {
+		t.Errorf("a product with a subscription: %v", err)
+	}
+	if err := remove("ben", version); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("a published version: %v", err)
+	}
+	if err := remove("ben", application); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("another team's: %v", err)
+	}
+	if err := remove("dan", application); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("an application with a subscription: %v", err)
+	}
+	if err := remove("dan", application, subscription, credential); err != nil {
+		t.Errorf("together: %v", err)
+	}
+	if err := remove("dan", application); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("again: %v", err)
+	}
+	if w.plane.Model().Get(credential) != nil {
+		t.Error("it is still there")
+	}
+}
+
+func TestPruneRemovesWhatItsOwnerDroppedOnly(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	api := func(name string) string { return "kind: API\nmetadata: {name: " + name + ", team: shop}\nspec: {}" }
+	both := documents(t, api("a")+"\n---\n"+api("b"))
+	if _, err := w.try(w.as("ben"), control.Wanted{Documents: both, Owner: "repo"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.try(w.as("ben"), control.Wanted{Documents: both[:1], Prune: true}); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("without an owner: %v", err)
+	}
+	report, err := w.try(w.as("ben"), control.Wanted{Documents: both[:1], Owner: "repo", Prune: true})
+	if err != nil || len(report.Outcomes) != 2 || report.Outcomes[1].Result != control.Removed || report.Outcomes[1].Key.Name != "b" {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if w.state(resource.KindAPI, "orders") != "there" {
+		t.Error("it removed what it does not own")
+	}
+}
+
+func TestSecretsComeFromOutsideToo(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	give := func(secret string) (*control.Report, error) {
+		return w.try(w.as("dan"), control.Wanted{Documents: documents(t, wish), Secrets: map[string]string{"billing-1": secret}})
+	}
+	if _, err := give("short"); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "needs 16") {
+		t.Errorf("a short one: %v", err)
+	}
+	first, second := strings.Repeat("a", 20), strings.Repeat("b", 20)
+	report, err := give(first)
+	if err != nil || report.Outcomes[2].Result != control.Created || report.Outcomes[2].Secret != "" {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	proofs := w.plane.Model().Verifiers("billing-1")
+	if report, err = give(first); err != nil || report.Outcomes[2].Result != control.Unchanged {
+		t.Errorf("the same again: %+v, %v", report, err)
+	}
+	if report, err = give(second); err != nil || report.Outcomes[2].Result != control.Changed {
+		t.Errorf("another one: %+v, %v", report, err)
+	}
+	now := w.plane.Model().Verifiers("billing-1")
+	if len(now) != len(proofs) || string(now[0].StoredKey) == string(proofs[0].StoredKey) {
+		t.Error("the old secret still counts")
+	}
+	if p := w.another(w.store); len(p.Model().Verifiers("billing-1")) != len(now) {
+		t.Error("another process does not know the secret")
+	}
+	_, err = w.try(w.as("dan"), control.Wanted{Documents: documents(t, wish), Secrets: map[string]string{"billing-2": second}})
+	if fault.KindOf(err) != fault.Invalid {
+		t.Errorf("for nobody: %v", err)
+	}
+}
+
+// Two processes over one store see each other's changes, and none overwrites them.
+func TestTwoProcesses(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	store, err := sqlstore.Open(t.Context(), w.path, sqlstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	other := w.another(store)
+	w.apply("ben", offer)
+	if _, err := other.Apply(t.Context(), w.as("dan"), control.Wanted{Documents: documents(t, wish)}); err != nil {
+		t.Fatalf("what the first process did is not known to the second: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.plane.Run(ctx) }()
+	waited, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	w.plane.Wait(waited, w.seq(), 30*time.Second)
+	if w.state(resource.KindSubscription, "billing-orders") != "pending" {
+		t.Error("the first process does not see what the second did")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestListsShowWhatSomebodyMaySee(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	w.apply("dan", wish)
+	names := func(login string, query control.Query) (out []string) {
+		for {
+			page, next, err := w.plane.List(t.Context(), w.as(login), query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page {
+				out = append(out, r.Key().Name)
+			}
+			if next == "" {
+				return out
+			}
+			query.After = next
+		}
+	}
+	for _, c := range []struct {
+		who  string
+		kind resource.Kind
+		want []string
+	}{
+		{"root", resource.KindTeam, []string{"erp", "shop"}},
+		{"eve", resource.KindTeam, nil},
+		{"dan", resource.KindAPI, []string{"orders"}},
+		{"eve", resource.KindAPI, nil},
+		{"dan", resource.KindCluster, nil},
+		{"ben", resource.KindSubscription, []string{"billing-orders"}},
+		{"ben", resource.KindCredential, nil},
+		{"dan", resource.KindCredential, []string{"billing-1"}},
+	} {
+		if got := names(c.who, control.Query{Kind: c.kind, Limit: 1}); !slices.Equal(got, c.want) {
+			t.Errorf("%s sees %v of kind %s, want %v", c.who, got, c.kind, c.want)
+		}
+	}
+	r, err := w.plane.Get(w.as("dan"), resource.Key{Kind: resource.KindVersion, Name: "orders.v1"})
+	if err != nil || len(r.Document.(*resource.Version).Spec.Channels) != 0 {
+		t.Errorf("a consumer sees clusters and backing topics: %v", err)
+	}
+	if r, err = w.plane.Get(w.as("ben"), resource.Key{Kind: resource.KindVersion, Name: "orders.v1"}); err != nil || len(r.Document.(*resource.Version).Spec.Channels) != 1 {
+		t.Errorf("the provider does not see them: %v", err)
+	}
+	if _, err := w.plane.Get(w.as("eve"), resource.Key{Kind: resource.KindAPI, Name: "orders"}); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a stranger: %v", err)
+	}
+	_, absent := w.plane.Get(w.as("eve"), resource.Key{Kind: resource.KindAPI, Name: "0rders"})
+	_, hidden := w.plane.Get(w.as("eve"), resource.Key{Kind: resource.KindAPI, Name: "orders"})
+	if strings.ReplaceAll(absent.Error(), "0rders", "orders") != hidden.Error() {
+		t.Errorf("what is not there: %v, what must not be seen: %v", absent, hidden)
+	}
+}
+
+// An error of the store changes nothing, here or there.
+func TestAStoreThatFails(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	seq := w.seq()
+	w.store.Close()
+	_, err := w.try(w.as("ben"), control.Wanted{Documents: documents(t, offer)})
+	if err == nil || errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	if w.seq() != seq {
+		t.Error("the model has what the store has not")
+	}
+	w.open()
+	w.apply("ben", offer)
+}

@@ -1,0 +1,263 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"sluice/internal/control/identity"
+	"sluice/internal/control/lifecycle"
+	"sluice/internal/fault"
+	"sluice/internal/resource"
+)
+
+// stateOf returns the state that a document names; "" for kinds without one.
+func stateOf(d resource.Any) lifecycle.State {
+	switch d := d.(type) {
+	case *resource.Version:
+		return lifecycle.State(d.Spec.Lifecycle.State)
+	case *resource.Subscription:
+		return lifecycle.State(d.Spec.State)
+	case *resource.Credential:
+		return lifecycle.State(d.Spec.State)
+	}
+	return ""
+}
+
+// copied returns a document that can be changed without changing the given one.
+func copied(d resource.Any) (resource.Any, error) {
+	b, err := resource.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	return resource.Unmarshal(b)
+}
+
+// settled returns a document as it is asked for, with what it leaves to the server
+// as it was before.
+func settled(d resource.Any, before *Record) (resource.Any, error) {
+	d, err := copied(d)
+	if err != nil {
+		return nil, err
+	}
+	d.Meta().Team = ownTeam(d)
+	if before == nil {
+		return d, nil
+	}
+	switch d := d.(type) {
+	case *resource.Version:
+		if d.Spec.Lifecycle.State == "" {
+			d.Spec.Lifecycle = before.Document.(*resource.Version).Spec.Lifecycle
+		}
+	case *resource.Subscription:
+		if was := before.Document.(*resource.Subscription); d.Spec.State == "" {
+			d.Spec.State, d.Spec.ClosedAt = was.Spec.State, was.Spec.ClosedAt
+		}
+	case *resource.Credential:
+		if was := before.Document.(*resource.Credential); d.Spec.State == "" {
+			d.Spec.State, d.Spec.Until = was.Spec.State, was.Spec.Until
+		}
+	}
+	return d, nil
+}
+
+// ownTeam is the team that a document itself names: none for what belongs to
+// something else.
+func ownTeam(d resource.Any) string {
+	switch d.Key().Kind {
+	case resource.KindVersion, resource.KindSubscription, resource.KindCredential:
+		return ""
+	}
+	return d.Meta().Team
+}
+
+// moves brings a record's document from one state into the one that it names, or that
+// is due, step by step as the life cycle has it.
+func (c *changing) moves(r *Record, from lifecycle.State) error {
+	kind := r.Key().Kind
+	if len(lifecycle.Moves(kind)) == 0 {
+		return nil
+	}
+	to := stateOf(r.Document)
+	if to == "" {
+		to = map[resource.Kind]lifecycle.State{
+			resource.KindVersion: lifecycle.Draft, resource.KindSubscription: lifecycle.Pending, resource.KindCredential: lifecycle.Active,
+		}[kind]
+	}
+	state := from
+	if from != to {
+		path := lifecycle.Path(kind, from, to)
+		if path == nil {
+			return fault.New(fault.Conflict, "%s is %s and cannot become %s", r.Key(), from, to)
+		}
+		for _, action := range path {
+			next, err := c.move(r, c.q.Actor, state, action)
+			if err != nil {
+				return err
+			}
+			state = next
+		}
+	}
+	if kind == resource.KindSubscription && state == lifecycle.Pending && from != lifecycle.Pending && c.automatic(r.Document.(*resource.Subscription)) {
+		next, err := c.move(r, identity.System(), state, lifecycle.Approve)
+		if err != nil {
+			return err
+		}
+		state = next
+	}
+	setState(r.Document, state, c.now)
+	return nil
+}
+
+// move makes one move, and notes it in the record's status.
+func (c *changing) move(r *Record, actor identity.Actor, from lifecycle.State, action lifecycle.Action) (lifecycle.State, error) {
+	o := lifecycle.Object{Object: c.object(r.Document, from == lifecycle.New), State: from}
+	to, err := lifecycle.Next(actor, o, action, c.facts(r))
+	if err != nil {
+		return "", err
+	}
+	r.Status.step(c.now, actor, action, from, to, c.q.Reason)
+	return to, nil
+}
+
+// facts are what the conditions of moves look at.
+func (c *changing) facts(r *Record) lifecycle.Facts {
+	f := lifecycle.Facts{Now: c.now, Since: r.Status.Since, Reason: c.q.Reason}
+	for i := len(r.Status.Trail) - 1; i >= 0; i-- {
+		step := r.Status.Trail[i]
+		if step.From != step.To && f.Previous == "" {
+			f.Previous = lifecycle.State(step.From)
+		}
+		if lifecycle.Action(step.Action) == lifecycle.Request && f.RequestedBy == "" {
+			f.RequestedBy = step.Person
+		}
+		if lifecycle.Action(step.Action) == lifecycle.Approve && f.ApprovedBy == "" {
+			f.ApprovedBy = step.Person
+		}
+	}
+	switch d := r.Document.(type) {
+	case *resource.Version:
+		l := d.Spec.Lifecycle
+		f.Sunset, f.Grace, f.Successor = l.Sunset, time.Duration(l.Grace), l.Successor
+	case *resource.Subscription:
+		f.Automatic, f.Ends = c.automatic(d), d.Spec.Expires
+	case *resource.Credential:
+		f.Until, f.Ends = d.Spec.Until, d.Spec.NotAfter
+		if !d.Spec.Until.IsZero() && (f.Ends.IsZero() || d.Spec.Until.Before(f.Ends)) {
+			f.Ends = d.Spec.Until
+		}
+	}
+	return f
+}
+
+// automatic says whether the plan of a subscription approves by itself.
+func (c *changing) automatic(s *resource.Subscription) bool {
+	r := c.edit.Get(resource.Key{Kind: resource.KindProduct, Name: s.Spec.Product})
+	if r == nil {
+		return false
+	}
+	return r.Document.(*resource.Product).Spec.Plans[s.Spec.Plan].Approval == "automatic"
+}
+
+// setState writes a state into a document, with the moment where it has one.
+func setState(d resource.Any, state lifecycle.State, now time.Time) {
+	now = now.Truncate(time.Second)
+	switch d := d.(type) {
+	case *resource.Version:
+		l := &d.Spec.Lifecycle
+		l.State = string(state)
+		if state != lifecycle.Retired {
+			l.RetiredAt = time.Time{}
+		} else if l.RetiredAt.IsZero() {
+			l.RetiredAt = now
+		}
+		if state != lifecycle.Blocked {
+			l.BlockedAt = time.Time{}
+		} else if l.BlockedAt.IsZero() {
+			l.BlockedAt = now
+		}
+	case *resource.Subscription:
+		d.Spec.State = string(state)
+		if state != lifecycle.Closed {
+			d.Spec.ClosedAt = time.Time{}
+		} else if d.Spec.ClosedAt.IsZero() {
+			d.Spec.ClosedAt = now
+		}
+	case *resource.Credential:
+		d.Spec.State = string(state)
+		if state != lifecycle.Retiring {
+			d.Spec.Until = time.Time{}
+		}
+	}
+}
+
+// Move is what somebody wants to do with a document that has a life cycle.
+type Move struct {
+	Key    resource.Key
+	Action lifecycle.Action
+	// Sunset, Grace and Successor are for deprecating a version.
+	Sunset    time.Time
+	Grace     time.Duration
+	Successor string
+	// Until is when a credential that retires ends.
+	Until time.Time
+	// Serial is the one that the document must have; 0 for any.
+	Serial int64
+}
+
+// Act makes a move of a document's life cycle, as a click or a command does. The
+// error has a kind of fault.
+func (p *Plane) Act(ctx context.Context, q Request, m Move) (*Record, error) {
+	var after *Record
+	err := p.change(ctx, q, func(c *changing) error {
+		before := c.edit.Get(m.Key)
+		if before == nil {
+			return c.may(identity.Read, identity.Object{Kind: m.Key.Kind, Name: m.Key.Name, Absent: true})
+		}
+		if err := c.may(identity.Read, c.object(before.Document, false)); err != nil {
+			return err
+		}
+		if m.Serial != 0 && m.Serial != before.Serial {
+			return fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", m.Key)
+		}
+		document, err := copied(before.Document)
+		if err != nil {
+			return err
+		}
+		after = &Record{Document: document, Status: before.Status, Serial: before.Serial + 1, Team: before.Team, Organisation: before.Organisation,
+			Owner: before.Owner, Created: before.Created, Changed: c.now}
+		switch d := document.(type) {
+		case *resource.Version:
+			if m.Action == lifecycle.Deprecate {
+				d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Successor = m.Sunset, resource.Duration(m.Grace), m.Successor
+			}
+			if m.Action == lifecycle.Undeprecate {
+				d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Brownouts = time.Time{}, 0, nil
+			}
+		case *resource.Credential:
+			if m.Action == lifecycle.Retire {
+				d.Spec.Until = m.Until
+			}
+		}
+		state, err := c.move(after, q.Actor, stateOf(before.Document), m.Action)
+		if err != nil {
+			return err
+		}
+		setState(document, state, c.now)
+		differences, err := differ(before, document)
+		if err != nil {
+			return err
+		}
+		if err := c.put(after, links(document)); err != nil {
+			return err
+		}
+		if err := c.tell(after, string(m.Action), differences); err != nil {
+			return err
+		}
+		_, err = c.check()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return after, nil
+}
