@@ -1,0 +1,245 @@
+// Package client speaks to the management API. Its main type is Client. It knows
+// bodies and paths, and nothing of what they mean.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/internal/httpapi/schema"
+)
+
+// Config is where the API is, and who asks.
+type Config struct {
+	// Server is its address, as https://sluice.example.com. Plain HTTP is for loopback,
+	// unless Insecure is set.
+	Server string
+	// Token is an API token; nobody asks without it.
+	Token string
+	// Insecure allows plain HTTP to other machines, where everybody between can read
+	// token and secrets.
+	Insecure bool
+	// TLS is for connections by https; nil means the system's authorities.
+	TLS *tls.Config
+}
+
+// Client speaks to one management API. It is safe for concurrent use.
+type Client struct {
+	server *url.URL
+	token  string
+	http   *http.Client
+}
+
+// What one exchange may take.
+const (
+	timeout   = 60 * time.Second
+	maxAnswer = 64 << 20
+)
+
+// New returns a client. It opens nothing.
+func New(config Config) (*Client, error) {
+	server, err := url.Parse(config.Server)
+	if err != nil || server.Host == "" || server.Scheme != "http" && server.Scheme != "https" {
+		return nil, fmt.Errorf("server %q is no address: write it as https://sluice.example.com or http://127.0.0.1:18080", config.Server)
+	}
+	if server.Scheme == "http" && !config.Insecure && !loopback(server.Hostname()) {
+		return nil, fmt.Errorf("server %q would be spoken to without TLS, so that everybody between could read the token: use https", config.Server)
+	}
+	transport := &http.Transport{TLSClientConfig: config.TLS, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true}
+	return &Client{server: server, token: config.Token, http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return errors.New("the server redirects: write the address it redirects to") // the token is for this one only
+	}}}, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Options are what a change may be asked for with.
+type Options struct {
+	DryRun bool
+	Reason string
+	// Serial is the one that the document must have; 0 for any.
+	Serial int64
+}
+
+func (o Options) query() url.Values {
+	q := url.Values{}
+	if o.DryRun {
+		q.Set("dryRun", "true")
+	}
+	if o.Reason != "" {
+		q.Set("reason", o.Reason)
+	}
+	return q
+}
+
+// Apply brings documents about, all of them or none.
+func (c *Client) Apply(ctx context.Context, body schema.Apply, dryRun bool) (*schema.Report, error) {
+	var out schema.Report
+	return &out, c.do(ctx, http.MethodPost, "/v1/apply", Options{DryRun: dryRun}.query(), 0, body, &out)
+}
+
+// Get returns a document; plural is its kind in paths, as subscriptions.
+func (c *Client) Get(ctx context.Context, plural, name string) (*schema.Document, error) {
+	var out schema.Document
+	return &out, c.do(ctx, http.MethodGet, "/v1/"+plural+"/"+url.PathEscape(name), nil, 0, nil, &out)
+}
+
+// List calls f for all documents of a kind that the query asks for, by name.
+func (c *Client) List(ctx context.Context, plural string, query url.Values, f func(schema.Document) error) error {
+	q := url.Values{}
+	for k, v := range query {
+		q[k] = v
+	}
+	for {
+		var page schema.Page
+		if err := c.do(ctx, http.MethodGet, "/v1/"+plural, q, 0, nil, &page); err != nil {
+			return err
+		}
+		for _, d := range page.Items {
+			if err := f(d); err != nil {
+				return err
+			}
+		}
+		if page.Next == "" {
+			return nil
+		}
+		q.Set("after", page.Next)
+	}
+}
+
+// Delete removes a document.
+func (c *Client) Delete(ctx context.Context, plural, name string, o Options) (*schema.Report, error) {
+	var out schema.Report
+	return &out, c.do(ctx, http.MethodDelete, "/v1/"+plural+"/"+url.PathEscape(name), o.query(), o.Serial, nil, &out)
+}
+
+// Move makes a move of a document's life cycle.
+func (c *Client) Move(ctx context.Context, plural, name, action string, body schema.Move, o Options) (*schema.Document, error) {
+	var out schema.Document
+	return &out, c.do(ctx, http.MethodPost, "/v1/"+plural+"/"+url.PathEscape(name)+"/"+action, Options{DryRun: o.DryRun}.query(), o.Serial, body, &out)
+}
+
+// Me says who asks.
+func (c *Client) Me(ctx context.Context) (*schema.Me, error) {
+	var out schema.Me
+	return &out, c.do(ctx, http.MethodGet, "/v1/me", nil, 0, nil, &out)
+}
+
+// Claim makes the first platform-admin.
+func (c *Client) Claim(ctx context.Context, body schema.Claim) error {
+	return c.do(ctx, http.MethodPost, "/v1/claim", nil, 0, body, nil)
+}
+
+// LogIn logs in with a password.
+func (c *Client) LogIn(ctx context.Context, body schema.Credentials) (*schema.Login, error) {
+	var out schema.Login
+	return &out, c.do(ctx, http.MethodPost, "/v1/login", nil, 0, body, &out)
+}
+
+// CodeNeeded says whether a login lacks the code of the second factor only.
+func CodeNeeded(err error) bool {
+	var p *schema.Problem
+	return errors.As(err, &p) && p.Type == schema.CodeNeeded
+}
+
+// LogOut ends the login that the client asks with.
+func (c *Client) LogOut(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, "/v1/logout", nil, 0, nil, nil)
+}
+
+// NewToken makes an API token of one's own.
+func (c *Client) NewToken(ctx context.Context, body schema.NewToken) (*schema.Token, error) {
+	var out schema.Token
+	return &out, c.do(ctx, http.MethodPost, "/v1/tokens", nil, 0, body, &out)
+}
+
+// Invite makes an account for somebody.
+func (c *Client) Invite(ctx context.Context, body schema.Person) (*schema.Invitation, error) {
+	var out schema.Invitation
+	return &out, c.do(ctx, http.MethodPost, "/v1/people", nil, 0, body, &out)
+}
+
+// SetPassword sets a password with the token of an invitation.
+func (c *Client) SetPassword(ctx context.Context, body schema.NewPassword) error {
+	return c.do(ctx, http.MethodPost, "/v1/password", nil, 0, body, nil)
+}
+
+// do carries out one exchange. The error is a *schema.Problem where the server
+// answered with one.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, serial int64, body, into any) error {
+	ctx, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
+	u := *c.server
+	u.Path = strings.TrimSuffix(u.Path, "/") + path
+	if unescaped, err := url.PathUnescape(path); err == nil {
+		u.Path, u.RawPath = strings.TrimSuffix(c.server.Path, "/")+unescaped, strings.TrimSuffix(c.server.EscapedPath(), "/")+path
+	}
+	u.RawQuery = query.Encode()
+	var reader io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("write the request: %w", err)
+		}
+		reader = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), reader)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if serial != 0 {
+		r.Header.Set("If-Match", strconv.Quote(strconv.FormatInt(serial, 10)))
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", c.server.Host, cause(err))
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil || len(b) > maxAnswer {
+		return fmt.Errorf("read the answer of %s: more than %d bytes, or %v", c.server.Host, maxAnswer, err)
+	}
+	if resp.StatusCode >= 300 {
+		var p schema.Problem
+		if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(b, &p) == nil && p.Detail != "" {
+			return &p
+		}
+		return fmt.Errorf("%s %s answered %s: is this a Sluice management API?", method, u.Redacted(), resp.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", c.server.Host, err)
+	}
+	return nil
+}
+
+// cause leaves out what url.Error repeats.
+func cause(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}

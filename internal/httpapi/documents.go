@@ -1,0 +1,252 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sluice/internal/control"
+	"sluice/internal/fault"
+	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
+)
+
+type listInput struct {
+	Environment  string `query:"environment" doc:"Of this environment."`
+	Team         string `query:"team" doc:"Owned by this team."`
+	Organisation string `query:"organisation" doc:"Owned by this organisation."`
+	Owner        string `query:"owner" doc:"Applied by this owner."`
+	To           string `query:"to" doc:"That refer to this document, as Application/acme-erp."`
+	After        string `query:"after" doc:"What next said of the page before."`
+	Limit        int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
+}
+
+type pageOutput struct{ Body schema.Page }
+
+type nameInput struct {
+	Name string `path:"name" maxLength:"128"`
+}
+
+type documentOutput struct {
+	ETag string `header:"ETag"`
+	Body schema.Document
+}
+
+type putInput struct {
+	Name        string `path:"name" maxLength:"128"`
+	IfMatch     string `header:"If-Match" doc:"The ETag that the document must have."`
+	IfNoneMatch string `header:"If-None-Match" doc:"* if it must not be there."`
+	DryRun      bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
+	Reason      string `query:"reason" doc:"For the audit log, and for moves that want one."`
+	RawBody     []byte
+}
+
+type outcomeOutput struct {
+	Status int
+	ETag   string `header:"ETag"`
+	Body   schema.Report
+}
+
+type deleteInput struct {
+	Name    string `path:"name" maxLength:"128"`
+	IfMatch string `header:"If-Match" doc:"The ETag that the document must have."`
+	DryRun  bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
+	Reason  string `query:"reason" doc:"For the audit log."`
+}
+
+type reportOutput struct{ Body schema.Report }
+
+// specs are the types of the documents, for the description.
+var specs = map[resource.Kind]reflect.Type{
+	resource.KindOrganisation: reflect.TypeFor[resource.OrganisationSpec](),
+	resource.KindTeam:         reflect.TypeFor[resource.TeamSpec](),
+	resource.KindEnvironment:  reflect.TypeFor[resource.EnvironmentSpec](),
+	resource.KindCluster:      reflect.TypeFor[resource.ClusterSpec](),
+	resource.KindAPI:          reflect.TypeFor[resource.APISpec](),
+	resource.KindVersion:      reflect.TypeFor[resource.VersionSpec](),
+	resource.KindProduct:      reflect.TypeFor[resource.ProductSpec](),
+	resource.KindApplication:  reflect.TypeFor[resource.ApplicationSpec](),
+	resource.KindSubscription: reflect.TypeFor[resource.SubscriptionSpec](),
+	resource.KindCredential:   reflect.TypeFor[resource.CredentialSpec](),
+}
+
+// documents registers the routes that all kinds have.
+func (a *API) documents() {
+	for _, kind := range resource.Kinds {
+		path, name := "/v1/"+plural(kind), strings.ToLower(string(kind))
+		huma.Register(a.huma, huma.Operation{OperationID: "list-" + name, Method: http.MethodGet, Path: path, Summary: "List documents of kind " + string(kind), Tags: []string{string(kind)}},
+			func(ctx context.Context, in *listInput) (*pageOutput, error) { return a.list(ctx, kind, in) })
+		huma.Register(a.huma, huma.Operation{OperationID: "get-" + name, Method: http.MethodGet, Path: path + "/{name}", Summary: "Get a document of kind " + string(kind), Tags: []string{string(kind)}},
+			func(ctx context.Context, in *nameInput) (*documentOutput, error) { return a.get(ctx, kind, in.Name) })
+		huma.Register(a.huma, huma.Operation{OperationID: "put-" + name, Method: http.MethodPut, Path: path + "/{name}", Summary: "Create or change a document of kind " + string(kind), Tags: []string{string(kind)},
+			MaxBodyBytes: maxBodyBytes, RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: a.documentSchema(kind)}}}, SkipValidateBody: true},
+			func(ctx context.Context, in *putInput) (*outcomeOutput, error) { return a.putDocument(ctx, kind, in) })
+		huma.Register(a.huma, huma.Operation{OperationID: "delete-" + name, Method: http.MethodDelete, Path: path + "/{name}", Summary: "Remove a document of kind " + string(kind), Tags: []string{string(kind)}},
+			func(ctx context.Context, in *deleteInput) (*reportOutput, error) { return a.delete(ctx, kind, in) })
+	}
+}
+
+// documentSchema describes the documents of one kind.
+func (a *API) documentSchema(kind resource.Kind) *huma.Schema {
+	registry := a.huma.OpenAPI().Components.Schemas
+	spec := registry.Schema(specs[kind], true, string(kind)+"Spec")
+	metadata := registry.Schema(reflect.TypeFor[resource.Metadata](), true, "Metadata")
+	s := &huma.Schema{Type: huma.TypeObject, Required: []string{"apiVersion", "kind", "metadata", "spec"}, AdditionalProperties: false, Properties: map[string]*huma.Schema{
+		"apiVersion": {Type: huma.TypeString, Enum: []any{resource.APIVersion}}, "kind": {Type: huma.TypeString, Enum: []any{string(kind)}}, "metadata": metadata, "spec": spec,
+	}}
+	registry.Map()[string(kind)] = s
+	return &huma.Schema{Ref: "#/components/schemas/" + string(kind)}
+}
+
+func (a *API) list(ctx context.Context, kind resource.Kind, in *listInput) (*pageOutput, error) {
+	q := request(ctx)
+	query := control.Query{Kind: kind, Environment: in.Environment, Team: in.Team, Organisation: in.Organisation, Owner: in.Owner, After: in.After, Limit: in.Limit}
+	if in.To != "" {
+		of, name, ok := strings.Cut(in.To, "/")
+		if !ok || !slices.Contains(resource.Kinds, resource.Kind(of)) {
+			return nil, a.failed(ctx, fault.New(fault.Invalid, "to is %q: write a kind and a name, as Application/acme-erp", in.To))
+		}
+		query.To = resource.Key{Kind: resource.Kind(of), Name: name}
+	}
+	records, next, err := a.plane.List(ctx, q, query)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &pageOutput{Body: schema.Page{Items: []schema.Document{}, Next: next}}
+	for _, r := range records {
+		d, err := document(r)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		out.Body.Items = append(out.Body.Items, d)
+	}
+	return out, nil
+}
+
+func (a *API) get(ctx context.Context, kind resource.Kind, name string) (*documentOutput, error) {
+	q := request(ctx)
+	r, err := a.plane.Get(q, resource.Key{Kind: kind, Name: name})
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	d, err := document(r)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	for _, choice := range a.plane.Actions(q, r) {
+		d.Status.Actions = append(d.Status.Actions, string(choice.Action))
+	}
+	return &documentOutput{ETag: etag(r.Serial), Body: d}, nil
+}
+
+func (a *API) putDocument(ctx context.Context, kind resource.Kind, in *putInput) (*outcomeOutput, error) {
+	q := request(ctx)
+	q.DryRun, q.Reason = in.DryRun, in.Reason
+	set, err := read(in.RawBody)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	documents := slices.Collect(set.All())
+	key := resource.Key{Kind: kind, Name: in.Name}
+	if len(documents) != 1 || documents[0].Key() != key {
+		return nil, a.failed(ctx, fault.New(fault.Invalid, "the body has to be the %s that the path names: kind: %s, metadata: {name: %s}", key, kind, in.Name))
+	}
+	want := control.Wanted{Documents: documents}
+	switch {
+	case in.IfNoneMatch == "*":
+		want.Serials = map[resource.Key]int64{key: 0}
+	case in.IfMatch != "":
+		serial, err := serialOf(in.IfMatch)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		want.Serials = map[resource.Key]int64{key: serial}
+	}
+	report, err := a.plane.Apply(ctx, q, want)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &outcomeOutput{Status: http.StatusOK, Body: reported(q, report)}
+	if o := report.Outcomes[0]; o.Result == control.Created && !in.DryRun {
+		out.Status = http.StatusCreated
+	} else if !in.DryRun {
+		out.ETag = etag(o.Serial)
+	}
+	if !in.DryRun {
+		out.ETag = etag(report.Outcomes[0].Serial)
+	}
+	return out, nil
+}
+
+func (a *API) delete(ctx context.Context, kind resource.Kind, in *deleteInput) (*reportOutput, error) {
+	q := request(ctx)
+	q.DryRun, q.Reason = in.DryRun, in.Reason
+	key := resource.Key{Kind: kind, Name: in.Name}
+	var serials map[resource.Key]int64
+	if in.IfMatch != "" {
+		serial, err := serialOf(in.IfMatch)
+		if err != nil {
+			return nil, a.failed(ctx, err)
+		}
+		serials = map[resource.Key]int64{key: serial}
+	}
+	report, err := a.plane.Delete(ctx, q, []resource.Key{key}, serials)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	return &reportOutput{reported(q, report)}, nil
+}
+
+func etag(serial int64) string { return strconv.Quote(strconv.FormatInt(serial, 10)) }
+
+func serialOf(tag string) (int64, error) {
+	text, err := strconv.Unquote(strings.TrimPrefix(tag, "W/"))
+	serial, perr := strconv.ParseInt(text, 10, 64)
+	if err != nil || perr != nil || serial < 1 {
+		return 0, fault.New(fault.Invalid, "If-Match is %q: write the ETag of the document, quotes included", tag)
+	}
+	return serial, nil
+}
+
+// document makes a body of a record.
+func document(r *control.Record) (schema.Document, error) {
+	b, err := resource.Marshal(r.Document)
+	if err != nil {
+		return schema.Document{}, err
+	}
+	var d schema.Document
+	if err := json.Unmarshal(b, &d); err != nil {
+		return schema.Document{}, fmt.Errorf("bug: %s: %w", r.Key(), err)
+	}
+	d.Status = &schema.Status{Serial: r.Serial, Organisation: r.Organisation, Team: r.Team, Owner: r.Owner, Created: r.Created, Changed: r.Changed, By: r.Status.By}
+	if !r.Status.Since.IsZero() {
+		d.Status.Since = &r.Status.Since
+	}
+	for _, s := range r.Status.Trail {
+		d.Status.Trail = append(d.Status.Trail, schema.Step{Time: s.Time, By: s.By, Action: s.Action, From: s.From, To: s.To, Message: s.Message})
+	}
+	return d, nil
+}
+
+// reported makes a body of a report.
+func reported(q control.Request, r *control.Report) schema.Report {
+	out := schema.Report{Outcomes: []schema.Outcome{}, Request: q.ID, DryRun: q.DryRun}
+	for _, o := range r.Outcomes {
+		body := schema.Outcome{Kind: string(o.Key.Kind), Name: o.Key.Name, Result: o.Result, Serial: o.Serial, State: string(o.State), Secret: o.Secret}
+		for _, d := range o.Differences {
+			body.Differences = append(body.Differences, schema.Difference{Path: d.Path, Before: d.Before, After: d.After})
+		}
+		out.Outcomes = append(out.Outcomes, body)
+	}
+	for _, w := range r.Warnings {
+		out.Warnings = append(out.Warnings, faultOf(w))
+	}
+	return out
+}

@@ -1,0 +1,252 @@
+// Package httpapi is the management API, /v1: everything that the command line, the
+// portal and the console do goes through it. Its main type is API, an http.Handler
+// that describes itself in OpenAPI 3.1. It decides nothing: what is allowed and sound
+// is the control plane's to say.
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sluice/internal/control"
+	"sluice/internal/control/identity"
+	"sluice/internal/fault"
+	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
+)
+
+// Deps are what an API works with.
+type Deps struct {
+	Plane *control.Plane
+	// People have logins and API tokens.
+	People *identity.People
+	// Authenticate says who asks, instead of People; its error has a kind of fault. It
+	// is for tests.
+	Authenticate func(*http.Request) (identity.Actor, error)
+	Log          *slog.Logger
+	// Release is this program's, for the description.
+	Release string
+}
+
+// API serves the management API. It is safe for concurrent use.
+type API struct {
+	plane        *control.Plane
+	people       *identity.People
+	authenticate func(*http.Request) (identity.Actor, error)
+	log          *slog.Logger
+	mux          *http.ServeMux
+	huma         huma.API
+}
+
+// What one request may hold.
+const (
+	maxBodyBytes  = 1 << 20  // one document
+	maxApplyBytes = 32 << 20 // many
+)
+
+// New returns an API.
+func New(deps Deps) *API {
+	a := &API{plane: deps.Plane, people: deps.People, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux()}
+	if a.authenticate == nil {
+		a.authenticate = who(a.people)
+	}
+	config := huma.DefaultConfig("Sluice management API", deps.Release)
+	config.Info.Description = "API management for Apache Kafka. Documents are those of sluice/v1; errors are problem details (RFC 9457)."
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
+	config.CreateHooks = nil // no $schema fields in answers
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "An API token."}}
+	config.Security = []map[string][]string{{"token": {}}, {}}
+	a.huma = humago.New(a.mux, config)
+	a.documents()
+	a.moves()
+	a.whole()
+	a.accounts()
+	return a
+}
+
+// OpenAPI returns the description of the API, in JSON.
+func (a *API) OpenAPI() ([]byte, error) { return json.MarshalIndent(a.huma.OpenAPI(), "", "  ") }
+
+// asking is who asks for something, and how; a handler turns it into an argument.
+type asking struct {
+	request control.Request
+	agent   string // what the caller calls itself
+	secret  string // that it asks with
+}
+
+type askingKey struct{}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := control.NewRequestID()
+	began := time.Now()
+	header := w.Header()
+	header.Set("X-Request-Id", id)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	answered := &answered{ResponseWriter: w}
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			a.log.Error("bug: panic while answering a request", "request", id, "panic", p, "stack", string(debug.Stack()))
+			if answered.status == 0 {
+				refuse(answered, problem(fault.New(fault.Internal, "panic"), id))
+			}
+		}
+		a.log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", answered.status, "took", time.Since(began))
+	}()
+	actor, err := a.authenticate(r)
+	if err != nil {
+		a.told(id, err)
+		p := problem(err, id)
+		if p.Status == http.StatusForbidden {
+			p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
+			header.Set("WWW-Authenticate", `Bearer realm="sluice"`)
+		}
+		refuse(answered, p)
+		return
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	if _, pattern := a.mux.Handler(r); pattern == "" {
+		refuse(answered, problem(fault.New(fault.NotFound, "there is no %s: /v1/openapi.json says what there is", r.URL.Path), id))
+		return
+	}
+	query := control.Request{Actor: actor, ID: id, Address: host}
+	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")})))
+}
+
+// answered remembers the status of an answer.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *answered) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answered) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach what is beneath.
+func (w *answered) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// request returns who asks.
+func request(ctx context.Context) control.Request { return asked(ctx).request }
+
+func asked(ctx context.Context) *asking { return ctx.Value(askingKey{}).(*asking) }
+
+func clip(s string) string { return s[:min(len(s), 200)] }
+
+// statuses turn kinds of faults into those of HTTP.
+var statuses = map[fault.Kind]int{
+	fault.Invalid:     http.StatusUnprocessableEntity,
+	fault.NotFound:    http.StatusNotFound,
+	fault.Conflict:    http.StatusConflict,
+	fault.Denied:      http.StatusForbidden,
+	fault.Limited:     http.StatusTooManyRequests,
+	fault.Unavailable: http.StatusServiceUnavailable,
+	fault.Internal:    http.StatusInternalServerError,
+}
+
+// problem makes an answer of an error.
+func problem(err error, id string) *schema.Problem {
+	kind := fault.KindOf(err)
+	status := statuses[kind]
+	p := &schema.Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fault.MessageOf(err), Instance: "urn:sluice:request:" + id,
+	}
+	if errors.Is(err, identity.ErrCodeNeeded) {
+		p.Type = schema.CodeNeeded
+	}
+	var wrong *control.ProblemsError
+	if errors.As(err, &wrong) {
+		for _, w := range wrong.Problems {
+			p.Faults = append(p.Faults, faultOf(w))
+		}
+	}
+	return p
+}
+
+func faultOf(p resource.Problem) schema.Fault {
+	return schema.Fault{Kind: string(p.Kind), Name: p.Name, Path: p.Path, Message: p.Message, Fix: p.Fix}
+}
+
+// failed turns an error of the control plane into an answer, and logs what only the
+// log may know.
+func (a *API) failed(ctx context.Context, err error) error {
+	id := request(ctx).ID
+	a.told(id, err)
+	return problem(err, id)
+}
+
+func (a *API) told(id string, err error) {
+	if kind := fault.KindOf(err); kind == fault.Internal || kind == fault.Unavailable {
+		a.log.Error("a request failed", "request", id, "err", err)
+	}
+}
+
+func refuse(w http.ResponseWriter, p *schema.Problem) {
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p) // an error is the client's, who has gone
+}
+
+// read reads one document, or several, as somebody sent them.
+func read(body []byte) (*resource.Set, error) {
+	var spaced bytes.Buffer
+	if err := json.Indent(&spaced, body, "", " "); err != nil { // YAML takes more than JSON, and no tabs
+		return nil, fault.New(fault.Invalid, "the body is not JSON: %s", err)
+	}
+	set, problems := resource.ReadRequest("", spaced.Bytes())
+	problems = slicesDelete(problems)
+	if len(problems) > 0 {
+		for i := range problems {
+			problems[i].File = ""
+		}
+		return nil, &control.ProblemsError{Problems: problems}
+	}
+	return set, nil
+}
+
+func slicesDelete(problems []resource.Problem) []resource.Problem {
+	var out []resource.Problem
+	for _, p := range problems {
+		if !p.Warning {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// plural is the name of a kind in paths.
+func plural(k resource.Kind) string {
+	name := strings.ToLower(string(k))
+	if name == "api" {
+		return "apis"
+	}
+	return name + "s"
+}

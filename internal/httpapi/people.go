@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sluice/internal/control/identity"
+	"sluice/internal/fault"
+	"sluice/internal/httpapi/schema"
+)
+
+// who says who asks: by an API token, or by the secret of a login.
+func who(people *identity.People) func(*http.Request) (identity.Actor, error) {
+	return func(r *http.Request) (identity.Actor, error) {
+		header := r.Header.Get("Authorization")
+		if header == "" {
+			return identity.Nobody(), nil
+		}
+		scheme, secret, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") || secret == "" || len(secret) > 512 {
+			return identity.Nobody(), fault.New(fault.Denied, "Authorization has to be: Bearer, and an API token or what a login gave")
+		}
+		if strings.HasPrefix(secret, identity.TokenPrefix) {
+			actor, _, err := people.WhoHasToken(r.Context(), secret)
+			return actor, err
+		}
+		actor, _, err := people.Who(r.Context(), secret)
+		return actor, err
+	}
+}
+
+// from is where a request comes from, as accounts see it.
+func from(ctx context.Context) identity.From {
+	a := asked(ctx)
+	address, _ := netip.ParseAddr(a.request.Address) // what is none is the zero one
+	return identity.From{Address: address.Unmap(), Agent: a.agent, Request: a.request.ID}
+}
+
+type emptyOutput struct{}
+
+// accounts registers the routes of people.
+func (a *API) accounts() {
+	tags := []string{"People"}
+	open := []map[string][]string{{}} // nobody has logged in yet
+	huma.Register(a.huma, huma.Operation{OperationID: "claim", Method: http.MethodPost, Path: "/v1/claim", Summary: "Become the first platform-admin, with the token that the first start prints", Tags: tags, Security: open, DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, in *struct{ Body schema.Claim }) (*emptyOutput, error) {
+			if err := a.people.ClaimPlatform(ctx, from(ctx), in.Body.Token, in.Body.Login, in.Body.Password); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &emptyOutput{}, nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "login", Method: http.MethodPost, Path: "/v1/login", Summary: "Log in with a password", Tags: tags, Security: open},
+		func(ctx context.Context, in *struct{ Body schema.Credentials }) (*struct{ Body schema.Login }, error) {
+			secret, login, err := a.people.LogIn(ctx, from(ctx), in.Body.Login, in.Body.Password, in.Body.Code)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &struct{ Body schema.Login }{schema.Login{Token: secret.Reveal(), Person: login.Person, Expires: login.Expires}}, nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "logout", Method: http.MethodPost, Path: "/v1/logout", Summary: "End the login that asks", Tags: tags, DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, _ *struct{}) (*emptyOutput, error) {
+			if err := a.people.LogOut(ctx, from(ctx), asked(ctx).secret); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &emptyOutput{}, nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "invite", Method: http.MethodPost, Path: "/v1/people", Summary: "Make an account; its person sets a password with the token", Tags: tags, DefaultStatus: http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body schema.Person }) (*struct{ Body schema.Invitation }, error) {
+			secret, until, err := a.people.Invite(ctx, asked(ctx).request.Actor, from(ctx), in.Body.Login, in.Body.Title, in.Body.Email)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &struct{ Body schema.Invitation }{schema.Invitation{Login: in.Body.Login, Token: secret.Reveal(), Expires: until}}, nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "set-password", Method: http.MethodPost, Path: "/v1/password", Summary: "Set a password, with the token of an invitation", Tags: tags, Security: open, DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, in *struct{ Body schema.NewPassword }) (*emptyOutput, error) {
+			if err := a.people.SetPassword(ctx, from(ctx), in.Body.Token, in.Body.Password); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &emptyOutput{}, nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/v1/tokens", Summary: "Make an API token of one's own; it is shown this once", Tags: tags, DefaultStatus: http.StatusCreated},
+		func(ctx context.Context, in *struct{ Body schema.NewToken }) (*struct{ Body schema.Token }, error) {
+			life := time.Duration(0)
+			if in.Body.Life != "" {
+				var err error
+				if life, err = time.ParseDuration(in.Body.Life); err != nil {
+					return nil, a.failed(ctx, fault.New(fault.Invalid, "life is %q: write a number and a unit, as 720h", in.Body.Life))
+				}
+			}
+			scope := identity.Scope{Platform: in.Body.Platform, ReadOnly: in.Body.ReadOnly}
+			for _, r := range in.Body.Roles {
+				scope.Roles = append(scope.Roles, identity.Membership{Role: identity.Role(r.Role), Organisation: r.Organisation, Team: r.Team})
+			}
+			secret, token, err := a.people.NewToken(ctx, asked(ctx).request.Actor, from(ctx), in.Body.Name, scope, life)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			out := tokenOf(token)
+			out.Token = secret.Reveal()
+			return &struct{ Body schema.Token }{out}, nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/v1/tokens", Summary: "List one's own API tokens", Tags: tags},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body schema.Tokens }, error) {
+			actor := asked(ctx).request.Actor
+			tokens, err := a.people.Tokens(ctx, actor, actor.Person())
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			out := &struct{ Body schema.Tokens }{schema.Tokens{Items: []schema.Token{}}}
+			for _, t := range tokens {
+				out.Body.Items = append(out.Body.Items, tokenOf(t))
+			}
+			return out, nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/v1/tokens/{id}", Summary: "Revoke an API token of one's own", Tags: tags, DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"64"`
+		}) (*emptyOutput, error) {
+			actor := asked(ctx).request.Actor
+			if err := a.people.RevokeToken(ctx, actor, from(ctx), actor.Person(), in.ID); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &emptyOutput{}, nil
+		})
+}
+
+func tokenOf(t *identity.Token) schema.Token {
+	out := schema.Token{ID: t.ID, Name: t.Name, Created: t.Created, Expires: t.Expires, Platform: t.Scope.Platform, ReadOnly: t.Scope.ReadOnly}
+	if !t.Used.IsZero() {
+		out.Used = &t.Used
+	}
+	for _, m := range t.Scope.Roles {
+		out.Roles = append(out.Roles, schema.MyRole{Role: string(m.Role), Organisation: m.Organisation, Team: m.Team})
+	}
+	return out
+}
