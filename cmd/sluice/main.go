@@ -35,7 +35,7 @@ func programs() cli.Programs {
 }
 
 func options(s cli.Setup) app.Options {
-	return app.Options{Config: s.Config, Resources: s.Resources, Version: buildVersion()}
+	return app.Options{Config: s.Config, Resources: s.Resources, Version: buildVersion(), Control: len(s.Resources) == 0 && len(s.Config.Resources) == 0}
 }
 
 func serve(ctx context.Context, s cli.Setup) error {

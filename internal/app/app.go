@@ -50,6 +50,9 @@ type Options struct {
 	Report func(Reload)
 	// PollEvery is how often files are looked at for changes; 100 ms if zero.
 	PollEvery time.Duration
+	// Control serves the control plane, with the documents of its store, when no
+	// resources are named.
+	Control bool
 	// flagsOnly: there is no configuration file to change, as in the demo.
 	flagsOnly bool
 }
@@ -80,6 +83,7 @@ type App struct {
 	log          *slog.Logger
 	state        *state
 	resources    *resources
+	management   *management // nil where documents are in files
 	clusters     *clusters
 	certificates []*certificate
 	gateway      *gateway.Gateway
@@ -132,6 +136,14 @@ func (a *App) build() (err error) {
 		return err
 	}
 	a.resources = newResources(a.opts, a.state)
+	if a.opts.Control && len(a.opts.Resources) == 0 {
+		if a.management, err = newManagement(a.opts, a.state); err != nil {
+			return err
+		}
+		if err := a.resources.from(a.management); err != nil {
+			return err
+		}
+	}
 	result, err := a.resources.start()
 	if err != nil {
 		return err
@@ -186,6 +198,9 @@ func (a *App) release() {
 	if a.outbound != nil {
 		a.outbound.Close()
 	}
+	if a.management != nil {
+		a.management.close()
+	}
 	if a.state != nil {
 		a.state.close()
 	}
@@ -196,6 +211,15 @@ func (a *App) Bootstrap() string { return a.BootstrapOf(a.opts.Config.Listeners[
 
 // BootstrapOf is Bootstrap for a listener by name; "" when there is none.
 func (a *App) BootstrapOf(listener string) string { return a.gateway.Bootstrap(listener) }
+
+// ManagementAddress returns where the management API is, as http://host:port; "" when
+// there is none.
+func (a *App) ManagementAddress() string {
+	if a.management == nil {
+		return ""
+	}
+	return a.management.address()
+}
 
 // OperationsAddress returns where /livez, /readyz and /metrics are.
 func (a *App) OperationsAddress() string { return a.operations.Address() }
@@ -230,7 +254,7 @@ func (a *App) Run(ctx context.Context) error {
 	rest, stopRest := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRest()
 	var group sync.WaitGroup
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.clusters.start(rest)
@@ -240,17 +264,31 @@ func (a *App) Run(ctx context.Context) error {
 			cancel()
 		}
 	})
+	if a.management != nil {
+		group.Go(func() {
+			if err := a.management.run(ctx); err != nil {
+				failed <- err
+				cancel()
+			}
+		})
+	}
 	inForce := summary(a.gateway.Snapshot().Number(), a.standings)
 	group.Go(func() { a.watch(ctx) })
 	stop := context.AfterFunc(ctx, func() { a.draining.Store(true) })
 	defer stop()
 	a.log.Info("sluice serves", "version", a.opts.Version, "bootstrap", a.Bootstrap(), "operations", a.OperationsAddress(), "environment", c.Environment, "snapshot", a.gateway.Snapshot().Number())
 	a.log.Info(inForce)
+	if a.management != nil {
+		a.log.Info("the management API is there", "address", a.management.address())
+	}
 	err := a.gateway.Run(ctx, c.Limits.DrainTimeout)
 	stopRest()
 	group.Wait()
 	a.clusters.wg.Wait()
 	a.outbound.Close()
+	if a.management != nil {
+		a.management.close()
+	}
 	a.state.close()
 	a.log.Info("sluice has stopped")
 	select {
@@ -297,6 +335,10 @@ func (a *App) watch(ctx context.Context) {
 	// Backing topics are looked at in the background, of the newest set only.
 	var checks sync.WaitGroup
 	defer checks.Wait()
+	var changed <-chan struct{} // in the control plane
+	if a.management != nil {
+		changed = a.management.plane.Changed()
+	}
 	stopCheck, checked := func() {}, (*grant.Snapshot)(nil)
 	defer func() { stopCheck() }()
 	for {
@@ -321,6 +363,11 @@ func (a *App) watch(ctx context.Context) {
 		case answer := <-a.asked:
 			answer <- errors.Join(a.apply(a.resources.load), a.reloadCertificates(true))
 			phase.Reset(a.resources.untilChange())
+		case <-changed:
+			if a.resources.changed() {
+				a.apply(a.resources.load)
+				phase.Reset(a.resources.untilChange())
+			}
 		case <-poll.C:
 			began := time.Now()
 			if a.resources.changed() {

@@ -211,7 +211,7 @@ func (w *world) as(r *running, user string, opts ...kgo.Opt) *kgo.Client {
 	return w.client(append([]kgo.Opt{
 		kgo.SeedBrokers(r.Bootstrap()), kgo.SASL(scram.Auth{User: user, Pass: secret}.AsSha256Mechanism()),
 		kgo.MetadataMinAge(50 * time.Millisecond), kgo.MetadataMaxAge(100 * time.Millisecond), kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.ConnIdleTimeout(15*time.Minute), // a connection that is lost is lost by the gateway
+		kgo.ConnIdleTimeout(15 * time.Minute), // a connection that is lost is lost by the gateway
 	}, opts...)...)
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"iter"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/internal/config"
+	"sluice/internal/control"
 	"sluice/internal/control/publish"
 	"sluice/internal/grant"
 	"sluice/internal/resource"
@@ -30,6 +32,10 @@ type resources struct {
 	log   *slog.Logger
 	state *state
 
+	plane  *control.Plane // where the documents are; nil when they are in files
+	number uint64         // the generation of snapshots
+	seq    int64          // of the documents that were read last
+
 	set    *resource.Set // the last good one
 	files  []string      // all that the last read referred to
 	stamp  string        // of what was read last
@@ -45,9 +51,21 @@ type resources struct {
 }
 
 func newResources(opts Options, s *state) *resources {
-	return &resources{opts: opts, log: opts.Log, state: s, program: program(opts.Version), saves: prometheus.NewGauge(prometheus.GaugeOpts{
+	return &resources{opts: opts, log: opts.Log, state: s, number: generation, program: program(opts.Version), saves: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sluice_data_directory_saved", Help: "1 while the data directory has what is in force, 0 while it cannot be written.",
 	})}
+}
+
+// from takes the documents of a control plane from now on.
+func (r *resources) from(m *management) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r.plane = m.plane
+	return m.store.Read(ctx, func(s control.Reader) error {
+		id, err := s.Identity()
+		r.number = id.Generation
+		return err
+	})
 }
 
 func (r *resources) look() string {
@@ -57,6 +75,9 @@ func (r *resources) look() string {
 // changed reports whether files have changed since they were read and have
 // stayed the same for one look, so that nothing is read while it is written.
 func (r *resources) changed() bool {
+	if r.plane != nil {
+		return r.plane.Model().Seq() != r.seq
+	}
 	now := r.look()
 	settled := now == r.seen
 	r.seen = now
@@ -66,14 +87,22 @@ func (r *resources) changed() bool {
 // start returns what to serve first: what was in force when the last process
 // ended, if nothing has changed since, or else what the documents say.
 func (r *resources) start() (*loaded, error) {
-	if result := r.resume(); result != nil {
-		return result, nil
+	if r.plane == nil {
+		if result := r.resume(); result != nil {
+			return result, nil
+		}
 	}
 	return r.load()
 }
 
 // load reads and compiles the documents, and keeps what came out.
 func (r *resources) load() (*loaded, error) {
+	if r.plane != nil {
+		m := r.plane.Model()
+		r.seq = m.Seq()
+		result, _, err := r.compile(m.Set())
+		return result, err
+	}
 	if len(r.opts.Resources) == 0 {
 		return nil, errors.New("no resource documents are named: give their files or directories with -f, or as resources in the configuration")
 	}
@@ -101,7 +130,7 @@ func (r *resources) read() (set *resource.Set, problems []resource.Problem) {
 
 // again compiles the last good documents once more, since time has passed.
 func (r *resources) again() (*loaded, error) {
-	if r.set == nil { // they could not be read since the start
+	if r.set == nil || r.plane != nil { // they could not be read since the start, or are at hand
 		result, err := r.load()
 		if err != nil {
 			r.change = r.opts.Now().Add(time.Minute)
@@ -125,8 +154,13 @@ func (r *resources) compile(set *resource.Set) (*loaded, []resource.Problem, err
 		workers = runtime.GOMAXPROCS(0) // of whom there are none yet
 	}
 	secrets := map[resource.SecretRef]string{}
+	var verifiers func(string) []grant.Verifier
+	if r.plane != nil {
+		verifiers = r.plane.Model().Verifiers
+	}
 	result, problems := publish.Compile(set, publish.Options{
-		Environment: r.opts.Config.Environment, Generation: generation, Now: r.opts.Now(), Seed: r.state.seed,
+		Environment: r.opts.Config.Environment, Generation: r.number, Now: r.opts.Now(), Seed: r.state.seed,
+		Verifiers: verifiers, Bare: r.plane != nil,
 		Secret: func(ref resource.SecretRef) (string, error) { // each once, so that what is sealed is what was compiled
 			if secret, known := secrets[ref]; known {
 				return secret, nil

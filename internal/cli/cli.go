@@ -89,7 +89,7 @@ const (
 )
 
 // Main runs a command line and returns the exit code: 0, 1 when something went
-// wrong, 2 when the command line is wrong. The first SIGINT or SIGTERM asks the
+// wrong, 2 when the command line is wrong, 3 when diff finds something. The first SIGINT or SIGTERM asks the
 // command to end, the second one ends the process.
 func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -104,6 +104,8 @@ func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 		return exitOK
 	case errors.Is(err, errTold):
 		return exitError
+	case errors.Is(err, errDiffers):
+		return exitChanges
 	case errors.As(err, &usage):
 		fmt.Fprintf(s.Err, "sluice: %v\nsee: %s --help\n", err, cmd.CommandPath())
 		return exitUsage
@@ -140,6 +142,8 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.AddCommand(
 		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newAudit(s), newVersion(s, p), newBroker(s, p),
 	)
+	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s))
+	root.AddCommand(newMoves(s)...)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }

@@ -16,9 +16,9 @@ import (
 
 // setupFlags are the flags of commands about a gateway.
 type setupFlags struct {
-	config, dataDir, listen, operations, brokerPorts string
-	environment, logLevel, logFormat                 string
-	resources                                        []string
+	config, dataDir, listen, operations, brokerPorts, management string
+	environment, logLevel, logFormat                             string
+	resources                                                    []string
 }
 
 const defaultConfig = "sluice.yaml"
@@ -30,6 +30,7 @@ func (f *setupFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.environment, "environment", "", "environment to serve")
 	flags.StringVar(&f.dataDir, "data-dir", "", "directory for what lets the gateway restart")
 	addressFlags(cmd, &f.listen, &f.brokerPorts, &f.operations)
+	flags.StringVar(&f.management, "management", "", "host:port of the management API (default 127.0.0.1:18080)")
 	flags.StringVar(&f.logLevel, "log-level", "", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "", "text or json")
 }
@@ -55,6 +56,7 @@ func (f *setupFlags) load(s Streams) (Setup, error) {
 	}
 	set(&c.Environment, f.environment)
 	set(&c.DataDir, f.dataDir)
+	set(&c.Management.Address, f.management)
 	set(&c.Log.Level, f.logLevel)
 	set(&c.Log.Format, f.logFormat)
 	if err := applyAddresses(&c, f.listen, f.brokerPorts, f.operations); err != nil {
@@ -117,7 +119,11 @@ func newServe(s Streams, p Programs) *cobra.Command {
 		Short: "Run the gateway in front of your own Kafka",
 		Long: `Run the gateway in front of your own Kafka.
 
-Resource documents say which topics are offered as API products, and which
+Without resource documents, control plane and gateway are one process: documents
+are in its store, and come there by the management API (sluice apply). The first
+start prints a token for the first platform-admin.
+
+With -f, documents are files. They say which topics are offered as API products, and which
 applications are subscribed to them. Changed files are put in force within a
 second, and on SIGHUP; a set with a problem is refused and the old one stays.
 Changed certificates are used without a restart; sluice.yaml itself is not.

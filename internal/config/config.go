@@ -39,6 +39,8 @@ type Config struct {
 	Limits Limits `json:"limits"`
 	// What Kafka clients are asked to tell of themselves.
 	Telemetry Telemetry `json:"telemetry"`
+	// The management API, where no resources are named: documents are then in the control plane's store.
+	Management Management `json:"management"`
 	// Health and metrics over HTTP.
 	Operations Operations `json:"operations"`
 	// What is logged.
@@ -183,6 +185,24 @@ type Telemetry struct {
 	MaxBytes Size `json:"maxBytes"`
 }
 
+// Management is the control plane: its API over HTTP, and where it keeps documents. It is there when no resources are named.
+type Management struct {
+	// Host and port of the management API.
+	Address string `json:"address"`
+	// TLS of the API. Needed on an address that other machines reach.
+	TLS *ManagementTLS `json:"tls"`
+	// The address of a PostgreSQL database, as postgres://user:password@host/database. Without it, documents are in a file of the data directory.
+	Postgres SecretRef `json:"postgres"`
+}
+
+// ManagementTLS is the TLS of the management API. Changed files are used without a restart.
+type ManagementTLS struct {
+	// The certificate chain, PEM.
+	Certificate SecretRef `json:"certificate"`
+	// Its private key, PEM.
+	Key SecretRef `json:"key"`
+}
+
 // Operations is the HTTP listener for health and metrics.
 type Operations struct {
 	// Host and port of /livez, /readyz and /metrics. They are for operators: keep them off public networks.
@@ -222,6 +242,7 @@ func Default() Config {
 			DrainTimeout: 30 * time.Second,
 		},
 		Telemetry:  Telemetry{Enabled: true, Interval: time.Minute, MaxBytes: 1 << 20},
+		Management: Management{Address: "127.0.0.1:18080"},
 		Operations: Operations{Address: "127.0.0.1:19644"},
 		Log:        Log{Level: "info", Format: "text"},
 	}

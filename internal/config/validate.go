@@ -67,6 +67,7 @@ func (c *Config) Validate() []Problem {
 	} else if port >= 0 && !loopback(c.Operations.Address) {
 		v.warn("operations.address", "metrics name applications and topics, and other machines can read them here", "use 127.0.0.1, or keep the network closed")
 	}
+	c.validateManagement(v)
 	v.oneOf("log.level", c.Log.Level, levels)
 	v.oneOf("log.format", c.Log.Format, formats)
 	for i, host := range c.Outbound.AllowHosts {
@@ -76,6 +77,19 @@ func (c *Config) Validate() []Problem {
 	}
 	networks(v, "outbound.allowNetworks", c.Outbound.AllowNetworks)
 	return v.problems
+}
+
+func (c *Config) validateManagement(v *validator) {
+	m := c.Management
+	if _, port, ok := hostPort(m.Address); !ok {
+		v.report("management.address", fmt.Sprintf("%q is not host:port", m.Address), "write it as 127.0.0.1:18080")
+	} else if port >= 0 && m.TLS == nil && !loopback(m.Address) {
+		v.report("management.address", "is reached by other machines without TLS, so that everybody between reads passwords and tokens", "write management.tls, or use 127.0.0.1")
+	}
+	if t := m.TLS; t != nil {
+		v.keyPair("management.tls", t.Certificate, t.Key)
+	}
+	v.oneOfTwo("management.postgres", m.Postgres)
 }
 
 func (c *Config) validateListener(v *validator, i int) {
@@ -129,19 +143,27 @@ func (c *Config) validateListener(v *validator, i int) {
 	networks(v, path+".proxyProtocol.trustedNetworks", l.ProxyProtocol.TrustedNetworks)
 }
 
+func (v *validator) keyPair(path string, certificate, key SecretRef) {
+	if certificate.IsZero() {
+		v.report(path+".certificate", "is missing", "write {file: tls.crt}")
+	}
+	if key.IsZero() {
+		v.report(path+".key", "is missing", "write {file: tls.key}")
+	}
+	v.oneOfTwo(path+".certificate", certificate)
+	v.oneOfTwo(path+".key", key)
+}
+
+func (v *validator) oneOfTwo(path string, ref SecretRef) {
+	if ref.Env != "" && ref.File != "" {
+		v.report(path, "names both an environment variable and a file", "keep one")
+	}
+}
+
 func (v *validator) listenerTLS(path string, l Listener) {
 	if t := l.TLS; t != nil {
-		if t.Certificate.IsZero() {
-			v.report(path+".tls.certificate", "is missing", "write {file: tls.crt}")
-		}
-		if t.Key.IsZero() {
-			v.report(path+".tls.key", "is missing", "write {file: tls.key}")
-		}
-		for name, ref := range map[string]SecretRef{"certificate": t.Certificate, "key": t.Key, "clientCA": t.ClientCA} {
-			if ref.Env != "" && ref.File != "" {
-				v.report(path+".tls."+name, "names both an environment variable and a file", "keep one")
-			}
-		}
+		v.keyPair(path+".tls", t.Certificate, t.Key)
+		v.oneOfTwo(path+".tls.clientCA", t.ClientCA)
 		if l.AllowPlaintextBeyondLoopback {
 			v.warn(path+".allowPlaintextBeyondLoopback", "has no meaning with tls", "remove it")
 		}
@@ -193,6 +215,7 @@ func (c *Config) validateSockets(v *validator) {
 		add(fmt.Sprintf("listeners[%d]", i), l.Address, l.BrokerPorts)
 	}
 	add("operations", c.Operations.Address, PortRange{})
+	add("management", c.Management.Address, PortRange{})
 }
 
 // meet says whether sockets of two hosts may collide on one port.

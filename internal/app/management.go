@@ -1,0 +1,172 @@
+package app
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"sluice/internal/config"
+	"sluice/internal/control"
+	"sluice/internal/control/identity"
+	"sluice/internal/httpapi"
+	"sluice/internal/store/sqlstore"
+)
+
+// storeFile is the control plane's database in the data directory, and revokedFile
+// what it must not forget when it is restored.
+const (
+	storeFile   = "control.db"
+	revokedFile = "revoked"
+)
+
+// management is the control plane of this process: its store, and its API over HTTP.
+type management struct {
+	store       *sqlstore.Store
+	plane       *control.Plane
+	people      *identity.People
+	socket      net.Listener
+	http        *http.Server
+	certificate *certificate // nil for plaintext on loopback
+	log         *slog.Logger
+}
+
+// newManagement opens the store and binds the address.
+func newManagement(opts Options, s *state) (_ *management, err error) {
+	m := &management{log: opts.Log}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	where := filepath.Join(s.dir, storeFile)
+	if ref := opts.Config.Management.Postgres; !ref.IsZero() {
+		if where, err = config.ReadSecret(ref); err != nil {
+			return nil, fmt.Errorf("management.postgres: %w", err)
+		}
+		if !sqlstore.IsPostgres(where) {
+			return nil, fmt.Errorf("management.postgres: %s holds no address as postgres://user:password@host/database", ref.Describe())
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if m.store, err = sqlstore.Open(ctx, where, sqlstore.Options{Revocations: filepath.Join(s.dir, revokedFile), Now: opts.Now}); err != nil {
+		return nil, err
+	}
+	if m.plane, err = control.New(ctx, control.Deps{Store: m.store, Log: opts.Log, Now: opts.Now, Seed: s.seed}); err != nil {
+		return nil, err
+	}
+	accounts := identity.DefaultConfig()
+	if accounts.Key, err = hkdf.Key(sha256.New, s.seed, nil, "sluice accounts", 32); err != nil {
+		return nil, err
+	}
+	m.people, err = identity.New(accounts, identity.Deps{Store: control.People(m.store), Now: opts.Now, Log: opts.Log, Directory: m.plane.Directory})
+	if err != nil {
+		return nil, err
+	}
+	c := opts.Config.Management
+	if m.socket, err = net.Listen("tcp", c.Address); err != nil {
+		return nil, taken(err, opts.setting("management.address", "--management"))
+	}
+	if c.TLS != nil {
+		if m.certificate, err = newCertificate("management", "management.tls", config.ListenerTLS{Certificate: c.TLS.Certificate, Key: c.TLS.Key, MinVersion: config.TLS12}, opts.Now, opts.Log); err != nil {
+			return nil, err
+		}
+	}
+	api := httpapi.New(httpapi.Deps{Plane: m.plane, People: m.people, Log: opts.Log, Release: opts.Version})
+	m.http = &http.Server{
+		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
+	}
+	if m.certificate != nil {
+		m.http.TLSConfig = m.certificate.config()
+	}
+	return m, nil
+}
+
+// address is where the API is, as people write it.
+func (m *management) address() string {
+	scheme := "http"
+	if m.certificate != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + m.socket.Addr().String()
+}
+
+// run serves until ctx ends, and lets requests under way end.
+func (m *management) run(ctx context.Context) error {
+	var group sync.WaitGroup
+	defer group.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group.Go(func() { m.plane.Run(ctx) })
+	group.Go(func() { m.sweep(ctx) })
+	stop := context.AfterFunc(ctx, func() {
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if m.http.Shutdown(patience) != nil {
+			m.http.Close()
+		}
+	})
+	defer stop()
+	m.welcome(ctx)
+	var err error
+	if m.certificate != nil {
+		err = m.http.ServeTLS(m.socket, "", "")
+	} else {
+		err = m.http.Serve(m.socket)
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the management API: %w", err)
+	}
+	return nil
+}
+
+// sweepEvery is how often what has ended of logins and tokens is removed.
+const sweepEvery = time.Hour
+
+func (m *management) sweep(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := m.people.Sweep(ctx); err != nil && ctx.Err() == nil {
+				m.log.Error("remove logins and tokens that have ended", "err", err)
+			}
+		}
+	}
+}
+
+// welcome tells whoever started a new installation how to become its first
+// platform-admin.
+func (m *management) welcome(ctx context.Context) {
+	token, until, err := m.people.FirstAdmin(ctx)
+	switch {
+	case err != nil:
+		m.log.Error("the token for the first platform-admin", "err", err)
+	case !until.IsZero():
+		m.log.Warn("nobody administers this installation yet: become its first platform-admin with this token, which works once",
+			"command", "sluice login --server "+m.address()+" --first-admin "+token.Reveal(), "until", until.Format(time.RFC3339))
+	}
+}
+
+func (m *management) close() {
+	if m.socket != nil {
+		m.socket.Close()
+	}
+	if m.store != nil {
+		if err := m.store.Close(); err != nil {
+			m.log.Error("close the store", "err", err)
+		}
+	}
+}

@@ -1,0 +1,341 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/httpapi/client"
+	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
+)
+
+func newApply(s Streams) *cobra.Command {
+	var server serverFlags
+	var documents documentFlags
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Bring documents about: all of them, or none",
+		Long: `Bring documents about: all of them, or none.
+
+What is not in the files stays as it is; applying twice changes nothing. Secrets
+are read where this command runs, and only what proves them is kept. A new
+credential without a secret gets one, which is printed once.
+
+With --owner, the documents are marked as applied by it; --prune then removes
+those of the owner that are not in the files any more.`,
+		Example: "  sluice apply -f resources/",
+		Args:    exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			w, err := documents.read(s)
+			if err != nil {
+				return err
+			}
+			report, err := c.Apply(cmd.Context(), w.body, dryRun)
+			if err != nil {
+				return w.tell(s, err)
+			}
+			return tellReport(s, report, server.output, false)
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	documents.add(cmd)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen, and change nothing")
+	return cmd
+}
+
+func (f *documentFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.files, "file", "f", nil, "file or directory of documents; may be repeated")
+	flags.StringVar(&f.owner, "owner", "", "what applies the documents, such as a repository and a path")
+	flags.BoolVar(&f.prune, "prune", false, "remove documents of the owner that are not in the files")
+	flags.StringVar(&f.reason, "reason", "", "for the audit log, and for what wants a reason")
+}
+
+// exitChanges is what diff returns when there are differences.
+const exitChanges = 3
+
+// errDiffers says that there are differences, which have been written.
+var errDiffers = fmt.Errorf("differs")
+
+func newDiff(s Streams) *cobra.Command {
+	var server serverFlags
+	var documents documentFlags
+	cmd := &cobra.Command{
+		Use:     "diff",
+		Short:   "Say what apply would change",
+		Long:    "Say what apply would change.\n\nReturns 0 when nothing would, 3 when something would, and 1 after an error.",
+		Example: "  sluice diff -f resources/",
+		Args:    exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			w, err := documents.read(s)
+			if err != nil {
+				return err
+			}
+			report, err := c.Apply(cmd.Context(), w.body, true)
+			if err != nil {
+				return w.tell(s, err)
+			}
+			if err := tellReport(s, report, server.output, true); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(report.Outcomes, func(o schema.Outcome) bool { return o.Result != "unchanged" }) {
+				return errDiffers
+			}
+			return nil
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	documents.add(cmd)
+	return cmd
+}
+
+// tellReport writes what became of documents; with fields, what changes in them.
+func tellReport(s Streams, report *schema.Report, format string, fields bool) error {
+	if format == formatJSON {
+		return writeJSON(s.Out, report)
+	}
+	for _, w := range report.Warnings {
+		fmt.Fprintln(s.Err, resource.Problem{Warning: true, Kind: resource.Kind(w.Kind), Name: w.Name, Path: w.Path, Message: w.Message, Fix: w.Fix})
+	}
+	var rows [][]string
+	counts := map[string]int{}
+	for _, o := range report.Outcomes {
+		counts[o.Result]++
+		if fields && o.Result == "unchanged" {
+			continue
+		}
+		rows = append(rows, []string{o.Result, o.Kind, o.Name, o.State})
+		if fields && o.Result == "changed" {
+			for _, d := range o.Differences {
+				rows = append(rows, []string{"", "  " + d.Path, shown(d.Before) + " → " + shown(d.After)})
+			}
+		}
+	}
+	if err := table(s.Out, rows); err != nil {
+		return err
+	}
+	var sums []string
+	for _, result := range []string{"created", "changed", "removed", "unchanged"} {
+		if n := counts[result]; n > 0 {
+			sums = append(sums, fmt.Sprintf("%d %s", n, result))
+		}
+	}
+	if len(sums) == 0 {
+		sums = []string{"nothing to do"}
+	}
+	end := ""
+	if report.DryRun {
+		end = " (nothing was changed)"
+	}
+	fmt.Fprintln(s.Out, strings.Join(sums, ", ")+end)
+	for _, o := range report.Outcomes {
+		if o.Secret != "" {
+			fmt.Fprintf(s.Out, "\nThe secret of %s, which is shown this once:\n  %s\n", o.Name, o.Secret)
+		}
+	}
+	return nil
+}
+
+func shown(v any) string {
+	if v == nil {
+		return "(none)"
+	}
+	if text, ok := v.(string); ok {
+		return text
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "?"
+	}
+	return string(b)
+}
+
+func newGet(s Streams) *cobra.Command {
+	var server serverFlags
+	var environment, team string
+	formats := []string{formatTable, formatJSON, formatYAML}
+	cmd := &cobra.Command{
+		Use: "get KIND [NAME]", Short: "Show documents",
+		Example: "  sluice get subscriptions --environment prod\n  sluice get subscription acme-orders -o yaml",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usagef("name a kind, and perhaps a document, as in: sluice get subscriptions")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := server.client(formats...)
+			if err != nil {
+				return err
+			}
+			kind, plural, err := kindOf(args[0])
+			if err != nil {
+				return err
+			}
+			var all []schema.Document
+			if len(args) == 2 {
+				d, err := c.Get(cmd.Context(), plural, args[1])
+				if err != nil {
+					return err
+				}
+				all = append(all, *d)
+			} else {
+				query := url.Values{"limit": {"1000"}}
+				if environment != "" {
+					query.Set("environment", environment)
+				}
+				if team != "" {
+					query.Set("team", team)
+				}
+				if err := c.List(cmd.Context(), plural, query, func(d schema.Document) error { all = append(all, d); return nil }); err != nil {
+					return err
+				}
+			}
+			switch server.output {
+			case formatJSON:
+				if len(args) == 2 {
+					return writeJSON(s.Out, all[0])
+				}
+				return writeJSON(s.Out, all)
+			case formatYAML:
+				return writeDocuments(s, all)
+			}
+			return listDocuments(s, kind, all)
+		},
+	}
+	server.add(cmd, formats...)
+	cmd.Flags().StringVar(&environment, "environment", "", "of this environment")
+	cmd.Flags().StringVar(&team, "team", "", "owned by this team")
+	return cmd
+}
+
+// listDocuments writes documents as a table.
+func listDocuments(s Streams, kind resource.Kind, all []schema.Document) error {
+	if len(all) == 0 {
+		fmt.Fprintf(s.Err, "no documents of kind %s that you may see\n", kind)
+		return nil
+	}
+	rows := [][]string{{"NAME", "ENVIRONMENT", "TEAM", "STATE", "SERIAL", "CHANGED"}}
+	for _, d := range all {
+		var metadata struct{ Name, Environment string }
+		var spec struct {
+			State     string
+			Lifecycle struct{ State string }
+		}
+		if err := json.Unmarshal(d.Metadata, &metadata); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		if err := json.Unmarshal(d.Spec, &spec); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		row := []string{metadata.Name, dash(metadata.Environment), "-", dash(spec.State + spec.Lifecycle.State), "-", "-"}
+		if d.Status != nil {
+			row[2], row[4], row[5] = dash(d.Status.Team), fmt.Sprint(d.Status.Serial), d.Status.Changed.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, row)
+	}
+	return table(s.Out, rows)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// writeDocuments writes documents as files hold them, without what only the server
+// knows.
+func writeDocuments(s Streams, all []schema.Document) error {
+	for i, d := range all {
+		d.Status = nil
+		b, err := json.Marshal(d)
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		document, err := resource.Unmarshal(b)
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		text, err := resource.YAML(document)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			text = append([]byte("---\n"), text...)
+		}
+		if _, err := s.Out.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newExport(s Streams) *cobra.Command {
+	var server serverFlags
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write all documents that you may see, as apply takes them",
+		Long:    "Write all documents that you may see, as apply takes them.\n\nStates are in them; secrets are not, and nowhere to be had.",
+		Example: "  sluice export >resources.yaml",
+		Args:    exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := server.client(formatYAML)
+			if err != nil {
+				return err
+			}
+			var all []schema.Document
+			for _, kind := range resource.Kinds {
+				if err := c.List(cmd.Context(), pluralOf(kind), url.Values{"limit": {"1000"}}, func(d schema.Document) error { all = append(all, d); return nil }); err != nil {
+					return fmt.Errorf("%s: %w", pluralOf(kind), err)
+				}
+			}
+			return writeDocuments(s, all)
+		},
+	}
+	server.add(cmd, formatYAML)
+	return cmd
+}
+
+func newDelete(s Streams) *cobra.Command {
+	var server serverFlags
+	var o client.Options
+	cmd := &cobra.Command{
+		Use: "delete KIND NAME", Short: "Remove a document",
+		Example: "  sluice delete subscription acme-orders",
+		Args:    exactly(2, "a kind and a name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			_, plural, err := kindOf(args[0])
+			if err != nil {
+				return err
+			}
+			report, err := c.Delete(cmd.Context(), plural, args[1], o)
+			if err != nil {
+				return err
+			}
+			return tellReport(s, report, server.output, false)
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "say what would happen, and change nothing")
+	cmd.Flags().StringVar(&o.Reason, "reason", "", "for the audit log")
+	return cmd
+}

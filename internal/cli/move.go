@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/httpapi/client"
+	"sluice/internal/httpapi/schema"
+)
+
+// moveCommands are the moves of life cycles that have commands.
+var moveCommands = []struct{ action, short, example string }{
+	{"approve", "Approve a subscription that waits, or a version where four eyes are wanted", "subscription acme-orders"},
+	{"reject", "Reject a subscription that waits", "subscription acme-orders --reason 'no contract yet'"},
+	{"cancel", "Take back a request for a subscription", "subscription acme-orders"},
+	{"suspend", "Suspend a subscription: its topics fall silent", "subscription acme-orders --reason 'unpaid'"},
+	{"resume", "Let a suspended subscription go on", "subscription acme-orders"},
+	{"close", "End a subscription", "subscription acme-orders"},
+	{"preview", "Offer a draft version for trial", "version orders.v2"},
+	{"publish", "Publish a version", "version orders.v2"},
+	{"withdraw", "Take a preview back", "version orders.v2"},
+	{"deprecate", "Announce the end of a version", "version orders.v1 --sunset 2027-06-30T00:00:00Z --successor orders.v2"},
+	{"undeprecate", "Take the announcement back", "version orders.v1"},
+	{"retire", "End a version, or a credential at a time", "version orders.v1"},
+	{"republish", "Bring a retired version back, within 30 days", "version orders.v1"},
+	{"block", "Block a version at once", "version orders.v1 --reason 'leaks personal data'"},
+	{"unblock", "Lift a block", "version orders.v1"},
+	{"revoke", "Revoke a credential: its connections close within a second", "credential acme-erp-1"},
+}
+
+// newMoves makes the commands.
+func newMoves(s Streams) []*cobra.Command {
+	var out []*cobra.Command
+	for _, m := range moveCommands {
+		var server serverFlags
+		var body schema.Move
+		var o client.Options
+		var sunset, until string
+		cmd := &cobra.Command{
+			Use: m.action + " KIND NAME", Short: m.short, Example: "  sluice " + m.action + " " + m.example,
+			Args: exactly(2, "a kind and a name"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				c, err := server.client(formatTable, formatJSON)
+				if err != nil {
+					return err
+				}
+				kind, plural, err := kindOf(args[0])
+				if err != nil {
+					return err
+				}
+				for flag, to := range map[string]struct {
+					text string
+					at   **time.Time
+				}{"sunset": {sunset, &body.Sunset}, "until": {until, &body.Until}} {
+					if to.text == "" {
+						continue
+					}
+					at, err := time.Parse(time.RFC3339, to.text)
+					if err != nil {
+						return usagef("--%s %q is no time: write it as 2027-06-30T00:00:00Z", flag, to.text)
+					}
+					*to.at = &at
+				}
+				d, err := c.Move(cmd.Context(), plural, args[1], m.action, body, o)
+				if err != nil {
+					return err
+				}
+				if server.output == formatJSON {
+					return writeJSON(s.Out, d)
+				}
+				var spec struct {
+					State     string
+					Lifecycle struct{ State string }
+				}
+				if err := json.Unmarshal(d.Spec, &spec); err != nil {
+					return fmt.Errorf("read the answer: %w", err)
+				}
+				end := ""
+				if o.DryRun {
+					end = " (nothing was changed)"
+				}
+				_, err = fmt.Fprintf(s.Out, "%s %s: %s%s\n", kind, args[1], spec.State+spec.Lifecycle.State, end)
+				return err
+			},
+		}
+		server.add(cmd, formatTable, formatJSON)
+		flags := cmd.Flags()
+		flags.StringVar(&body.Reason, "reason", "", "for the audit log, and for whom it concerns")
+		flags.BoolVar(&o.DryRun, "dry-run", false, "say what would happen, and change nothing")
+		if m.action == "deprecate" {
+			flags.StringVar(&sunset, "sunset", "", "when it ends, as 2027-06-30T00:00:00Z")
+			flags.StringVar(&body.Grace, "grace", "", "how long after that it still works, as 72h")
+			flags.StringVar(&body.Successor, "successor", "", "the version to move to")
+		}
+		if m.action == "retire" {
+			flags.StringVar(&until, "until", "", "when a credential ends, as 2027-06-30T00:00:00Z")
+		}
+		out = append(out, cmd)
+	}
+	return out
+}
+
+// newWhoAmI says as whom commands ask.
+func newWhoAmI(s Streams) *cobra.Command {
+	var server serverFlags
+	cmd := &cobra.Command{
+		Use: "whoami", Short: "Say as whom commands ask the management API", Example: "  sluice whoami", Args: exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			me, err := c.Me(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if server.output == formatJSON {
+				return writeJSON(s.Out, me)
+			}
+			rows := [][]string{{me.Actor}}
+			if me.PlatformAdmin {
+				rows = append(rows, []string{"platform-admin", "of everything"})
+			}
+			for _, r := range me.Roles {
+				of := "organisation " + r.Organisation
+				if r.Team != "" {
+					of = "team " + r.Team + " of " + r.Organisation
+				}
+				rows = append(rows, []string{strings.TrimSpace(r.Role), of})
+			}
+			return table(s.Out, rows)
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	return cmd
+}
