@@ -305,3 +305,11 @@ func port(u *url.URL) string {
 	}
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
+
+// HTTP returns the client for libraries that want one of net/http's. Everything it
+// sends goes through Do; it keeps no cookies.
+func (c *Client) HTTP() *http.Client { return &http.Client{Transport: transport{c}} }
+
+type transport struct{ client *Client }
+
+func (t transport) RoundTrip(req *http.Request) (*http.Response, error) { return t.client.Do(req) }

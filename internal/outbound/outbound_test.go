@@ -344,3 +344,27 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+// TestHTTP goes through Do: what it refuses, a library's client is refused.
+func TestHTTP(t *testing.T) {
+	server := httptest.NewServer(http.RedirectHandler("https://elsewhere.example.com/", http.StatusFound))
+	defer server.Close()
+	for name, c := range map[string]struct {
+		config Config
+		want   string
+	}{
+		"an address inside":         {Config{AllowHTTP: true}, "refuse to connect"},
+		"no TLS":                    {Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "only https"},
+		"a redirect somewhere else": {Config{AllowHTTP: true, MaxRedirects: 5, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "redirect to another host"},
+	} {
+		client := New(c.config)
+		resp, err := client.HTTP().Get(server.URL)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+		client.Close()
+	}
+}

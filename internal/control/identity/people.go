@@ -441,3 +441,10 @@ func (p *People) Sweep(ctx context.Context) error {
 	}
 	return nil
 }
+
+// NewSecret returns a secret that was read elsewhere.
+func NewSecret(value string) Secret { return Secret{value} }
+
+// Attempt counts an attempt to log in that is not LogIn's, by the same measure. The
+// fault is Limited.
+func (p *People) Attempt(from From) error { return p.pace.take(from.Address, p.now()) }
