@@ -89,7 +89,8 @@ const (
 )
 
 // Main runs a command line and returns the exit code: 0, 1 when something went
-// wrong, 2 when the command line is wrong, 3 when diff finds something. The first SIGINT or SIGTERM asks the
+// wrong, 2 when the command line is wrong, 3 when diff finds something; of lint and
+// breaking, 2 when they find something. The first SIGINT or SIGTERM asks the
 // command to end, the second one ends the process.
 func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -106,6 +107,8 @@ func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 		return exitError
 	case errors.Is(err, errDiffers):
 		return exitChanges
+	case errors.Is(err, errFindings):
+		return exitFindings
 	case errors.As(err, &usage):
 		fmt.Fprintf(s.Err, "sluice: %v\nsee: %s --help\n", err, cmd.CommandPath())
 		return exitUsage
@@ -140,7 +143,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newAudit(s), newVersion(s, p), newBroker(s, p),
+		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newLint(s), newBreaking(s), newAudit(s), newVersion(s, p), newBroker(s, p),
 	)
 	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s))
 	root.AddCommand(newMoves(s)...)

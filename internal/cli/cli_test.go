@@ -47,11 +47,34 @@ func run(t *testing.T, args ...string) (code int, out, problems string) {
 	return code, stdout.String(), stderr.String()
 }
 
+// contracts writes AsyncAPI documents for lint and breaking into the working directory.
+func contracts(t *testing.T) {
+	t.Helper()
+	const good = "asyncapi: 3.0.0\nid: urn:example:orders\ninfo: {title: Orders, version: 1.0.0}\nchannels: {placed: {address: orders.placed, messages: {placed: {payload: {type: string}}}}}\n" +
+		"operations: {send: {action: send, channel: {$ref: '#/channels/placed'}}}\n"
+	message := "{payload: {type: string}}"
+	if err := os.Mkdir("parts", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"good.yaml":         good,
+		"later.yaml":        strings.Replace(good, "orders.placed", "orders.placed.v2", 1),
+		"broken.yaml":       strings.Replace(good, message, "{$ref: '#/components/messages/Placed'}", 1),
+		"parts/parted.yaml": strings.Replace(good, message, "{$ref: '../secret.yaml'}", 1),
+		"rules.yaml":        "rules: {prefix: {description: orders only, severity: error, given: $.channels[*], then: {field: address, function: pattern, functionOptions: {match: ^shop}}}}\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestCommandLines(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.WriteFile("bad.yaml", []byte("listen: 1\nlog: {level: loud}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	contracts(t)
 	for _, tc := range []struct {
 		args string
 		code int
@@ -94,6 +117,29 @@ func TestCommandLines(t *testing.T) {
 		{"config check -f r", 0, "warning: hm\ngood, with 1 warning", ""},
 		{"config check --config bad.yaml", 1, `"loud" is not known here`, ""},
 		{"doctor", 1, "  ok  good\n  !!  bad\n      → repair\n\nb\n  -   so so\n      → advice\n\n1 thing to repair", ""},
+		{"lint", 1, "", "the file is missing, as in: sluice lint orders.asyncapi.yaml"},
+		{"lint nothing.yaml", 1, "", "nothing.yaml: no such file"},
+		{"lint good.yaml --prot", 1, "", "unknown flag: --prot"},
+		{"lint good.yaml", 0, "good", ""},
+		{"lint good.yaml --pack all", 0, "good.yaml:3:1: warning: nobody is named to ask: add contact: {name: …, email: …} [docs-owner]", ""},
+		{"lint good.yaml --pack docs-complete --fail-on warning", 2, "; score ", ""},
+		{"lint good.yaml --pack doc-complete", 1, "", "--pack: there is no pack \"doc-complete\": did you mean docs-complete?"},
+		{"lint good.yaml --fail-on never", 1, "", "--fail-on \"never\" is not a severity"},
+		{"lint good.yaml -o json", 0, "\"rights\": [\n    {\n      \"channel\": \"placed\",\n      \"address\": \"orders.placed\",\n      \"read\": true,\n      \"write\": false\n    }\n  ]", ""},
+		{"lint broken.yaml", 2, "broken.yaml:4:80: error: \"#/components/messages/Placed\" refers to nothing: correct the reference, or add what it names [ref-dangling]\n1 error\n", ""},
+		{"lint broken.yaml -o json", 2, "\"rule\": \"ref-dangling\",\n      \"severity\": \"error\",\n      \"file\": \"broken.yaml\",\n      \"line\": 4,\n      \"column\": 62,\n      \"pointer\": \"/channels/placed/messages/placed/$ref\"", ""},
+		{"lint parts/parted.yaml", 0, "parts/parted.yaml:4:80: warning: secret.yaml is outside of this document and is not read", ""},
+		{"lint parts/parted.yaml --root .", 2, "parts/parted.yaml:4:80: error: secret.yaml cannot be read: no such file or directory", ""},
+		{"lint good.yaml --ruleset rules.yaml", 2, "good.yaml:4:21: error: orders only: \"orders.placed\" does not match ^shop [prefix]", ""},
+		{"lint good.yaml --ruleset broken.yaml", 1, "", "the ruleset cannot be used"},
+		{"lint .", 1, "", ". is not a file"},
+		{"breaking good.yaml", 1, "", "the new revision is missing, as in: sluice breaking"},
+		{"breaking good.yaml good.yaml", 0, "nobody notices", ""},
+		{"breaking good.yaml later.yaml", 2, "later.yaml:4:21: error: readers: channel placed has the address \"orders.placed.v2\", which was \"orders.placed\": take it back, or publish a new major version [channel-address]\n    was good.yaml:4:21 /channels/placed/address\n1 error\n", ""},
+		{"breaking good.yaml later.yaml --changelog", 2, "- Breaking for readers: channel placed has the address", ""},
+		{"breaking good.yaml later.yaml -o json", 2, "\"breaking\": true,", ""},
+		{"breaking good.yaml rules.yaml", 1, "", "rules.yaml cannot be compared: sluice lint rules.yaml tells all"},
+		{"breaking good.yaml later.yaml -o xml", 1, "", "-o \"xml\" is not a format"},
 		{"embedded-broker --data-dir x", 1, "", ""},
 		{"completion bash", 0, "bash completion", ""},
 	} {

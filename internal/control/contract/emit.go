@@ -64,7 +64,7 @@ func filled(n *tree.Node) *tree.Node {
 
 // with adds the fields that are passed on: what people read first, x-… last.
 func with(n, rest *tree.Node) *tree.Node {
-	out := tree.NewObject()
+	out := n.Empty()
 	for _, name := range []string{"name", "title", "summary", "description"} {
 		if v := rest.Get(name); v != nil {
 			out.Set(name, v.Copy(nil))
@@ -135,7 +135,7 @@ func (e emitter) security(list []Security) *tree.Node {
 }
 
 func (e emitter) server(s *Server) *tree.Node {
-	n := tree.NewObject().Set("host", tree.Text(s.Host)).Set("pathname", text(s.Pathname)).Set("protocol", tree.Text(s.Protocol)).Set("protocolVersion", text(s.ProtocolVersion))
+	n := s.node.Empty().Set("host", tree.Text(s.Host)).Set("pathname", text(s.Pathname)).Set("protocol", tree.Text(s.Protocol)).Set("protocolVersion", text(s.ProtocolVersion))
 	if s.Variables != nil {
 		n.Set("variables", s.Variables.Copy(nil))
 	}
@@ -143,7 +143,7 @@ func (e emitter) server(s *Server) *tree.Node {
 }
 
 func (e emitter) channel(c *Channel, components *tree.Node) *tree.Node {
-	n := tree.NewObject()
+	n := c.node.Empty()
 	if c.Address != "" {
 		n.Set("address", tree.Text(c.Address))
 	} else {
@@ -187,7 +187,7 @@ func schemaNode(s *schema.Schema) *tree.Node {
 }
 
 func (e emitter) message(m *Message) *tree.Node {
-	n := tree.NewObject()
+	n := m.node.Empty()
 	if m.OwnContentType {
 		n.Set("contentType", tree.Text(m.ContentType))
 	}
@@ -214,7 +214,7 @@ func messageRefs(channel string, names []string) *tree.Node {
 }
 
 func (e emitter) operation(o *Operation) *tree.Node {
-	n := tree.NewObject().Set("action", tree.Text(string(o.Action))).Set("channel", refTo("channels", o.Channel)).Set("messages", messageRefs(o.Channel, o.Messages))
+	n := o.node.Empty().Set("action", tree.Text(string(o.Action))).Set("channel", refTo("channels", o.Channel)).Set("messages", messageRefs(o.Channel, o.Messages))
 	if r := o.Reply; r != nil {
 		reply := tree.NewObject()
 		if r.Address != nil {

@@ -111,4 +111,40 @@ var groups = []Group{
 		{"security-added", Error, "A login is needed where none was."},
 		{"server-removed", Info, "A server is gone or has another address."},
 	}},
+	{"Lint: kafka-naming", []Rule{
+		{"kafka-naming-case", Warning, "A topic's name is not in lower-case words joined by dots and dashes."},
+		{"kafka-naming-segments", Info, "A topic's name has no part that says whose it is, as shop.orders."},
+		{"kafka-naming-environment", Warning, "A topic's name holds an environment: dev, test, qa, staging, prod."},
+		{"kafka-naming-channel", Info, "A channel's name is not in camelCase, as it would stand in code."},
+	}},
+	{"Lint: docs-complete", []Rule{
+		{"docs-info", Warning, "The API has no description."},
+		{"docs-owner", Warning, "Nobody is named to ask (info.contact)."},
+		{"docs-channel", Warning, "A channel has neither summary nor description."},
+		{"docs-operation", Info, "An operation has neither summary nor description."},
+		{"docs-message", Warning, "A message has neither title nor summary nor description."},
+		{"docs-payload", Warning, "A message does not describe its payload."},
+		{"docs-example", Info, "A message has no example."},
+		{"docs-field", Info, "A field of a payload has no description."},
+	}},
+	{"Lint: pii", []Rule{
+		{"pii-unclassified", Warning, "A field looks like personal data and has no x-classification."},
+		{"pii-unmasked", Warning, "A field that is classified as personal (x-classification, x-pii) does not say how it is masked (x-masking)."},
+	}},
+	{"Lint: cloudevents", []Rule{
+		{"cloudevents-required", Error, "A CloudEvent does not require id, source, specversion and type."},
+		{"cloudevents-version", Warning, "A CloudEvent does not fix its specversion to 1.0."},
+		{"cloudevents-name", Error, "The name of a CloudEvents attribute is not in lower-case letters and digits."},
+		{"cloudevents-mixed", Info, "Some messages of a channel are CloudEvents and others are not."},
+	}},
+	{"Lint: security", []Rule{
+		{"security-transport", Warning, "A Kafka server is reached without TLS (kafka instead of kafka-secure)."},
+		{"security-login", Warning, "A server does not say how to log in."},
+		{"security-plain", Error, "Passwords are sent without TLS."},
+		{"security-url", Warning, "A URL of a security scheme is not https."},
+		{"security-secret", Error, "The document holds what looks like a secret."},
+	}},
+	{"Lint: rules of your own", []Rule{
+		{"lint-custom", Warning, "A rule of a ruleset file; problems carry the rule's own id and severity."},
+	}},
 }
