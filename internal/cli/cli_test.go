@@ -61,7 +61,7 @@ func contracts(t *testing.T) {
 		"later.yaml":        strings.Replace(good, "orders.placed", "orders.placed.v2", 1),
 		"broken.yaml":       strings.Replace(good, message, "{$ref: '#/components/messages/Placed'}", 1),
 		"parts/parted.yaml": strings.Replace(good, message, "{$ref: '../secret.yaml'}", 1),
-		"rules.yaml":        "rules: {prefix: {description: orders only, severity: error, given: $.channels[*], then: {field: address, function: pattern, functionOptions: {match: ^shop}}}}\n",
+		"rules.yaml":        "rules: {prefix: {description: orders only, severity: error, given: '$.channels[*]', then: {field: address, function: pattern, functionOptions: {match: ^shop}}}}\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -126,10 +126,10 @@ func TestCommandLines(t *testing.T) {
 		{"lint good.yaml --pack doc-complete", 1, "", "--pack: there is no pack \"doc-complete\": did you mean docs-complete?"},
 		{"lint good.yaml --fail-on never", 1, "", "--fail-on \"never\" is not a severity"},
 		{"lint good.yaml -o json", 0, "\"rights\": [\n    {\n      \"channel\": \"placed\",\n      \"address\": \"orders.placed\",\n      \"read\": true,\n      \"write\": false\n    }\n  ]", ""},
-		{"lint broken.yaml", 2, "broken.yaml:4:80: error: \"#/components/messages/Placed\" refers to nothing: correct the reference, or add what it names [ref-dangling]\n1 error\n", ""},
-		{"lint broken.yaml -o json", 2, "\"rule\": \"ref-dangling\",\n      \"severity\": \"error\",\n      \"file\": \"broken.yaml\",\n      \"line\": 4,\n      \"column\": 62,\n      \"pointer\": \"/channels/placed/messages/placed/$ref\"", ""},
-		{"lint parts/parted.yaml", 0, "parts/parted.yaml:4:80: warning: secret.yaml is outside of this document and is not read", ""},
-		{"lint parts/parted.yaml --root .", 2, "parts/parted.yaml:4:80: error: secret.yaml cannot be read: no such file or directory", ""},
+		{"lint broken.yaml", 2, "broken.yaml:4:65: error: \"#/components/messages/Placed\" refers to nothing: correct the reference, or add what it names [ref-dangling]\n1 error\n", ""},
+		{"lint broken.yaml -o json", 2, "\"rule\": \"ref-dangling\",\n      \"severity\": \"error\",\n      \"file\": \"broken.yaml\",\n      \"line\": 4,\n      \"column\": 65,\n      \"pointer\": \"/channels/placed/messages/placed/$ref\"", ""},
+		{"lint parts/parted.yaml", 0, "parts/parted.yaml:4:65: warning: secret.yaml is outside of this document and is not read", ""},
+		{"lint parts/parted.yaml --root .", 2, "parts/parted.yaml:4:65: error: secret.yaml cannot be read: no such file or directory", ""},
 		{"lint good.yaml --ruleset rules.yaml", 2, "good.yaml:4:21: error: orders only: \"orders.placed\" does not match ^shop [prefix]", ""},
 		{"lint good.yaml --ruleset broken.yaml", 1, "", "the ruleset cannot be used"},
 		{"lint .", 1, "", ". is not a file"},

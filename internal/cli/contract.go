@@ -231,7 +231,10 @@ func runLint(s Streams, d *contract.Document, rules *lint.Ruleset, output string
 	problems := rule.Sort(append(d.Problems, found.Problems...))
 	scored := len(found.Packs) > 0
 	if output == formatJSON {
-		out := lintJSON{File: d.Name, AsyncAPI: d.Version, Problems: problems, Rights: d.Rights(), Packs: found.Packs}
+		out := lintJSON{File: d.Name, AsyncAPI: d.Version, Problems: problems, Packs: found.Packs}
+		if !d.Bad() {
+			out.Rights = d.Rights()
+		}
 		if out.Problems == nil {
 			out.Problems = []rule.Problem{}
 		}

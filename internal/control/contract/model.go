@@ -202,12 +202,13 @@ type Reply struct {
 
 // Right is what a subscriber may do with a channel.
 type Right struct {
-	Channel string
+	Channel string `json:"channel"`
 	// Address is the exposed topic; empty when the document does not say it.
-	Address string
-	// Read: the provider sends, or answers there. Write: the provider receives, or is
-	// answered there.
-	Read, Write bool
+	Address string `json:"address"`
+	// Read: the provider sends, or answers there.
+	Read bool `json:"read"`
+	// Write: the provider receives, or is answered there.
+	Write bool `json:"write"`
 }
 
 // Rights compiles send and receive into what subscribers may do, for each channel
