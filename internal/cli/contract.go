@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -130,13 +129,6 @@ func readBounded(s Streams, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, reasonOf(err))
 	}
 	return text, nil
-}
-
-func writeJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 func newLint(s Streams) *cobra.Command {

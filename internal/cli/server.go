@@ -170,6 +170,7 @@ func table(out io.Writer, rows [][]string) error {
 
 func writeJSON(out io.Writer, v any) error {
 	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
