@@ -512,7 +512,20 @@ func (c *Cluster) StartBroker(i int) error {
 }
 
 // Pause freezes broker i (SIGSTOP): its connections stay open and nothing is answered, until Resume.
-func (c *Cluster) Pause(i int) error { return c.signal(i, syscall.SIGSTOP) }
+// It returns once nothing of the broker runs any more.
+func (c *Cluster) Pause(i int) error {
+	if err := c.signal(i, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	p, err := c.process(i)
+	if err != nil {
+		return err
+	}
+	if err := awaitStopped(p.cmd.Process.Pid); err != nil {
+		return fmt.Errorf("pause broker %d: %w", i, err)
+	}
+	return nil
+}
 
 // Resume lets a paused broker go on.
 func (c *Cluster) Resume(i int) error { return c.signal(i, syscall.SIGCONT) }
