@@ -299,9 +299,17 @@ func reason(err error) string {
 }
 
 func (r *reader) parse(file string, data []byte) {
+	if looksAsyncAPI(data) { // of whoever names it
+		r.strays = append(r.strays, Problem{File: file, Line: 1, Column: 1, Message: "is an AsyncAPI document that no Version names", Fix: "name it in spec.contract.file, or keep it elsewhere"})
+		return
+	}
 	docs, problems := strictyaml.Parse(data)
 	for _, p := range problems {
-		r.add(fromYAML(file, p))
+		if len(docs) == 0 { // a part of an AsyncAPI document may have what our own documents may not
+			r.strays = append(r.strays, fromYAML(file, p))
+		} else {
+			r.add(fromYAML(file, p))
+		}
 	}
 	for _, doc := range docs {
 		if r.count++; r.count > MaxDocuments {
@@ -483,6 +491,9 @@ func (r *reader) contractFile(v *Version, file string) bool {
 	if !ok {
 		return false
 	}
+	if looksAsyncAPI(data) {
+		return r.asyncAPI(v, file, data)
+	}
 	docs, problems := strictyaml.Parse(data)
 	for _, p := range problems {
 		r.add(fromYAML(file, p))
@@ -492,10 +503,6 @@ func (r *reader) contractFile(v *Version, file string) bool {
 	}
 	if len(docs) != 1 {
 		r.add(v.Problem("spec.contract.file", fmt.Sprintf("%s holds %d documents", file, len(docs)), "write one contract into it"))
-		return false
-	}
-	if docs[0].Peek("asyncapi") != "" {
-		r.add(v.Problem("spec.contract.file", file+" is an AsyncAPI document, which this release does not read", "write channels: {orderPlaced: {address: orders.placed, send: true}}"))
 		return false
 	}
 	var in struct {

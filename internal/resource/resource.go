@@ -6,6 +6,7 @@
 package resource
 
 import (
+	"strings"
 	"time"
 
 	"sluice/internal/strictyaml"
@@ -124,6 +125,8 @@ type Set struct {
 type Source struct {
 	File string
 	doc  *strictyaml.Document
+	// places are those of fields in a file that is not read as YAML of ours.
+	places map[string]strictyaml.Position
 }
 
 // Line returns the line of a field, or of what is above it.
@@ -131,7 +134,13 @@ func (s Source) Line(path string) int { return s.position(path).Line }
 
 func (s Source) position(path string) strictyaml.Position {
 	if s.doc == nil {
-		return strictyaml.Position{}
+		for path != "" {
+			if p, ok := s.places[path]; ok {
+				return p
+			}
+			path = path[:max(strings.LastIndexByte(path, '.'), 0)]
+		}
+		return strictyaml.Position{Line: min(len(s.places), 1), Column: min(len(s.places), 1)}
 	}
 	return s.doc.Position(path)
 }
@@ -278,8 +287,9 @@ type VersionSpec struct {
 
 // Contract is what may be done with each channel, inline or in a file.
 type Contract struct {
-	// File is a YAML file with nothing but channels, instead of writing them here;
-	// relative to the document's file. AsyncAPI is not read in this release.
+	// File is an AsyncAPI document of 2.0 to 2.6, 3.0 or 3.1, from which the channels and
+	// what may be done with them follow, or a YAML file with nothing but channels;
+	// relative to the document's file. See contracts.md.
 	File string `json:"file,omitzero"`
 	// Channels are the streams, by name. Required, here or in the file.
 	Channels map[string]Channel `json:"channels,omitzero"`
