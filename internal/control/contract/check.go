@@ -227,7 +227,7 @@ func (l *loader) checkReplies(m *Model) {
 		if at := r.Address.Get("location"); at.Is(tree.String) {
 			l.checkExpression(at, "operation "+o.Name, m.MessagesOf(o))
 		}
-		if r.Channel == "" && r.Address == nil && r.node.Has("channel") == false {
+		if r.Channel == "" && r.Address == nil && !r.node.Has("channel") {
 			l.report("reply-nowhere", r.node, fmt.Sprintf("operation %s: the reply has neither channel nor address", o.Name), "name one of them")
 		}
 		c := m.Channel(r.Channel)

@@ -248,7 +248,6 @@ var (
 	roleDocs        = role{"externalDocs", "externalDocs"}
 	roleTag         = role{"tags", "tag"}
 	roleBindings    = role{"", ""}
-	roleSchema      = role{"schemas", ""}
 )
 
 // as resolves a node that is expected in a role. What it refers to must be of that

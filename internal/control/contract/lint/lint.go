@@ -57,9 +57,8 @@ type override struct {
 
 // context is one run.
 type context struct {
-	model   *contract.Model
-	root    *tree.Node // the contract in the words of 3.x
-	checked int
+	model *contract.Model
+	root  *tree.Node // the contract in the words of 3.x
 }
 
 // Packs returns the names of the packs that are built in.

@@ -353,22 +353,18 @@ var (
 // secrets looks for texts outside of schemas and prose that look like a secret.
 func secrets(c *context, root *tree.Node) []wrong {
 	var out []wrong
-	var look func(n *tree.Node)
-	look = func(n *tree.Node) {
-		n.Walk(func(v *tree.Node) bool {
-			switch v.Key() {
-			case "payload", "headers", "schemas", "properties", "description", "summary":
-				return v.Parent() == nil
-			}
-			if !v.Is(tree.String) || len(out) > 20 {
-				return true
-			}
-			if secretText.MatchString(v.Text) || strings.HasPrefix(v.Key(), "x-") && secretField.MatchString(v.Key()) && !strings.ContainsAny(v.Text, "<${ ") && len(v.Text) >= 6 {
-				out = append(out, wrong{v, fmt.Sprintf("%s looks like a secret", v.Key())})
-			}
+	root.Walk(func(v *tree.Node) bool {
+		switch v.Key() {
+		case "payload", "headers", "schemas", "properties", "description", "summary":
+			return v.Parent() == nil
+		}
+		if !v.Is(tree.String) || len(out) > 20 {
 			return true
-		})
-	}
-	look(root)
+		}
+		if secretText.MatchString(v.Text) || strings.HasPrefix(v.Key(), "x-") && secretField.MatchString(v.Key()) && !strings.ContainsAny(v.Text, "<${ ") && len(v.Text) >= 6 {
+			out = append(out, wrong{v, fmt.Sprintf("%s looks like a secret", v.Key())})
+		}
+		return true
+	})
 	return out
 }

@@ -141,8 +141,8 @@ func closing(s string) int {
 }
 
 func parseFilter(text string) (*filter, error) {
-	inner, ok := strings.CutPrefix(text, "(")
-	if inner, ok = strings.CutSuffix(inner, ")"); !ok || !strings.HasPrefix(text, "(") {
+	inner, ok := strings.CutSuffix(strings.TrimPrefix(text, "("), ")")
+	if !ok || !strings.HasPrefix(text, "(") {
 		return nil, fmt.Errorf("filter %q must stand in ( )", text)
 	}
 	f := &filter{}

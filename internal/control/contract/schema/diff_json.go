@@ -59,7 +59,6 @@ type comparer struct {
 	open  map[[2]*tree.Node]bool
 	steps int
 	out   []Difference
-	quiet int // trials whose outcome only counts
 }
 
 func (c *comparer) add(change Change, strict bool, path string, w, r *tree.Node, format string, args ...any) {

@@ -73,7 +73,7 @@ func (s *Schema) protobuf() (file linker.File, found *Finding) {
 		}
 		return nil, &Finding{Node: s.Root, Message: "is not Protobuf: " + line + clip(message), Fix: "correct the schema"}
 	}
-	return compiled[0].(linker.File), nil
+	return compiled[0], nil
 }
 
 // braces returns how deep brackets are nested; those in texts count too, which is
