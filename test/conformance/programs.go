@@ -2,21 +2,20 @@ package conformance
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"sluice/internal/kafkatest"
+	"sluice/test/harness"
 )
 
 // moduleVersion returns the version of a Go library that is tested: a test binary does not know it, go.mod does.
@@ -30,81 +29,6 @@ func moduleVersion(path string) string {
 	return strings.TrimPrefix(strings.TrimSuffix(version, " // indirect"), "v")
 }
 
-// installed makes sure that a folder of the cache holds what install puts there for these files, and returns it. A
-// change of the files is another folder; processes that ask at the same time wait for each other.
-func installed(name string, files map[string]string, install func(dir string) error) (string, error) {
-	root := os.Getenv("SLUICE_CACHE")
-	if root == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("find a cache folder (set SLUICE_CACHE): %w", err)
-		}
-		root = filepath.Join(cache, "sluice")
-	}
-	root, err := filepath.Abs(root)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	for _, f := range slices.Sorted(keys(files)) {
-		fmt.Fprintf(sum, "%s %q\n", f, files[f])
-	}
-	dir := filepath.Join(root, "clients", name+"-"+hex.EncodeToString(sum.Sum(nil)[:6]))
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.Create(dir + ".lock")
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
-	mark := filepath.Join(dir, ".complete")
-	if _, err := os.Stat(mark); err == nil {
-		return dir, nil
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	for f, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, f), []byte(text), 0o644); err != nil {
-			return "", err
-		}
-	}
-	if err := install(dir); err != nil {
-		return "", err
-	}
-	return dir, os.WriteFile(mark, nil, 0o644)
-}
-
-func keys(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-func command(dir, name string, args ...string) error {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return fmt.Errorf("%s is needed: %w", name, err)
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return nil
-}
-
 //go:embed python/requirements.txt
 var requirements string
 
@@ -112,11 +36,11 @@ var requirements string
 var pythonDriver string
 
 var pythonDir = sync.OnceValues(func() (string, error) {
-	return installed("python", map[string]string{"requirements.txt": requirements}, func(dir string) error {
-		if err := command(dir, "python3", "-m", "venv", "venv"); err != nil {
+	return harness.Installed("python", map[string]string{"requirements.txt": requirements}, func(dir string) error {
+		if err := harness.Command(dir, "python3", "-m", "venv", "venv"); err != nil {
 			return fmt.Errorf("%w (Debian: python3-venv)", err)
 		}
-		return command(dir, filepath.Join(dir, "venv", "bin", "pip"), "install", "-q", "--disable-pip-version-check", "-r", "requirements.txt")
+		return harness.Command(dir, filepath.Join(dir, "venv", "bin", "pip"), "install", "-q", "--disable-pip-version-check", "-r", "requirements.txt")
 	})
 })
 
@@ -144,8 +68,8 @@ var nodeLock string
 var nodeDriver string
 
 var nodeDir = sync.OnceValues(func() (string, error) {
-	return installed("node", map[string]string{"package.json": nodePackage, "package-lock.json": nodeLock}, func(dir string) error {
-		return command(dir, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	return harness.Installed("node", map[string]string{"package.json": nodePackage, "package-lock.json": nodeLock}, func(dir string) error {
+		return harness.Command(dir, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	})
 })
 
@@ -265,7 +189,7 @@ func java(protocol string) func(context.Context, Command, func(Event)) error {
 			delete(props, "auto.commit.interval.ms")
 		}
 		var text strings.Builder
-		for _, k := range slices.Sorted(keys(props)) {
+		for _, k := range slices.Sorted(maps.Keys(props)) {
 			fmt.Fprintf(&text, "%s=%s\n", k, props[k])
 		}
 		config := filepath.Join(c.dir, "java-"+c.Op+"-"+protocol+".properties")
