@@ -61,13 +61,36 @@ func onPostgres() storetest.Subject {
 		New: server.Database,
 		Open: func(t testing.TB, place string, s storetest.Settings) control.Store {
 			t.Helper()
-			return open(t, place, sqlstore.Options{KeepChanges: s.KeepChanges, Now: s.Now})
+			return open(t, place, sqlstore.Options{KeepChanges: s.KeepChanges, Now: s.Now, Revocations: s.Revocations})
 		},
 		Writer: func(place string) *exec.Cmd {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), writerCommand+"="+place)
 			cmd.Stderr = new(bytes.Buffer)
 			return cmd
+		},
+		Backup: func(store control.Store, file string) error {
+			return store.(*sqlstore.Store).Backup(context.Background(), file)
+		},
+		Restore: func(file, place, revocations string) error {
+			_, err := sqlstore.Restore(context.Background(), file, place, sqlstore.Options{Revocations: revocations})
+			return err
+		},
+		Export: func(t testing.TB, store control.Store) []byte {
+			t.Helper()
+			var b bytes.Buffer
+			if err := store.(*sqlstore.Store).Export(t.Context(), &b); err != nil {
+				t.Fatal(err)
+			}
+			return b.Bytes()
+		},
+		Import: func(t testing.TB, place string, export []byte) control.Store {
+			t.Helper()
+			s, err := sqlstore.Import(t.Context(), bytes.NewReader(export), place, sqlstore.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
 		},
 	}
 }
@@ -79,3 +102,5 @@ func TestPeople(t *testing.T) {
 		return control.People(open(t, server.Database(t), sqlstore.Options{}))
 	})
 }
+
+func TestMigrations(t *testing.T) { storetest.Migrations(t, onPostgres()) }

@@ -45,16 +45,13 @@ func migrations() ([]string, error) {
 	return texts, nil
 }
 
-// migrate brings the database to the schema of this release.
-func (s *Store) migrate(ctx context.Context) error { return s.migrateTo(ctx, 0) }
-
-// migrateTo brings it to some schema; 0 is the newest.
-func (s *Store) migrateTo(ctx context.Context, target int) error {
+// migrate brings the database to a schema.
+func (s *Store) migrate(ctx context.Context, target int) error {
 	texts, err := migrations()
 	if err != nil {
 		return err
 	}
-	if target == 0 {
+	if target == newest {
 		target = len(texts)
 	}
 	if err := s.dialect.prepare(ctx, s); err != nil {

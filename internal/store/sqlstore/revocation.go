@@ -62,6 +62,8 @@ type revokedFile struct {
 	f    *os.File
 	owed []revocation // that could not be written yet
 	warn func(error)
+
+	closed bool
 }
 
 // readRevoked returns what is in a file, nothing when it is not there. A last line without end was being written when
@@ -188,6 +190,10 @@ func (r *revokedFile) close() error {
 	r.add(nil)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
 	if n := len(r.owed); n > 0 {
 		return errors.Join(fmt.Errorf("%d revocations are not in %s", n, r.f.Name()), r.f.Close())
 	}

@@ -26,6 +26,9 @@ const (
 	logKeepBytes = 64 << 20
 )
 
+// errDamaged is the cause of errors of a file that does not hold what it should.
+var errDamaged = errors.New("the database is damaged")
+
 type sqliteDialect struct{ path string }
 
 // sqliteAddress is what the driver opens a file by.
@@ -51,18 +54,18 @@ func openSQLiteFile(path string, pragmas ...string) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-func (s *Store) openSQLite(ctx context.Context, path string) error {
+func (s *Store) openSQLite(ctx context.Context, path string, schema int) error {
 	s.dialect = sqliteDialect{path}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := s.makeSQLite(ctx, path); err != nil {
+		if err := s.makeSQLite(ctx, path, schema); err != nil {
 			return err
 		}
 	case err != nil:
 		return err
 	case info.Size() == 0: // ours are never empty: see makeSQLite
-		return fault.New(fault.Unavailable, "%s is empty: restore it from a backup, or remove it to begin anew", path)
+		return fault.Wrap(fault.Unavailable, errDamaged, "%s is empty: restore it from a backup, or remove it to begin anew", path)
 	case info.Mode().Perm()&0o077 != 0:
 		// By its path: closing the file would drop the locks that SQLite holds on it in this process.
 		if err := os.Chmod(path, 0o600); err != nil {
@@ -83,7 +86,7 @@ func (s *Store) openSQLite(ctx context.Context, path string) error {
 
 // makeSQLite makes a file with all tables elsewhere and moves it to its place, so that a file is complete or not
 // there; an empty one has been damaged.
-func (s *Store) makeSQLite(ctx context.Context, path string) (err error) {
+func (s *Store) makeSQLite(ctx context.Context, path string, schema int) (err error) {
 	for _, beside := range []string{"-wal", "-journal"} {
 		if _, err := os.Stat(path + beside); err == nil {
 			return fault.New(fault.Unavailable, "%s is missing, but %s is there: restore both or the backup, or remove it to begin anew", path, path+beside)
@@ -102,7 +105,7 @@ func (s *Store) makeSQLite(ctx context.Context, path string) (err error) {
 		return err
 	}
 	made.writers.SetMaxOpenConns(1)
-	if err := errors.Join(made.migrate(ctx), made.Close()); err != nil {
+	if err := errors.Join(made.migrate(ctx, schema), made.Close()); err != nil {
 		return err
 	}
 	// Another process may have made it meanwhile: its file stays.
@@ -160,9 +163,9 @@ func (d sqliteDialect) explain(err error) error {
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return fault.Wrap(fault.Unavailable, err, "the file of the control plane's store cannot be used; nothing was changed")
 	case sqlite3.SQLITE_CORRUPT:
-		return fault.Wrap(fault.Unavailable, err, "the control plane's store is damaged: restore it from a backup")
+		return fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", errDamaged, err), "the control plane's store is damaged: restore it from a backup")
 	case sqlite3.SQLITE_NOTADB:
-		return fault.Wrap(fault.Unavailable, err, "the control plane's store is damaged, or is no SQLite database at all: restore it from a backup")
+		return fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", errDamaged, err), "the control plane's store is damaged, or is no SQLite database at all: restore it from a backup")
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fault.Wrap(fault.Unavailable, err, "another process holds the control plane's store: try again")
 	}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,13 +37,36 @@ func onSQLite() storetest.Subject {
 		New: func(t testing.TB) string { return filepath.Join(t.TempDir(), "a b?#%.db") }, // a name that must not be taken for an address
 		Open: func(t testing.TB, place string, s storetest.Settings) control.Store {
 			t.Helper()
-			return open(t, place, Options{KeepChanges: s.KeepChanges, Now: s.Now})
+			return open(t, place, Options{KeepChanges: s.KeepChanges, Now: s.Now, Revocations: s.Revocations})
 		},
 		Writer: func(place string) *exec.Cmd {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), writerCommand+"="+place)
 			cmd.Stderr = new(bytes.Buffer)
 			return cmd
+		},
+		Backup: func(store control.Store, file string) error {
+			return store.(*Store).Backup(context.Background(), file)
+		},
+		Restore: func(file, place, revocations string) error {
+			_, err := Restore(context.Background(), file, place, Options{Revocations: revocations})
+			return err
+		},
+		Export: func(t testing.TB, store control.Store) []byte {
+			t.Helper()
+			var b bytes.Buffer
+			if err := store.(*Store).Export(t.Context(), &b); err != nil {
+				t.Fatal(err)
+			}
+			return b.Bytes()
+		},
+		Import: func(t testing.TB, place string, export []byte) control.Store {
+			t.Helper()
+			s, err := Import(t.Context(), bytes.NewReader(export), place, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
 		},
 	}
 }
@@ -67,4 +91,29 @@ func TestPeople(t *testing.T) {
 	storetest.People(t, func(t *testing.T) identity.Store {
 		return control.People(open(t, filepath.Join(t.TempDir(), "people.db"), Options{}))
 	})
+}
+
+var update = flag.Bool("update", false, "write the dump of the newest schema anew")
+
+func TestMigrations(t *testing.T) {
+	texts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		dir := t.TempDir()
+		s := open(t, filepath.Join(dir, "x.db"), Options{})
+		if err := storetest.FillDump(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join("..", "storetest", "testdata", fmt.Sprintf("schema-%04d.jsonl", len(texts)))
+		if err := os.WriteFile(path, onSQLite().Export(t, s), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		t.Log("written; it is compiled in with the next run")
+		return
+	}
+	if dumps := storetest.Migrations(t, onSQLite()); dumps != len(texts) {
+		t.Errorf("there are dumps of %d schemas, and there are %d: go test ./internal/store/sqlstore -run TestMigrations -update", dumps, len(texts))
+	}
 }

@@ -88,15 +88,23 @@ type dialect interface {
 // address as postgres://user@host/database, or else the path of a SQLite file. A
 // store of an older release is brought forward; one of a newer release is refused.
 func Open(ctx context.Context, where string, options Options) (*Store, error) {
+	return openAt(ctx, where, options, newest)
+}
+
+// newest is the schema of this release.
+const newest = 0
+
+// openAt is Open for some schema.
+func openAt(ctx context.Context, where string, options Options, schema int) (*Store, error) {
 	s := &Store{options: options.withDefaults(), turn: make(chan struct{}, 1)}
 	var err error
 	if IsPostgres(where) {
 		err = s.openPostgres(where)
 	} else {
-		err = s.openSQLite(ctx, where)
+		err = s.openSQLite(ctx, where, schema)
 	}
 	if err == nil {
-		err = s.migrate(ctx)
+		err = s.migrate(ctx, schema)
 	}
 	if err == nil && options.Revocations != "" {
 		err = s.openRevoked(ctx)

@@ -105,7 +105,7 @@ func testLists(t *testing.T, s Subject) {
 
 func testMany(t *testing.T, s Subject) {
 	store := open(t, s)
-	const n = 2500 // more than one page of anything
+	const n = 1100 // more than one page of anything
 	write(t, store, func(w control.Writer) error {
 		for i := range n {
 			if err := w.Put(first(credential(fmt.Sprintf("c%05d", i))), nil); err != nil {
@@ -128,12 +128,12 @@ func testMany(t *testing.T, s Subject) {
 		if len(all) != n || !slices.IsSorted(all) {
 			t.Errorf("%d names, sorted: %v", len(all), slices.IsSorted(all))
 		}
-		inPages, err := names(r, control.Query{Kind: resource.KindCredential, Limit: 7})
+		inPages, err := names(r, control.Query{Kind: resource.KindCredential, Limit: 99})
 		if err != nil {
 			return err
 		}
 		if !slices.Equal(all, inPages) {
-			t.Error("pages of seven are not the same list")
+			t.Error("pages of 99 are not the same list")
 		}
 		var of []string
 		if err := r.AllVerifiers(func(credential string, _ []control.Verifier) error {

@@ -28,12 +28,20 @@ type Subject struct {
 	Open func(testing.TB, string, Settings) control.Store
 	// Writer is a command that runs Write on the store in a place, in another process.
 	Writer func(place string) *exec.Cmd
+	// Backup writes a store to a file; Restore puts it into a place, with the file of
+	// revocations beside that, or none.
+	Backup  func(store control.Store, file string) error
+	Restore func(file, place, revocations string) error
+	// Export returns everything a store has; Import makes one of it, and opens it.
+	Export func(testing.TB, control.Store) []byte
+	Import func(t testing.TB, place string, export []byte) control.Store
 }
 
 // Settings are what a store is opened with. The zero value is what it does by itself.
 type Settings struct {
 	KeepChanges int64
 	Now         func() time.Time
+	Revocations string
 }
 
 // patience is for what takes a moment on a quiet machine.
@@ -67,6 +75,11 @@ func Run(t *testing.T, s Subject) {
 		"many documents are listed in their own order":  testMany,
 		"asking while being told":                       testNested,
 		"an error of the database is not to be ignored": testIgnored,
+		"a restore revives nothing":                     testRestore,
+		"a restore of a lost store revives nothing":     testRestoreLost,
+		"an older database revives nothing":             testReplaced,
+		"what is not restored":                          testRestoreRefused,
+		"a backup while it is written":                  testBackupOnline,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { test(t, s) })
 	}

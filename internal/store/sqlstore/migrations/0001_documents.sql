@@ -22,13 +22,14 @@ CREATE TABLE documents (
 	PRIMARY KEY (kind, name)
 );
 
--- A list reads its page from one of these in the order of names, without sorting. Where two filters come together, the
--- columns behind the name spare looking at documents that do not pass the second one.
+-- A list reads its page from one of these in the order of names, without sorting. Where filters come together that have
+-- no index together, the documents of one are looked through.
 CREATE INDEX documents_environment ON documents (kind, environment, name);
 CREATE INDEX documents_organisation ON documents (kind, organisation, name);
 CREATE INDEX documents_organisation_environment ON documents (kind, organisation, environment, name);
-CREATE INDEX documents_team ON documents (kind, team, name, environment);
-CREATE INDEX documents_owner ON documents (kind, owner, name, environment);
+CREATE INDEX documents_team ON documents (kind, team, name);
+CREATE INDEX documents_team_environment ON documents (kind, team, environment, name);
+CREATE INDEX documents_owner ON documents (kind, owner, name);
 
 CREATE TABLE links (
 	from_kind TEXT NOT NULL,
