@@ -147,21 +147,24 @@ func (l *loader) bindings(what string, n *tree.Node) *tree.Node {
 // upgraded gives fields of a binding of 2.x that 3.x does not have a name of their
 // own, x-…, or the whole binding.
 func (l *loader) upgraded(what, protocol string, b *tree.Node) (string, *tree.Node) {
-	if l.v3 || !b.Is(tree.Object) || protocol == "kafka" {
+	if l.v3 {
 		return protocol, b
 	}
-	out := b.Empty()
+	out := b
+	if b.Is(tree.Object) {
+		out = b.Empty()
+	}
 	for _, f := range b.Fields {
 		one := tree.NewObject().Set(protocol, tree.NewObject().Set(f.Name, l.copy(f.Value)))
 		if strings.HasPrefix(f.Name, "x-") || metaschema.Fits(metaschema.Definition(Version30, what+"BindingsObject"), one) {
 			out.Set(f.Name, f.Value)
 		} else {
-			out.Set("x-"+f.Name, f.Value)
+			out.Set("x-"+legalName(f.Name), f.Value)
 		}
 	}
 	whole := tree.NewObject().Set(protocol, l.copy(out))
 	if !metaschema.Fits(metaschema.Definition(Version30, what+"BindingsObject"), whole) { // each field fits, together they do not
-		return "x-" + protocol, b
+		return "x-" + legalName(protocol), b
 	}
 	return protocol, out
 }
@@ -393,6 +396,12 @@ func (l *loader) message(name, component string, source *tree.Node) *Message {
 		m.Kafka.SchemaLookupStrategy = k.Get("schemaLookupStrategy").Str()
 		if key := k.Get("key"); key != nil {
 			m.Key = l.keySchema(key, m.Payload)
+			if m.Bindings == nil {
+				m.Bindings = bindings.Empty()
+			}
+			if !m.Bindings.Has("kafka") {
+				m.Bindings.Set("kafka", k.Empty())
+			}
 			m.Bindings.Get("kafka").Set("key", schemaNode(m.Key))
 		}
 	}

@@ -376,7 +376,7 @@ func hostile() map[string]string {
 		"many keys": func() string {
 			var b strings.Builder
 			b.WriteString(head + "channels:\n")
-			for i := range 30_000 {
+			for i := range 6_000 {
 				fmt.Fprintf(&b, "  c%d: {address: a%d}\n", i, i)
 			}
 			return b.String()
