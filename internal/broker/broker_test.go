@@ -246,7 +246,8 @@ func TestChildGoesWithAKilledParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parent := exec.Command(self, "parent", t.TempDir())
+	dir := t.TempDir()
+	parent := exec.Command(self, "parent", dir)
 	stdout, err := parent.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -275,6 +276,18 @@ func TestChildGoesWithAKilledParent(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 		t.Errorf("the child still holds its connection: %v", err)
+	}
+	// It holds its data directory, and writes there, until it has ended.
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	for deadline := time.Now().Add(30 * time.Second); syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatal("the child still holds its data directory")
+		}
 	}
 }
 
