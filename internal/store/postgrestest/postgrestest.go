@@ -152,6 +152,21 @@ func (s *Server) Database(t testing.TB) string {
 	return s.address(s.dir, name)
 }
 
+// Disconnect ends all connections to the server, and returns once they are gone.
+func (s *Server) Disconnect(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.address(s.dir, "postgres"))
+	if err != nil {
+		t.Fatalf("connect to PostgreSQL: %v: %s", err, s.log)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid, $1) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()", startTimeout.Milliseconds()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // address is that of a database by the socket in a folder.
 func (s *Server) address(folder, database string) string {
 	return (&url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: url.Values{"host": {folder}}.Encode()}).String()

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -108,8 +109,8 @@ func (d postgresDialect) commit(ctx context.Context, conn *sql.Conn) error {
 	if err := conn.QueryRowContext(committing, "SELECT pg_current_xact_id_if_assigned()::text").Scan(&id); err != nil {
 		return err
 	}
-	err := conn.Raw(func(driver any) error {
-		tag, err := driver.(*stdlib.Conn).Conn().Exec(committing, "COMMIT")
+	err := conn.Raw(func(c any) error {
+		tag, err := c.(*stdlib.Conn).Conn().Exec(committing, "COMMIT")
 		if err == nil && tag.String() != "COMMIT" {
 			return fmt.Errorf("bug: the transaction had failed before: %s", tag)
 		}
@@ -122,7 +123,7 @@ func (d postgresDialect) commit(ctx context.Context, conn *sql.Conn) error {
 	return d.outcome(ctx, id.String, err)
 }
 
-// outcome returns nil when a transaction was committed, and broken when it was not.
+// outcome returns nil when a transaction was committed, and an error that wraps broken when it was not.
 func (d postgresDialect) outcome(ctx context.Context, id string, broken error) error {
 	ctx, cancel := context.WithTimeout(ctx, commitDoubt)
 	defer cancel()
@@ -133,7 +134,7 @@ func (d postgresDialect) outcome(ctx context.Context, id string, broken error) e
 		case err == nil && status.String == "committed":
 			return nil
 		case err == nil && status.String == "aborted":
-			return broken
+			return fault.Wrap(fault.Unavailable, broken, "the database was lost while the change was being made; nothing was changed: try again")
 		}
 		select {
 		case <-time.After(askAgain):
@@ -159,7 +160,7 @@ func (d postgresDialect) explain(err error) error {
 		case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"), strings.HasPrefix(e.Code, "57"), e.Code == "25P03", e.Code == "55P03":
 			return fault.Wrap(fault.Unavailable, err, "the control plane's database is not available: try again")
 		}
-	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, driver.ErrBadConn):
 		return fault.Wrap(fault.Unavailable, err, "the control plane's database cannot be reached: try again")
 	}
 	return err

@@ -136,14 +136,11 @@ func (s *Store) Close() error {
 
 // Read calls f with a view of the store as it is when f first looks.
 func (s *Store) Read(ctx context.Context, f func(control.Reader) error) error {
-	conn, err := s.readers.Conn(ctx)
+	conn, err := begin(ctx, s.readers, s.dialect.beginRead)
 	if err != nil {
 		return s.explain(ctx, "read", err)
 	}
 	defer conn.Close()
-	if err := s.dialect.beginRead(ctx, conn); err != nil {
-		return s.explain(ctx, "read", err)
-	}
 	defer rollback(ctx, conn)
 	v := &view{ctx: ctx, conn: conn, store: s}
 	defer v.end()
@@ -162,14 +159,11 @@ func (s *Store) write(ctx context.Context, f func(*writer) error) error {
 	case <-ctx.Done():
 		return s.explain(ctx, "wait for another change", ctx.Err())
 	}
-	conn, err := s.writers.Conn(ctx)
+	conn, err := begin(ctx, s.writers, s.dialect.beginWrite)
 	if err != nil {
-		return s.explain(ctx, "write", err)
-	}
-	defer conn.Close()
-	if err := s.dialect.beginWrite(ctx, conn); err != nil {
 		return s.explain(ctx, "wait for another change", err)
 	}
+	defer conn.Close()
 	open := true
 	defer func() { // also when f panics
 		if open {
@@ -197,6 +191,25 @@ func (s *Store) write(ctx context.Context, f func(*writer) error) error {
 		s.revoked.add(w.revoked)
 	}
 	return nil
+}
+
+// begin begins a transaction. Connections of the pool that have broken while nobody used them are found out here, and
+// another one is tried: nothing has been done yet.
+func begin(ctx context.Context, db *sql.DB, how func(context.Context, *sql.Conn) error) (*sql.Conn, error) {
+	for stale := 0; ; stale++ {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err = how(ctx, conn); err == nil {
+			return conn, nil
+		}
+		alive := conn.PingContext(ctx) == nil
+		_ = conn.Close() // one that has broken does not go back
+		if alive || stale == readerConnections || ctx.Err() != nil {
+			return nil, err
+		}
+	}
 }
 
 // rollback ends a transaction without effect. A connection that cannot even do that is not used again.

@@ -1,7 +1,11 @@
 package storetest
 
 import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"testing"
@@ -171,4 +175,57 @@ func testHeads(t *testing.T, s Subject) {
 		}
 		return nil
 	})
+}
+
+// testExported seals, exports and verifies the log of a store.
+func testExported(t *testing.T, s Subject) {
+	store := open(t, s)
+	var id control.Identity
+	read(t, store, func(r control.Reader) (err error) {
+		id, err = r.Identity()
+		return err
+	})
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	var sent []audit.Head
+	sealer := audit.NewSealer(audit.SealerDeps{Key: key, Log: id.ID, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Write: func(ctx context.Context, f func(audit.Log) error) error {
+			return store.Write(ctx, func(w control.Writer) error { return f(w) })
+		},
+		Send: func(_ context.Context, h audit.Head) error {
+			sent = append(sent, h)
+			return nil
+		}})
+	const n = 1030 // more than a page
+	for from := 0; from < n; from += n / 2 {
+		write(t, store, func(w control.Writer) error {
+			for i := range n / 2 {
+				if _, err := w.AppendAudit(row(from + i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for range 2 { // the second time there is nothing new
+			if err := sealer.Seal(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, from := range []int64{1, n/2 + 1, n - 1} {
+		var file bytes.Buffer
+		read(t, store, func(r control.Reader) error {
+			rows, err := audit.Export(&file, r, id.ID, from)
+			if rows != n-from+1 {
+				t.Errorf("from %d: %d rows", from, rows)
+			}
+			return err
+		})
+		report, err := audit.Verify(&file, audit.VerifyOptions{Keys: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}, Heads: sent, From: from})
+		if err != nil || len(report.Findings) > 0 || report.Last != n || report.Signed != n || report.Log != id.ID {
+			t.Errorf("from %d: %+v, %v", from, report, err)
+		}
+	}
+	if len(sent) != 2 || sent[0].Seq != n/2 || sent[1].Seq != n {
+		t.Errorf("heads %+v", sent)
+	}
 }

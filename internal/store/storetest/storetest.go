@@ -75,6 +75,7 @@ func Run(t *testing.T, s Subject) {
 		"many documents are listed in their own order":  testMany,
 		"asking while being told":                       testNested,
 		"an error of the database is not to be ignored": testIgnored,
+		"an exported audit log is verified":             testExported,
 		"a restore revives nothing":                     testRestore,
 		"a restore of a lost store revives nothing":     testRestoreLost,
 		"an older database revives nothing":             testReplaced,
