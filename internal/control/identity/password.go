@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -41,10 +40,7 @@ const hashBytes, saltBytes = 32, 16
 
 // gate bounds how many hashes are worked out at once, and so their memory, and how
 // many callers wait for one.
-type gate struct {
-	slots, queue chan struct{}
-	passed       atomic.Int64 // calls that were made
-}
+type gate struct{ slots, queue chan struct{} }
 
 func newGate(slots, waiting int) *gate {
 	return &gate{slots: make(chan struct{}, slots), queue: make(chan struct{}, slots+waiting)}
@@ -64,7 +60,6 @@ func (g *gate) do(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait to check a password: %w", ctx.Err())
 	}
-	g.passed.Add(1)
 	f()
 	return nil
 }
@@ -78,15 +73,15 @@ func hashPassword(c cost, password string) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memoryKiB, c.passes, c.lanes, b64(salt), b64(key))
 }
 
-// verifyPassword says whether a password has that hash. A hash that cannot be read,
-// or takes more than we would ever ask for, is nobody's.
-func verifyPassword(hash, password string) bool {
+// verifyPassword says whether a password has that hash, and whether the hash could be
+// read: one that takes more than we would ever ask for is nobody's.
+func verifyPassword(hash, password string) (right, readable bool) {
 	c, salt, want, ok := parseHash(hash)
 	if !ok {
-		return false
+		return false, false
 	}
 	got := argon2.IDKey([]byte(password), salt, c.passes, c.memoryKiB, c.lanes, uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1
+	return subtle.ConstantTimeCompare(got, want) == 1, true
 }
 
 func parseHash(s string) (c cost, salt, key []byte, ok bool) {

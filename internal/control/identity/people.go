@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sluice/internal/control/audit"
@@ -100,6 +101,7 @@ type People struct {
 	pace    *pace
 	seal    cipher.AEAD
 	macKey  []byte
+	hashes  atomic.Int64 // that passwords were compared with
 }
 
 // From is where a request comes from.
@@ -298,13 +300,19 @@ func (p *People) prove(ctx context.Context, from From, login, password, code, ac
 	if person != nil && person.HasPassword() && !person.Disabled {
 		hash = person.Secrets.Password
 	}
-	right := false
-	if err := p.gate.do(ctx, func() { right = verifyPassword(hash, password) && hash != p.phantom }); err != nil {
+	right, readable := false, false
+	if err := p.gate.do(ctx, func() { right, readable = verifyPassword(hash, password) }); err != nil {
 		// Nothing was found out, so nothing counts.
 		if undo := p.deps.Store.Write(context.WithoutCancel(ctx), func(w Writer) error { return p.forgive(w, key, before) }); undo != nil {
 			err = errors.Join(err, undo)
 		}
 		return err
+	}
+	right = right && hash != p.phantom
+	if readable {
+		p.hashes.Add(1)
+	} else {
+		p.deps.Log.Error("the hash of a password cannot be read: the person needs a new password", "person", login)
 	}
 	var answer error
 	err = p.deps.Store.Write(ctx, func(w Writer) error {

@@ -199,6 +199,9 @@ func TestFirstAdmin(t *testing.T) {
 		h.refused("a weak password", claim(token, "root", "root-password"), fault.Invalid, "guess")
 		h.refused("no name", claim(token, "", rootPassword), fault.Invalid, "login name")
 		h.refused("a name of a provider", claim(token, "corp:1", rootPassword), fault.Invalid, "login name")
+		h.ok("put", h.store.Write(h.t.Context(), func(w Writer) error { return w.PutPerson(&Person{Login: "there", PlatformAdmin: true}) }))
+		h.refused("somebody came by another way", claim(token, "root", rootPassword), fault.Conflict, "already")
+		h.ok("remove", h.store.Write(h.t.Context(), func(w Writer) error { return w.RemovePerson("there") }))
 		var wg sync.WaitGroup
 		errs := make([]error, 4)
 		for i := range errs {
