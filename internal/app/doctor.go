@@ -145,6 +145,9 @@ func (d *doctor) addresses(running bool) {
 		return
 	}
 	d.address(d.opts.Config.Operations.Address, "operations.address, or --operations")
+	if d.opts.Control {
+		d.address(d.opts.Config.Management.Address, "management.address, or --management")
+	}
 }
 
 func (d *doctor) address(address, setting string) {
@@ -185,6 +188,10 @@ func (d *doctor) certificate(i int, l config.Listener) {
 
 func (d *doctor) resources() *loaded {
 	d.area = "resources"
+	if len(d.opts.Resources) == 0 && d.opts.Control {
+		d.found(true, "sluice get clusters shows what it has", "none are named: documents are in the control plane's store, which is not looked at here")
+		return nil
+	}
 	if len(d.opts.Resources) == 0 {
 		d.found(false, "give their files or directories with -f, or as resources in the configuration", "no resource documents are named")
 		return nil

@@ -105,6 +105,9 @@ func TestTheControlPlaneIsInForceAtTheGateway(t *testing.T) {
 	w.produce(direct, "backing.orders", "first")
 	w.next(c, "first")
 
+	// A cluster that cannot be used keeps nothing else waiting, here and after a restart.
+	w.apply(root, `{"kind":"Cluster","metadata":{"name":"broken","environment":"test"},"spec":{"bootstrap":["127.0.0.1:1"],"sasl":{"mechanism":"SCRAM-SHA-512","username":"u","password":{"env":"SLUICE_TEST_NOT_THERE"}}}}`)
+
 	if _, err := root.Move(t.Context(), "subscriptions", "reader-orders", "suspend", schema.Move{Reason: "unpaid"}, client.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +137,10 @@ func TestTheControlPlaneIsInForceAtTheGateway(t *testing.T) {
 	late := w.known(r, "reader-1", password)
 	if err := late.Ping(t.Context()); !errors.Is(err, kerr.SaslAuthenticationFailed) && (err == nil || !strings.Contains(err.Error(), "revoked")) {
 		t.Errorf("a revoked credential logs in: %v", err)
+	}
+
+	if !strings.Contains(w.log.String(), "SLUICE_TEST_NOT_THERE is not set") {
+		t.Error("the log does not say what is wrong with the cluster")
 	}
 
 	// Secrets are nowhere: not in the data directory, not in the log.

@@ -35,6 +35,9 @@ type resources struct {
 	plane  *control.Plane // where the documents are; nil when they are in files
 	number uint64         // the generation of snapshots
 	seq    int64          // of the documents that were read last
+	// of the control plane: the clusters in force, and what was said of its documents
+	clusters map[string]publish.Cluster
+	warnings []string
 
 	set    *resource.Set // the last good one
 	files  []string      // all that the last read referred to
@@ -100,7 +103,11 @@ func (r *resources) load() (*loaded, error) {
 	if r.plane != nil {
 		m := r.plane.Model()
 		r.seq = m.Seq()
-		result, _, err := r.compile(m.Set())
+		result, problems, err := r.compile(m.Set())
+		if err == nil {
+			r.keepClusters(result)
+			r.warned(problems)
+		}
 		return result, err
 	}
 	if len(r.opts.Resources) == 0 {
@@ -118,6 +125,35 @@ func (r *resources) load() (*loaded, error) {
 		r.log.Warn("resources", "problem", p.String())
 	}
 	return result, nil
+}
+
+// keepClusters lets clusters that cannot be used as they are now stay as they were.
+func (r *resources) keepClusters(result *loaded) {
+	next := map[string]publish.Cluster{}
+	for _, c := range result.Clusters {
+		next[c.Name] = c
+	}
+	for _, name := range result.Broken {
+		if c, known := r.clusters[name]; known {
+			result.Clusters, next[name] = append(result.Clusters, c), c
+		}
+	}
+	r.clusters = next
+}
+
+// warned logs problems of the control plane's documents, each set once.
+func (r *resources) warned(problems []resource.Problem) {
+	var text []string
+	for _, p := range problems {
+		text = append(text, p.String())
+	}
+	if slices.Equal(text, r.warnings) {
+		return
+	}
+	r.warnings = text
+	for _, p := range text {
+		r.log.Warn("resources", "problem", p)
+	}
 }
 
 // read reads the documents. Their stamp is of before, so that a change made
@@ -263,6 +299,9 @@ var moreLater = resource.Problem{Warning: true, Message: "the documents are not 
 // checking where they are not.
 func Check(opts Options, withoutSecrets bool) []resource.Problem {
 	opts = opts.withDefaults()
+	if len(opts.Resources) == 0 && opts.Control {
+		return nil // they are in the store
+	}
 	if len(opts.Resources) == 0 {
 		return []resource.Problem{{Message: "no resource documents are named", Fix: "give their files or directories with -f, or as resources in the configuration"}}
 	}

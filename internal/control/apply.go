@@ -17,6 +17,7 @@ import (
 	"sluice/internal/control/publish"
 	"sluice/internal/fault"
 	"sluice/internal/resource"
+	"sluice/internal/strictyaml"
 )
 
 // Wanted is what somebody wants to be there.
@@ -84,6 +85,7 @@ func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, err
 			}
 			named[d.Key()] = true
 		}
+		c.named = named
 		for name := range want.Secrets {
 			if !named[resource.Key{Kind: resource.KindCredential, Name: name}] {
 				return fault.New(fault.Invalid, "there is a secret for Credential %s, which is not among the documents", name)
@@ -171,9 +173,11 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 			after.Owner = before.Owner
 		}
 		from = stateOf(before.Document)
-		// Who owned it has to let it go, and who gets it has to take it.
-		if err := c.may(identity.Write, c.object(before.Document, false)); err != nil {
-			return Outcome{}, err
+		if err := c.may(identity.Read, c.object(before.Document, false)); err != nil {
+			if err := c.may(identity.Write, c.object(d, true)); err != nil { // as of what is not there
+				return Outcome{}, err
+			}
+			return Outcome{}, fault.New(fault.Conflict, "%s: the name is taken, choose another one", key)
 		}
 	}
 	differences, err := differ(before, d)
@@ -186,6 +190,11 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 	}
 	if before != nil && len(differences) == 0 && before.Owner == after.Owner && !proved {
 		return Outcome{Key: key, Result: Unchanged, Serial: before.Serial, State: from}, nil
+	}
+	if before != nil { // who owned it has to let it go, and who gets it has to take it
+		if err := c.may(identity.Write, c.object(before.Document, false)); err != nil {
+			return Outcome{}, err
+		}
 	}
 	if err := c.mayWrite(d, before); err != nil {
 		return Outcome{}, err
@@ -245,18 +254,21 @@ func (c *changing) mayWrite(d resource.Any, before *Record) error {
 	if err := c.may(identity.Write, c.object(d, before == nil)); err != nil {
 		return err
 	}
+	if err := c.mayRefer(d, before); err != nil {
+		return err
+	}
 	switch d := d.(type) {
 	case *resource.Version:
-		used := map[resource.Key]bool{}
+		var was map[string]map[string]resource.Backing
 		if before != nil {
-			for _, key := range links(before.Document) {
-				used[key] = true
-			}
+			was = before.Document.(*resource.Version).Spec.Channels
 		}
-		for _, key := range links(d) {
-			if r := c.edit.Get(key); key.Kind == resource.KindCluster && r != nil && !used[key] {
-				if err := c.may(identity.Use, c.object(r.Document, false)); err != nil {
-					return err
+		for _, channel := range slices.Sorted(maps.Keys(d.Spec.Channels)) {
+			for _, environment := range slices.Sorted(maps.Keys(d.Spec.Channels[channel])) {
+				if b := d.Spec.Channels[channel][environment]; was[channel][environment] != b {
+					if err := c.mayPublish(d, "spec.channels."+channel+"."+environment, b); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -265,9 +277,136 @@ func (c *changing) mayWrite(d resource.Any, before *Record) error {
 		if before != nil {
 			was = before.Document.(*resource.Application).Spec
 		}
-		if !reflect.DeepEqual(was.Adopt, d.Spec.Adopt) || was.Namespace != d.Spec.Namespace {
+		if !reflect.DeepEqual(was.Adopt, d.Spec.Adopt) || was.Namespace != d.Spec.Namespace || !maps.Equal(was.Clusters, d.Spec.Clusters) {
 			return c.may(identity.Consent, c.object(d, false))
 		}
+	case *resource.Subscription:
+		if before != nil {
+			return c.mayReplace(d, before.Document.(*resource.Subscription))
+		}
+	}
+	return nil
+}
+
+// mayRefer asks whether a document may name those that it names and did not before.
+// What the actor may not see is answered as what is not there.
+func (c *changing) mayRefer(d resource.Any, before *Record) error {
+	known := map[resource.Key]bool{}
+	if before != nil {
+		for _, key := range links(before.Document) {
+			known[key] = true
+		}
+	}
+	for _, key := range links(d) {
+		r := c.edit.Get(key)
+		if known[key] || r == nil && c.named[key] || key.Kind == resource.KindTeam || key.Kind == resource.KindOrganisation {
+			continue // as before, about to come, or asked for by Write
+		}
+		op := identity.Read
+		switch d.(type) {
+		case *resource.Version:
+			if key.Kind == resource.KindCluster {
+				op = identity.Use
+			}
+		case *resource.Application:
+			continue // its clusters want consent
+		case *resource.Product:
+			op = identity.Write // whoever sells a version has to own it
+		}
+		var err error
+		if r == nil {
+			err = fault.New(fault.NotFound, "")
+		} else {
+			err = c.may(op, c.object(r.Document, false))
+		}
+		switch {
+		case err == nil:
+		case fault.KindOf(err) == fault.Denied && op == identity.Write:
+			return fault.Wrap(fault.Denied, err, "%s: a product holds versions of teams that you publish for, and %s is of another one", d.Key(), key)
+		default:
+			return c.unseen(d, key, op)
+		}
+	}
+	return nil
+}
+
+// unseen says of a name that nothing has it, or nothing that the actor may see.
+func (c *changing) unseen(d resource.Any, key resource.Key, op identity.Operation) error {
+	var names []string
+	for r := range c.edit.Records() {
+		if r.Key().Kind == key.Kind && c.may(op, c.object(r.Document, false)) == nil {
+			names = append(names, r.Key().Name)
+		}
+	}
+	fix := "correct the name, or apply it first, or together with this one"
+	if near := strictyaml.Nearest(key.Name, names); near != "" {
+		fix = "did you mean " + near + "?"
+	}
+	return &ProblemsError{[]resource.Problem{d.Problem(pathOf(d, key.Name), fmt.Sprintf("there is no %s %q that you may use here", key.Kind, key.Name), fix)}}
+}
+
+// pathOf returns the first field of a document that has a value, "" for none.
+func pathOf(d resource.Any, value string) string {
+	b, err := resource.Marshal(d)
+	if err != nil {
+		return ""
+	}
+	var tree map[string]any
+	if json.Unmarshal(b, &tree) != nil {
+		return ""
+	}
+	fields := map[string]any{}
+	flatten(fields, "spec", tree["spec"])
+	for _, path := range slices.Sorted(maps.Keys(fields)) {
+		if fields[path] == value {
+			return path
+		}
+	}
+	return "metadata.name"
+}
+
+// mayPublish asks whether a version may have a backing topic: the cluster has to give
+// it to the version's team, and no other team may publish it already.
+func (c *changing) mayPublish(v *resource.Version, path string, b resource.Backing) error {
+	if c.q.Actor.PlatformAdmin() {
+		return nil
+	}
+	team := c.ownerOf(v).Team
+	for r := range c.edit.Records() {
+		other, ok := r.Document.(*resource.Version)
+		if !ok || r.Team == team {
+			continue
+		}
+		for _, backings := range other.Spec.Channels {
+			for _, theirs := range backings {
+				if theirs == b {
+					return &ProblemsError{[]resource.Problem{v.Problem(path+".topic", "is published by another team already", "ask a platform-admin")}}
+				}
+			}
+		}
+	}
+	r := c.edit.Get(resource.Key{Kind: resource.KindCluster, Name: b.Cluster})
+	if r == nil {
+		return nil // which the check of the whole says
+	}
+	for _, prefix := range r.Document.(*resource.Cluster).Spec.Publish[team] {
+		if prefix == "*" || strings.HasPrefix(b.Topic, prefix) {
+			return nil
+		}
+	}
+	return fault.New(fault.Denied, "%s: %s: the cluster does not give topic %q to team %s: ask a platform-admin to write publish: {%s: [%s]} into the Cluster", v.Key(), path, b.Topic, team, team, b.Topic)
+}
+
+// mayReplace asks whether a subscription may become another one.
+func (c *changing) mayReplace(d, was *resource.Subscription) error {
+	switch {
+	case d.Spec.Application != was.Spec.Application, d.Spec.Product != was.Spec.Product, d.Metadata.Environment != was.Metadata.Environment:
+		return fault.New(fault.Conflict, "%s is of application %s to product %s in %s and stays so: close it, and make another one", d.Key(), was.Spec.Application, was.Spec.Product, was.Metadata.Environment)
+	case d.Spec.Plan == was.Spec.Plan, c.automatic(d), was.Spec.State == string(lifecycle.Pending):
+		return nil
+	}
+	if err := c.may(identity.Approve, c.object(d, false)); err != nil {
+		return fault.Wrap(fault.Denied, err, "%s: plan %s wants approval, which is for whoever approves subscriptions to %s", d.Key(), d.Spec.Plan, d.Spec.Product)
 	}
 	return nil
 }

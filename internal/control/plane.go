@@ -181,6 +181,7 @@ type changing struct {
 	q     Request
 	now   time.Time
 	edit  *edit
+	named map[resource.Key]bool // by the request
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -102,7 +102,7 @@ spec: {organisation: acme, members: {dan: [app-developer]}}
 ---
 kind: Cluster
 metadata: {name: main, environment: prod}
-spec: {bootstrap: ["127.0.0.1:9092"]}`
+spec: {bootstrap: ["127.0.0.1:9092"], publish: {shop: [shop.]}}`
 
 const offer = `
 kind: API
@@ -568,4 +568,93 @@ func TestAStoreThatFails(t *testing.T) {
 	}
 	w.open()
 	w.apply("ben", offer)
+}
+
+const stranger = `
+kind: Organisation
+metadata: {name: rival}
+spec: {}
+---
+kind: Team
+metadata: {name: spies}
+spec: {organisation: rival, members: {sam: [publisher, approver, app-developer]}}`
+
+// Nobody takes, sells or subscribes to what is not theirs by naming it, and names are
+// no way to find out what there is.
+func TestNamingSomethingIsNoWayToIt(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("root", stranger)
+	w.apply("ben", offer)
+	w.apply("ben", strings.NewReplacer("orders", "grab", "visibility: partner", "visibility: private", "shop.grab", "shop.private").Replace(offer))
+	w.apply("dan", wish)
+	w.apply("sam", "kind: Application\nmetadata: {name: eye, team: spies}\nspec: {}")
+	product := func(version string) string {
+		return "kind: Product\nmetadata: {name: mine, team: spies}\nspec: {versions: [" + version + "], plans: {open: {auth: [scram], approval: automatic}}}"
+	}
+	subscription := func(product string) string {
+		return "kind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: eye, product: " + product + ", plan: open}"
+	}
+	version := func(cluster, topic string) string {
+		return "kind: API\nmetadata: {name: copy, team: spies}\nspec: {}\n---\nkind: Version\nmetadata: {name: copy.v1}\nspec: {contract: {channels: {a: {send: true}}}, channels: {a: {prod: {cluster: " + cluster + ", topic: " + topic + "}}}}"
+	}
+	w.apply("dan", "kind: Application\nmetadata: {name: second, team: erp}\nspec: {}\n---\nkind: Subscription\nmetadata: {name: second, environment: prod}\nspec: {application: second, product: orders, plan: open}")
+	for name, c := range map[string]struct {
+		who, text string
+		kind      fault.Kind
+		says      string
+	}{
+		"selling a version of others":                 {"sam", product("orders.v1"), fault.Denied, "orders.v1 is of another one"},
+		"selling a version that is private":           {"sam", product("grab.v1"), fault.Invalid, `there is no Version "grab.v1" that you may use here`},
+		"selling a version that is not there":         {"sam", product("gone.v1"), fault.Invalid, `there is no Version "gone.v1" that you may use here`},
+		"subscribing to what is private":              {"sam", subscription("grab"), fault.Invalid, `there is no Product "grab" that you may use here`},
+		"subscribing to what is not there":            {"sam", subscription("gone"), fault.Invalid, `there is no Product "gone" that you may use here`},
+		"publishing a topic of others":                {"sam", version("main", "shop.orders"), fault.Invalid, "published by another team already"},
+		"publishing a topic that nobody gave":         {"sam", version("main", "hr.salaries"), fault.Denied, "does not give topic"},
+		"a topic outside of the team's":               {"ben", strings.Replace(version("main", "hr.salaries"), "team: spies", "team: shop", 1), fault.Denied, "does not give topic"},
+		"an application of others":                    {"sam", "kind: Credential\nmetadata: {name: c, environment: prod}\nspec: {application: billing, type: scram}", fault.NotFound, "making one is for"},
+		"a name that is taken by what is not visible": {"sam", "kind: API\nmetadata: {name: grab, team: spies}\nspec: {}", fault.Conflict, "the name is taken"},
+		"another plan, which wants approval":          {"dan", "kind: Subscription\nmetadata: {name: second, environment: prod}\nspec: {application: second, product: orders, plan: partner}", fault.Denied, "wants approval"},
+		"another application's subscription":          {"dan", "kind: Subscription\nmetadata: {name: billing-orders, environment: prod}\nspec: {application: second, product: orders, plan: partner}", fault.Conflict, "stays so"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seq := w.seq()
+			_, err := w.try(w.as(c.who), control.Wanted{Documents: documents(t, c.text)})
+			if fault.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %s: %v, want %s with %q", fault.KindOf(err), err, c.kind, c.says)
+			}
+			if err != nil && strings.Contains(err.Error(), "did you mean") {
+				t.Errorf("%v: names what must not be seen", err)
+			}
+			if w.seq() != seq {
+				t.Error("something was changed")
+			}
+		})
+	}
+	for _, to := range []resource.Key{{Kind: resource.KindCluster, Name: "main"}, {Kind: resource.KindCluster, Name: "gone"}} {
+		if page, _, err := w.plane.List(t.Context(), w.as("sam"), control.Query{Kind: resource.KindVersion, To: to}); err != nil || len(page) != 0 {
+			t.Errorf("what refers to %s: %v, %v", to, page, err)
+		}
+	}
+	r, err := w.plane.Get(w.as("sam"), resource.Key{Kind: resource.KindVersion, Name: "orders.v1"})
+	if err != nil || len(r.Status.Trail) != 0 || r.Status.By != "" || r.Owner != "" {
+		t.Errorf("who did what is shown to strangers: %+v, %v", r, err)
+	}
+}
+
+// What nobody changes may be among what is applied, as far as it may be seen.
+func TestApplyingWhatIsThereTakesNoRight(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("root", stranger)
+	w.apply("ben", offer)
+	teams, _, _ := strings.Cut(people, "\n---\nkind: Cluster")
+	for _, o := range w.apply("dan", teams).Outcomes {
+		if o.Result != control.Unchanged {
+			t.Errorf("%+v", o)
+		}
+	}
+	if _, err := w.try(w.as("sam"), control.Wanted{Documents: documents(t, people)}); err == nil {
+		t.Error("a stranger finds out what there is by applying it")
+	}
 }

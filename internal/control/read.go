@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/internal/control/identity"
@@ -67,9 +68,24 @@ func (p *Plane) Get(q Request, key resource.Key) (*Record, error) {
 	return shown(q.Actor, r, m.Get)
 }
 
-// shown is a record as an actor may see it: consumers are not told of clusters and
-// backing topics.
+// insider says whether an actor is of those who own a record.
+func insider(actor identity.Actor, r *Record) bool {
+	return actor.PlatformAdmin() || slices.ContainsFunc(actor.Memberships(), func(m identity.Membership) bool {
+		return m.Organisation == r.Organisation && (m.Team == "" || m.Team == r.Team)
+	})
+}
+
+// shown is a record as an actor may see it: whoever is not of the owners is told
+// neither of clusters and backing topics, nor who did what and why.
 func shown(actor identity.Actor, r *Record, get func(resource.Key) *Record) (*Record, error) {
+	switch r.Key().Kind {
+	case resource.KindAPI, resource.KindVersion, resource.KindProduct:
+		if !insider(actor, r) {
+			seen := *r
+			seen.Status, seen.Owner = Status{Since: r.Status.Since}, ""
+			r = &seen
+		}
+	}
 	v, ok := r.Document.(*resource.Version)
 	if !ok || len(v.Spec.Channels) == 0 || identity.Authorise(actor, identity.ReadBacking, objectOf(v, false, get)) == nil {
 		return r, nil
@@ -108,6 +124,11 @@ func (p *Plane) List(ctx context.Context, q Request, query Query) (page []*Recor
 	}
 	limit = min(limit, MaxPage)
 	m := p.Model()
+	if query.To != (resource.Key{}) {
+		if to := m.Get(query.To); to == nil || !identity.Sees(q.Actor, objectOf(to.Document, false, m.Get)) {
+			return nil, "", nil // who refers to it would tell of it
+		}
+	}
 	err = p.store.Read(ctx, func(r Reader) error {
 		page, next = nil, ""
 		for seen := 0; seen < looked; {
@@ -119,7 +140,7 @@ func (p *Plane) List(ctx context.Context, q Request, query Query) (page []*Recor
 			seen += len(records)
 			for _, record := range records {
 				query.After = record.Key().Name
-				if identity.Authorise(q.Actor, identity.Read, objectOf(record.Document, false, m.Get)) == nil {
+				if identity.Sees(q.Actor, objectOf(record.Document, false, m.Get)) && (query.Owner == "" || insider(q.Actor, record)) {
 					record, err := shown(q.Actor, record, m.Get)
 					if err != nil {
 						return err

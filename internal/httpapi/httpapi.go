@@ -119,6 +119,13 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(answered, p)
 		return
 	}
+	if actor.Kind() == identity.KindNobody && r.Method != http.MethodGet && r.Method != http.MethodHead && !forNobody[r.URL.Path] {
+		header.Set("WWW-Authenticate", `Bearer realm="sluice"`)
+		p := problem(fault.New(fault.Denied, "you are not logged in: use sluice login, or an API token"), id)
+		p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
+		refuse(answered, p)
+		return
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
@@ -130,6 +137,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := control.Request{Actor: actor, ID: id, Address: host}
 	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")})))
 }
+
+// forNobody are the routes that change something and ask for no login before.
+var forNobody = map[string]bool{"/v1/claim": true, "/v1/login": true, "/v1/password": true}
 
 // answered remembers the status of an answer.
 type answered struct {

@@ -99,7 +99,7 @@ func (w *world) want(status int, login, method, path, body string, headers ...st
 const (
 	organisation = `{"apiVersion":"sluice/v1","kind":"Organisation","metadata":{"name":"acme"},"spec":{"title":"Acme"}}`
 	team         = `{"apiVersion":"sluice/v1","kind":"Team","metadata":{"name":"shop"},"spec":{"organisation":"acme","members":{"ben":["publisher","app-developer","approver"]}}}`
-	cluster      = `{"apiVersion":"sluice/v1","kind":"Cluster","metadata":{"name":"main","environment":"prod"},"spec":{"bootstrap":["127.0.0.1:9092"]}}`
+	cluster      = `{"apiVersion":"sluice/v1","kind":"Cluster","metadata":{"name":"main","environment":"prod"},"spec":{"bootstrap":["127.0.0.1:9092"],"publish":{"shop":["*"]}}}`
 	api          = `{"apiVersion":"sluice/v1","kind":"API","metadata":{"name":"orders","team":"shop"},"spec":{"visibility":"partner"}}`
 )
 
@@ -149,7 +149,7 @@ func TestProblems(t *testing.T) {
 		status                    int
 		detail                    string
 	}{
-		"nobody":              {"", "PUT", "/v1/apis/orders", api, 404, "there is no"},
+		"nobody":              {"", "PUT", "/v1/apis/orders", api, 401, "not logged in"},
 		"a wrong token":       {"wrong", "GET", "/v1/apis", "", 401, "not one of ours"},
 		"no such route":       {"ben", "GET", "/v1/nothing", "", 404, "openapi.json"},
 		"no such document":    {"ben", "GET", "/v1/apis/nothing", "", 404, `that you may see`},

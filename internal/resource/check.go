@@ -196,6 +196,14 @@ func (c checker) cluster(s *ClusterSpec) {
 			c.warn("spec.tls.insecureSkipVerify", "anybody between here and the cluster can read and change everything", "give tls.ca instead")
 		}
 	}
+	for _, team := range slices.Sorted(maps.Keys(s.Publish)) {
+		c.name("spec.publish."+team, team)
+		for i, prefix := range s.Publish[team] {
+			if prefix == "" {
+				c.report(fmt.Sprintf("spec.publish.%s[%d]", team, i), "is empty", `write the beginning of topics' names, or "*" for all`)
+			}
+		}
+	}
 	sasl := s.SASL
 	if sasl == nil {
 		return

@@ -46,7 +46,8 @@ type Metadata struct {
 	// Environment is where the document counts. Required for Cluster, Subscription and
 	// Credential, and not there for the other kinds.
 	Environment string `json:"environment,omitzero"`
-	// Team is the owner. Not used in this release.
+	// Team is the owner. The control plane wants one for API, Product and Application; a
+	// gateway that reads files by itself does not use it.
 	Team string `json:"team,omitzero"`
 	// Labels are for people and tools.
 	Labels map[string]string `json:"labels,omitzero"`
@@ -196,6 +197,10 @@ type ClusterSpec struct {
 	// System marks the cluster that an application without topics is on, where an
 	// environment has several. The default is false.
 	System bool `json:"system,omitzero"`
+	// Publish says which backing topics teams may publish through the control plane: by
+	// a team's name, beginnings of topics' names, or "*" for all. What is not here only
+	// a platform-admin publishes. A gateway that reads files by itself does not use it.
+	Publish map[string][]string `json:"publish,omitzero"`
 }
 
 // ClusterTLS is how the gateway speaks TLS to a target cluster.
@@ -241,8 +246,8 @@ type TokenIssuer struct {
 	Scope string `json:"scope,omitzero"`
 }
 
-// APISpec is a stable name with an owner. In this release its fields are kept for
-// people and tools; the gateway does not use them.
+// APISpec is a stable name with an owner. The control plane shows it to whom its
+// visibility says; a gateway that reads files by itself does not use its fields.
 type APISpec struct {
 	// Title is for people.
 	Title string `json:"title,omitzero"`

@@ -35,7 +35,8 @@ type Options struct {
 	Seed []byte
 	// Secret resolves a reference; its error must not hold the secret.
 	Secret func(resource.SecretRef) (string, error)
-	// Bare lets the environment be without a target cluster, and without anything.
+	// Bare lets the environment be without a target cluster, and leaves out one that
+	// cannot be used, so that nothing else waits for it.
 	Bare bool
 	// Verifiers, when set, returns what proves the secret of a credential, by its name,
 	// instead of a reference in its document.
@@ -59,6 +60,9 @@ type Result struct {
 	History *History
 	// Clusters are the target clusters of the environment, by name.
 	Clusters []Cluster
+	// Broken are, with Options.Bare, clusters that cannot be used as they are: a secret
+	// cannot be read, or is none. Their problems are warnings.
+	Broken []string
 	// NextChange is when to compile again although no document changed: a phase
 	// begins or a credential expires. Zero means never.
 	NextChange time.Time
@@ -95,7 +99,7 @@ func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 		return nil, c.sorted()
 	}
 	c.history.prune(opts.Environment, c.applications, opts.Now)
-	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, NextChange: nextChange(snapshot, opts.Now), Derived: c.derived}, c.sorted()
+	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, Broken: c.broken, NextChange: nextChange(snapshot, opts.Now), Derived: c.derived}, c.sorted()
 }
 
 // Check checks a set as a whole, in all its environments, as Compile does with the
@@ -171,6 +175,7 @@ type compiler struct {
 	// prefixes says whose a prefix on target clusters is
 	prefixes map[string]appKey
 	derived  int // credentials
+	broken   []string
 }
 
 func newCompiler(set *resource.Set, opts Options) *compiler {
