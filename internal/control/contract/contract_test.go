@@ -240,7 +240,7 @@ func TestView(t *testing.T) {
 	if got, want := fmt.Sprint(d.Rights()), "[{orderPlaced orders.placed.v2 true false}]"; got != want {
 		t.Errorf("rights: got %s, want %s", got, want)
 	}
-	for _, secret := range []string{"kafka.example.com", "shop.orders.v1", "replicas", "registry.example.com", "orderCommands", "answers"} {
+	for _, secret := range []string{"kafka.example.com", "shop.orders.v1", "replicas", "schemas.example.com", "orderCommands", "answers"} {
 		if bytes.Contains(text, []byte(secret)) {
 			t.Errorf("the view shows %q", secret)
 		}
@@ -336,7 +336,7 @@ channels:
       proto:
         payload:
           schemaFormat: application/vnd.google.protobuf;version=3
-          schema: {$ref: 'https://registry.example.com/schemas/ids/42'}
+          schema: {$ref: 'https://schemas.example.com/schemas/ids/42'}
         examples: [{payload: {line: {n: 1}}}]
 `
 	if d := contract.Load("a.yaml", []byte(text), contract.Options{Registry: r}); len(d.Problems) > 0 {
