@@ -279,17 +279,17 @@ func TestCompatible(t *testing.T) {
 
 func TestParseReference(t *testing.T) {
 	for text, want := range map[string]string{
-		"schema-registry:///subjects/orders-value/versions/3":         "orders-value 3 0",
-		"schema-registry:///schemas/ids/42":                           "  42",
+		"schema-registry:///subjects/orders-value/versions/3":        "orders-value 3 0",
+		"schema-registry:///schemas/ids/42":                          "  42",
 		"https://schemas.example.com/subjects/a%2Fb/versions/latest": "a/b latest 0",
 		"https://schemas.example.com/apis/ccompat/v7/schemas/ids/7":  "  7",
 		"https://schemas.example.com/subjects/a/versions/1/schema":   "a 1 0",
 		"https://schemas.example.com/subjects/a/versions/first":      "",
 		"https://schemas.example.com/schemas/ids/x":                  "",
 		"https://schemas.example.com/schemas/ids/-1":                 "",
-		"file:///schemas/ids/1":                                       "",
-		"schemas/ids/1":                                               "",
-		"https://example.com/%zz":                                     "",
+		"file:///schemas/ids/1":                                      "",
+		"schemas/ids/1":                                              "",
+		"https://example.com/%zz":                                    "",
 	} {
 		ref, ok := ParseReference(text)
 		got := fmt.Sprintf("%s %s %d", ref.Subject, ref.Version, ref.ID)
