@@ -267,10 +267,8 @@ func (r *resources) untilChange() time.Duration {
 // problemsError makes an error of the problems that are more than warnings.
 func problemsError(problems []resource.Problem) error {
 	e := &ProblemsError{What: "resources"}
-	for _, p := range problems {
-		if !p.Warning {
-			e.Problems = append(e.Problems, p.String())
-		}
+	for _, p := range resource.Errors(problems) {
+		e.Problems = append(e.Problems, p.String())
 	}
 	return e
 }

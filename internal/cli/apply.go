@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -66,7 +67,7 @@ func (f *documentFlags) add(cmd *cobra.Command) {
 const exitChanges = 3
 
 // errDiffers says that there are differences, which have been written.
-var errDiffers = fmt.Errorf("differs")
+var errDiffers = errors.New("differs")
 
 func newDiff(s Streams) *cobra.Command {
 	var server serverFlags
@@ -300,8 +301,8 @@ func newExport(s Streams) *cobra.Command {
 			}
 			var all []schema.Document
 			for _, kind := range resource.Kinds {
-				if err := c.List(cmd.Context(), pluralOf(kind), url.Values{"limit": {"1000"}}, func(d schema.Document) error { all = append(all, d); return nil }); err != nil {
-					return fmt.Errorf("%s: %w", pluralOf(kind), err)
+				if err := c.List(cmd.Context(), kind.Plural(), url.Values{"limit": {"1000"}}, func(d schema.Document) error { all = append(all, d); return nil }); err != nil {
+					return fmt.Errorf("%s: %w", kind.Plural(), err)
 				}
 			}
 			return writeDocuments(s, all)

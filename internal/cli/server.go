@@ -180,12 +180,10 @@ func writeJSON(out io.Writer, v any) error {
 func kindOf(word string) (resource.Kind, string, error) {
 	names := map[string]resource.Kind{}
 	for _, k := range resource.Kinds {
-		names[pluralOf(k)] = k
-		if k == resource.Kind(word) || strings.EqualFold(string(k), word) || strings.EqualFold(pluralOf(k), word) {
-			return k, pluralOf(k), nil
+		names[k.Plural()] = k
+		if k == resource.Kind(word) || strings.EqualFold(string(k), word) || strings.EqualFold(k.Plural(), word) {
+			return k, k.Plural(), nil
 		}
 	}
 	return "", "", usagef("%q is not a kind of document: there are %s", word, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
 }
-
-func pluralOf(k resource.Kind) string { return strings.ToLower(string(k)) + "s" }

@@ -63,24 +63,10 @@ type deleteInput struct {
 
 type reportOutput struct{ Body schema.Report }
 
-// specs are the types of the documents, for the description.
-var specs = map[resource.Kind]reflect.Type{
-	resource.KindOrganisation: reflect.TypeFor[resource.OrganisationSpec](),
-	resource.KindTeam:         reflect.TypeFor[resource.TeamSpec](),
-	resource.KindEnvironment:  reflect.TypeFor[resource.EnvironmentSpec](),
-	resource.KindCluster:      reflect.TypeFor[resource.ClusterSpec](),
-	resource.KindAPI:          reflect.TypeFor[resource.APISpec](),
-	resource.KindVersion:      reflect.TypeFor[resource.VersionSpec](),
-	resource.KindProduct:      reflect.TypeFor[resource.ProductSpec](),
-	resource.KindApplication:  reflect.TypeFor[resource.ApplicationSpec](),
-	resource.KindSubscription: reflect.TypeFor[resource.SubscriptionSpec](),
-	resource.KindCredential:   reflect.TypeFor[resource.CredentialSpec](),
-}
-
 // documents registers the routes that all kinds have.
 func (a *API) documents() {
 	for _, kind := range resource.Kinds {
-		path, name := "/v1/"+plural(kind), strings.ToLower(string(kind))
+		path, name := "/v1/"+kind.Plural(), strings.ToLower(string(kind))
 		huma.Register(a.huma, huma.Operation{OperationID: "list-" + name, Method: http.MethodGet, Path: path, Summary: "List documents of kind " + string(kind), Tags: []string{string(kind)}},
 			func(ctx context.Context, in *listInput) (*pageOutput, error) { return a.list(ctx, kind, in) })
 		huma.Register(a.huma, huma.Operation{OperationID: "get-" + name, Method: http.MethodGet, Path: path + "/{name}", Summary: "Get a document of kind " + string(kind), Tags: []string{string(kind)}},
@@ -96,7 +82,8 @@ func (a *API) documents() {
 // documentSchema describes the documents of one kind.
 func (a *API) documentSchema(kind resource.Kind) *huma.Schema {
 	registry := a.huma.OpenAPI().Components.Schemas
-	spec := registry.Schema(specs[kind], true, string(kind)+"Spec")
+	field, _ := reflect.TypeOf(resource.New(kind)).Elem().FieldByName("Spec") // every document has one
+	spec := registry.Schema(field.Type, true, string(kind)+"Spec")
 	metadata := registry.Schema(reflect.TypeFor[resource.Metadata](), true, "Metadata")
 	s := &huma.Schema{Type: huma.TypeObject, Required: []string{"apiVersion", "kind", "metadata", "spec"}, AdditionalProperties: false, Properties: map[string]*huma.Schema{
 		"apiVersion": {Type: huma.TypeString, Enum: []any{resource.APIVersion}}, "kind": {Type: huma.TypeString, Enum: []any{string(kind)}}, "metadata": metadata, "spec": spec,
@@ -158,29 +145,23 @@ func (a *API) putDocument(ctx context.Context, kind resource.Kind, in *putInput)
 	if len(documents) != 1 || documents[0].Key() != key {
 		return nil, a.failed(ctx, fault.New(fault.Invalid, "the body has to be the %s that the path names: kind: %s, metadata: {name: %s}", key, kind, in.Name))
 	}
-	want := control.Wanted{Documents: documents}
-	switch {
-	case in.IfNoneMatch == "*":
-		want.Serials = map[resource.Key]int64{key: 0}
-	case in.IfMatch != "":
-		serial, err := serialOf(in.IfMatch)
-		if err != nil {
-			return nil, a.failed(ctx, err)
-		}
-		want.Serials = map[resource.Key]int64{key: serial}
+	serials, err := serialsOf(in.IfMatch, key)
+	if err != nil {
+		return nil, a.failed(ctx, err)
 	}
-	report, err := a.plane.Apply(ctx, q, want)
+	if in.IfNoneMatch == "*" {
+		serials = map[resource.Key]int64{key: 0}
+	}
+	report, err := a.plane.Apply(ctx, q, control.Wanted{Documents: documents, Serials: serials})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out := &outcomeOutput{Status: http.StatusOK, Body: reported(q, report)}
-	if o := report.Outcomes[0]; o.Result == control.Created && !in.DryRun {
-		out.Status = http.StatusCreated
-	} else if !in.DryRun {
+	if o := report.Outcomes[0]; !in.DryRun {
 		out.ETag = etag(o.Serial)
-	}
-	if !in.DryRun {
-		out.ETag = etag(report.Outcomes[0].Serial)
+		if o.Result == control.Created {
+			out.Status = http.StatusCreated
+		}
 	}
 	return out, nil
 }
@@ -189,13 +170,9 @@ func (a *API) delete(ctx context.Context, kind resource.Kind, in *deleteInput) (
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Reason
 	key := resource.Key{Kind: kind, Name: in.Name}
-	var serials map[resource.Key]int64
-	if in.IfMatch != "" {
-		serial, err := serialOf(in.IfMatch)
-		if err != nil {
-			return nil, a.failed(ctx, err)
-		}
-		serials = map[resource.Key]int64{key: serial}
+	serials, err := serialsOf(in.IfMatch, key)
+	if err != nil {
+		return nil, a.failed(ctx, err)
 	}
 	report, err := a.plane.Delete(ctx, q, []resource.Key{key}, serials)
 	if err != nil {
@@ -206,13 +183,17 @@ func (a *API) delete(ctx context.Context, kind resource.Kind, in *deleteInput) (
 
 func etag(serial int64) string { return strconv.Quote(strconv.FormatInt(serial, 10)) }
 
-func serialOf(tag string) (int64, error) {
+// serialsOf reads If-Match; nil when there is none.
+func serialsOf(tag string, key resource.Key) (map[resource.Key]int64, error) {
+	if tag == "" {
+		return nil, nil
+	}
 	text, err := strconv.Unquote(strings.TrimPrefix(tag, "W/"))
 	serial, perr := strconv.ParseInt(text, 10, 64)
 	if err != nil || perr != nil || serial < 1 {
-		return 0, fault.New(fault.Invalid, "If-Match is %q: write the ETag of the document, quotes included", tag)
+		return nil, fault.New(fault.Invalid, "If-Match is %q: write the ETag of the document, quotes included", tag)
 	}
-	return serial, nil
+	return map[resource.Key]int64{key: serial}, nil
 }
 
 // document makes a body of a record.

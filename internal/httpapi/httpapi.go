@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -111,31 +110,33 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	actor, err := a.authenticate(r)
 	if err != nil {
 		a.told(id, err)
-		p := problem(err, id)
-		if p.Status == http.StatusForbidden {
-			p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
-			header.Set("WWW-Authenticate", `Bearer realm="sluice"`)
-		}
-		refuse(answered, p)
+		refuse(answered, unknown(header, problem(err, id)))
 		return
 	}
 	if actor.Kind() == identity.KindNobody && r.Method != http.MethodGet && r.Method != http.MethodHead && !forNobody[r.URL.Path] {
-		header.Set("WWW-Authenticate", `Bearer realm="sluice"`)
-		p := problem(fault.New(fault.Denied, "you are not logged in: use sluice login, or an API token"), id)
-		p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
-		refuse(answered, p)
+		refuse(answered, unknown(header, problem(fault.New(fault.Denied, "you are not logged in: use sluice login, or an API token"), id)))
 		return
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
 	}
+	secret, _ := bearer(r)
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		refuse(answered, problem(fault.New(fault.NotFound, "there is no %s: /v1/openapi.json says what there is", r.URL.Path), id))
 		return
 	}
 	query := control.Request{Actor: actor, ID: id, Address: host}
-	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")})))
+	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret})))
+}
+
+// unknown makes a refusal one of who asks, and not of what is asked for.
+func unknown(header http.Header, p *schema.Problem) *schema.Problem {
+	if p.Status == http.StatusForbidden {
+		p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
+		header.Set("WWW-Authenticate", `Bearer realm="sluice"`)
+	}
+	return p
 }
 
 // forNobody are the routes that change something and ask for no login before.
@@ -232,31 +233,8 @@ func read(body []byte) (*resource.Set, error) {
 		return nil, fault.New(fault.Invalid, "the body is not JSON: %s", err)
 	}
 	set, problems := resource.ReadRequest("", spaced.Bytes())
-	problems = slicesDelete(problems)
-	if len(problems) > 0 {
-		for i := range problems {
-			problems[i].File = ""
-		}
-		return nil, &control.ProblemsError{Problems: problems}
+	if errs := resource.Errors(problems); len(errs) > 0 {
+		return nil, &control.ProblemsError{Problems: errs}
 	}
 	return set, nil
-}
-
-func slicesDelete(problems []resource.Problem) []resource.Problem {
-	var out []resource.Problem
-	for _, p := range problems {
-		if !p.Warning {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// plural is the name of a kind in paths.
-func plural(k resource.Kind) string {
-	name := strings.ToLower(string(k))
-	if name == "api" {
-		return "apis"
-	}
-	return name + "s"
 }

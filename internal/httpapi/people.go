@@ -17,12 +17,11 @@ import (
 // who says who asks: by an API token, or by the secret of a login.
 func who(people *identity.People) func(*http.Request) (identity.Actor, error) {
 	return func(r *http.Request) (identity.Actor, error) {
-		header := r.Header.Get("Authorization")
-		if header == "" {
+		if r.Header.Get("Authorization") == "" {
 			return identity.Nobody(), nil
 		}
-		scheme, secret, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") || secret == "" || len(secret) > 512 {
+		secret, ok := bearer(r)
+		if !ok {
 			return identity.Nobody(), fault.New(fault.Denied, "Authorization has to be: Bearer, and an API token or what a login gave")
 		}
 		if strings.HasPrefix(secret, identity.TokenPrefix) {
@@ -32,6 +31,16 @@ func who(people *identity.People) func(*http.Request) (identity.Actor, error) {
 		actor, _, err := people.Who(r.Context(), secret)
 		return actor, err
 	}
+}
+
+// bearer returns what a request asks with (RFC 6750 §2.1).
+func bearer(r *http.Request) (secret string, ok bool) {
+	const most = 512
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" || len(secret) > most {
+		return "", false
+	}
+	return secret, true
 }
 
 // from is where a request comes from, as accounts see it.

@@ -61,7 +61,7 @@ func (a *API) moves() {
 				continue
 			}
 			seen[action] = true
-			huma.Register(a.huma, huma.Operation{OperationID: fmt.Sprintf("%s-%s", action, plural(kind)), Method: http.MethodPost, Path: "/v1/" + plural(kind) + "/{name}/" + string(action),
+			huma.Register(a.huma, huma.Operation{OperationID: fmt.Sprintf("%s-%s", action, kind.Plural()), Method: http.MethodPost, Path: "/v1/" + kind.Plural() + "/{name}/" + string(action),
 				Summary: fmt.Sprintf("%s: %s", kind, action), Tags: []string{string(kind)}, MaxBodyBytes: maxBodyBytes},
 				func(ctx context.Context, in *moveInput) (*documentOutput, error) {
 					return a.move(ctx, kind, action, in)
@@ -116,13 +116,11 @@ func (a *API) move(ctx context.Context, kind resource.Kind, action lifecycle.Act
 		}
 		m.Grace = grace
 	}
-	if in.IfMatch != "" {
-		serial, err := serialOf(in.IfMatch)
-		if err != nil {
-			return nil, a.failed(ctx, err)
-		}
-		m.Serial = serial
+	serials, err := serialsOf(in.IfMatch, m.Key)
+	if err != nil {
+		return nil, a.failed(ctx, err)
 	}
+	m.Serial = serials[m.Key]
 	r, err := a.plane.Act(ctx, q, m)
 	if err != nil {
 		return nil, a.failed(ctx, err)
@@ -172,6 +170,11 @@ func (a *API) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for ctx.Err() == nil {
+		actor, err := a.authenticate(r)
+		if err != nil {
+			return // the login or token has ended since, or cannot be looked up
+		}
+		q.Actor = actor // with the roles of now
 		changes, upTo, known, err := a.plane.Changes(ctx, q, after, watchPage)
 		if err != nil {
 			a.told(q.ID, err)

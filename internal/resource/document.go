@@ -107,11 +107,10 @@ func Unmarshal(b []byte) (Any, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("read a document: %w", err)
 	}
-	empty, ok := blanks[head.Kind]
-	if !ok {
+	d := New(head.Kind)
+	if d == nil {
 		return nil, fmt.Errorf("read a document: %q is not a kind", head.Kind)
 	}
-	d := empty()
 	if err := json.Unmarshal(b, d); err != nil {
 		return nil, fmt.Errorf("read a document of kind %s: %w", head.Kind, err)
 	}
@@ -128,6 +127,14 @@ func YAML(d Any) ([]byte, error) {
 		return nil, fmt.Errorf("write %s: %w", d.Key(), err)
 	}
 	return b, nil
+}
+
+// New returns an empty document, without even its kind; nil for what is no kind.
+func New(kind Kind) Any {
+	if empty, ok := blanks[kind]; ok {
+		return empty()
+	}
+	return nil
 }
 
 // blanks make an empty document of each kind.

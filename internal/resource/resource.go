@@ -38,6 +38,9 @@ const (
 // to comes first.
 var Kinds = []Kind{KindOrganisation, KindTeam, KindEnvironment, KindCluster, KindAPI, KindVersion, KindProduct, KindApplication, KindSubscription, KindCredential}
 
+// Plural is the kind in paths and commands, as "subscriptions".
+func (k Kind) Plural() string { return strings.ToLower(string(k)) + "s" }
+
 // Metadata is what documents of all kinds have.
 type Metadata struct {
 	// Name is the identity within a kind: up to 128 letters, digits, dots, dashes and

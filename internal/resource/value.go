@@ -45,13 +45,17 @@ func (p Problem) String() string {
 
 // Bad reports whether a problem stops the set from being used, that is, whether
 // one is more than a warning.
-func Bad(problems []Problem) bool {
+func Bad(problems []Problem) bool { return len(Errors(problems)) > 0 }
+
+// Errors returns the problems that are more than warnings.
+func Errors(problems []Problem) []Problem {
+	var out []Problem
 	for _, p := range problems {
 		if !p.Warning {
-			return true
+			out = append(out, p)
 		}
 	}
-	return false
+	return out
 }
 
 // Values that documents and configuration have in common.
