@@ -57,7 +57,7 @@ func newManagement(opts Options, s *state) (_ *management, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if m.store, err = sqlstore.Open(ctx, where, sqlstore.Options{Revocations: filepath.Join(s.dir, revokedFile), Now: opts.Now}); err != nil {
+	if m.store, err = sqlstore.Open(ctx, where, sqlstore.Options{Revocations: filepath.Join(s.dir, revokedFile), Now: opts.Now, Log: opts.Log}); err != nil {
 		return nil, err
 	}
 	if m.plane, err = control.New(ctx, control.Deps{Store: m.store, Log: opts.Log, Now: opts.Now, Seed: s.seed}); err != nil {
@@ -82,7 +82,7 @@ func newManagement(opts Options, s *state) (_ *management, err error) {
 	}
 	api := httpapi.New(httpapi.Deps{Plane: m.plane, People: m.people, Log: opts.Log, Release: opts.Version})
 	m.http = &http.Server{
-		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 	}
 	if m.certificate != nil {

@@ -103,12 +103,14 @@ func (r *resources) load() (*loaded, error) {
 	if r.plane != nil {
 		m := r.plane.Model()
 		r.seq = m.Seq()
-		result, problems, err := r.compile(m.Set())
-		if err == nil {
-			r.keepClusters(result)
-			r.warned(problems)
+		result, problems, err := r.compile(m.Set(), m.Verifiers)
+		if err != nil {
+			r.later()
+			return nil, err
 		}
-		return result, err
+		r.keepClusters(result)
+		r.warned(problems)
+		return result, nil
 	}
 	if len(r.opts.Resources) == 0 {
 		return nil, errors.New("no resource documents are named: give their files or directories with -f, or as resources in the configuration")
@@ -117,7 +119,7 @@ func (r *resources) load() (*loaded, error) {
 	if resource.Bad(problems) {
 		return nil, problemsError(problems)
 	}
-	result, more, err := r.compile(set)
+	result, more, err := r.compile(set, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -169,18 +171,23 @@ func (r *resources) again() (*loaded, error) {
 	if r.set == nil || r.plane != nil { // they could not be read since the start, or are at hand
 		result, err := r.load()
 		if err != nil {
-			r.change = r.opts.Now().Add(time.Minute)
+			r.later()
 		}
 		return result, err
 	}
-	result, _, err := r.compile(r.set)
+	result, _, err := r.compile(r.set, nil)
 	if err != nil {
-		r.change = r.opts.Now().Add(time.Minute) // a secret may be unreadable: not at once again
+		r.later() // a secret may be unreadable: not at once again
 	}
 	return result, err
 }
 
-func (r *resources) compile(set *resource.Set) (*loaded, []resource.Problem, error) {
+// later lets what could not be compiled be compiled again in a minute.
+func (r *resources) later() { r.change = r.opts.Now().Add(time.Minute) }
+
+// compile makes a snapshot of a set. The verifiers are those of the control plane's
+// model that the set is of; nil where secrets are references.
+func (r *resources) compile(set *resource.Set, verifiers func(string) []grant.Verifier) (*loaded, []resource.Problem, error) {
 	if err := r.state.recall(); err != nil {
 		return nil, nil, err
 	}
@@ -190,10 +197,6 @@ func (r *resources) compile(set *resource.Set) (*loaded, []resource.Problem, err
 		workers = runtime.GOMAXPROCS(0) // of whom there are none yet
 	}
 	secrets := map[resource.SecretRef]string{}
-	var verifiers func(string) []grant.Verifier
-	if r.plane != nil {
-		verifiers = r.plane.Model().Verifiers
-	}
 	result, problems := publish.Compile(set, publish.Options{
 		Environment: r.opts.Config.Environment, Generation: r.number, Now: r.opts.Now(), Seed: r.state.seed,
 		Verifiers: verifiers, Bare: r.plane != nil,
