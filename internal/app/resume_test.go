@@ -413,7 +413,7 @@ func TestWhatIsSealedIsWhatWasCompiled(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.recalled = true
-	if _, _, err := r.compile(set); err != nil {
+	if _, _, err := r.compile(set, nil); err != nil {
 		t.Fatal(err)
 	}
 	if s.unsaved == nil || s.leaving == nil {
