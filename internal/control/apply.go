@@ -180,7 +180,7 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 			return Outcome{}, fault.New(fault.Conflict, "%s: the name is taken, choose another one", key)
 		}
 	}
-	differences, err := differ(before, d)
+	different, err := differs(before, d)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -188,7 +188,7 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 	if err != nil {
 		return Outcome{}, err
 	}
-	if before != nil && len(differences) == 0 && before.Owner == after.Owner && !proved {
+	if !different && before.Owner == after.Owner && !proved {
 		return Outcome{Key: key, Result: Unchanged, Serial: before.Serial, State: from}, nil
 	}
 	if before != nil { // who owned it has to let it go, and who gets it has to take it
@@ -202,7 +202,8 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 	if err := c.moves(after, from); err != nil {
 		return Outcome{}, err
 	}
-	if differences, err = differ(before, after.Document); err != nil { // with the state it came into
+	differences, err := differ(before, after.Document)
+	if err != nil {
 		return Outcome{}, err
 	}
 	if err := c.put(after, links(after.Document)); err != nil {
@@ -333,7 +334,7 @@ func (c *changing) mayRefer(d resource.Any, before *Record) error {
 // unseen says of a name that nothing has it, or nothing that the actor may see.
 func (c *changing) unseen(d resource.Any, key resource.Key, op identity.Operation) error {
 	var names []string
-	for r := range c.edit.Records() {
+	for r := range c.edit.from.Records() {
 		if r.Key().Kind == key.Kind && c.may(op, c.object(r.Document, false)) == nil {
 			names = append(names, r.Key().Name)
 		}
@@ -347,18 +348,12 @@ func (c *changing) unseen(d resource.Any, key resource.Key, op identity.Operatio
 
 // pathOf returns the first field of a document that has a value, "" for none.
 func pathOf(d resource.Any, value string) string {
-	b, err := resource.Marshal(d)
+	of, err := fields(d)
 	if err != nil {
 		return ""
 	}
-	var tree map[string]any
-	if json.Unmarshal(b, &tree) != nil {
-		return ""
-	}
-	fields := map[string]any{}
-	flatten(fields, "spec", tree["spec"])
-	for _, path := range slices.Sorted(maps.Keys(fields)) {
-		if fields[path] == value {
+	for _, path := range slices.Sorted(maps.Keys(of)) {
+		if strings.HasPrefix(path, "spec.") && of[path] == value {
 			return path
 		}
 	}
@@ -372,22 +367,27 @@ func (c *changing) mayPublish(v *resource.Version, path string, b resource.Backi
 		return nil
 	}
 	team := c.ownerOf(v).Team
-	for r := range c.edit.Records() {
-		other, ok := r.Document.(*resource.Version)
-		if !ok || r.Team == team {
+	cluster := resource.Key{Kind: resource.KindCluster, Name: b.Cluster}
+	r := c.edit.Get(cluster)
+	if r == nil {
+		return nil // which the check of the whole says
+	}
+	there, err := c.w.Referring(cluster)
+	if err != nil {
+		return fmt.Errorf("look for who publishes from %s: %w", cluster, err)
+	}
+	for _, key := range there {
+		other := c.edit.Get(key)
+		if key.Kind != resource.KindVersion || other.Team == team {
 			continue
 		}
-		for _, backings := range other.Spec.Channels {
+		for _, backings := range other.Document.(*resource.Version).Spec.Channels {
 			for _, theirs := range backings {
 				if theirs == b {
 					return &ProblemsError{[]resource.Problem{v.Problem(path+".topic", "is published by another team already", "ask a platform-admin")}}
 				}
 			}
 		}
-	}
-	r := c.edit.Get(resource.Key{Kind: resource.KindCluster, Name: b.Cluster})
-	if r == nil {
-		return nil // which the check of the whole says
 	}
 	for _, prefix := range r.Document.(*resource.Cluster).Spec.Publish[team] {
 		if prefix == "*" || strings.HasPrefix(b.Topic, prefix) {
@@ -440,7 +440,7 @@ func (c *changing) tell(r *Record, action string, differences []Difference) erro
 // prune removes what an owner has applied and does not name any more.
 func (c *changing) prune(owner string, named map[resource.Key]bool, report *Report) error {
 	var gone []resource.Key
-	for r := range c.edit.Records() {
+	for r := range c.edit.from.Records() {
 		if r.Owner == owner && !named[r.Key()] {
 			gone = append(gone, r.Key())
 		}
@@ -514,9 +514,8 @@ func (c *changing) check() (warnings []resource.Problem, err error) {
 	if len(c.edit.changed) == 0 {
 		return nil, nil
 	}
-	problems := publish.Check(c.edit.done(0).Set(), c.plane.seed)
-	bad := slices.DeleteFunc(slices.Clone(problems), func(p resource.Problem) bool { return p.Warning })
-	if len(bad) > 0 {
+	problems := publish.Check(c.edit.Set(), c.plane.seed, c.edit.from.set)
+	if bad := resource.Errors(problems); len(bad) > 0 {
 		return nil, &ProblemsError{bad}
 	}
 	for _, p := range problems { // of what was changed; the others are known
@@ -535,47 +534,59 @@ type Difference struct {
 	After  any    `json:"after,omitzero"`
 }
 
-// differ returns the fields in which a document differs from a record's.
-func differ(before *Record, after resource.Any) ([]Difference, error) {
-	fields := func(d resource.Any) (map[string]any, []byte, error) {
-		out := map[string]any{}
-		b, err := resource.Marshal(d)
-		if err != nil {
-			return nil, nil, err
-		}
-		var tree any
-		if err := json.Unmarshal(b, &tree); err != nil {
-			return nil, nil, fmt.Errorf("bug: %s: %w", d.Key(), err)
-		}
-		flatten(out, "", tree)
-		return out, b, nil
+// differs reports whether a document is another one than a record's, which may be nil.
+func differs(before *Record, after resource.Any) (bool, error) {
+	if before == nil {
+		return true, nil
 	}
-	new, written, err := fields(after)
+	was, err := resource.Marshal(before.Document)
+	if err != nil {
+		return false, err
+	}
+	is, err := resource.Marshal(after)
+	return !bytes.Equal(was, is), err
+}
+
+// differ returns the fields in which a document differs from a record's, which may
+// be nil.
+func differ(before *Record, after resource.Any) ([]Difference, error) {
+	is, err := fields(after)
 	if err != nil {
 		return nil, err
 	}
-	old := map[string]any{}
+	was := map[string]any{}
 	if before != nil {
-		var was []byte
-		if old, was, err = fields(before.Document); err != nil {
+		if was, err = fields(before.Document); err != nil {
 			return nil, err
-		}
-		if bytes.Equal(was, written) {
-			return nil, nil
 		}
 	}
 	var out []Difference
-	for path, value := range new {
-		if was, there := old[path]; !there || was != value {
-			out = append(out, Difference{Path: path, Before: old[path], After: value})
+	for path, value := range is {
+		if old, there := was[path]; !there || old != value {
+			out = append(out, Difference{Path: path, Before: old, After: value})
 		}
 	}
-	for path, was := range old {
-		if _, there := new[path]; !there {
-			out = append(out, Difference{Path: path, Before: was})
+	for path, value := range was {
+		if _, there := is[path]; !there {
+			out = append(out, Difference{Path: path, Before: value})
 		}
 	}
 	slices.SortFunc(out, func(a, b Difference) int { return cmp.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+// fields returns a document's values by their paths.
+func fields(d resource.Any) (map[string]any, error) {
+	b, err := resource.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	if err := json.Unmarshal(b, &tree); err != nil {
+		return nil, fmt.Errorf("bug: %s: %w", d.Key(), err)
+	}
+	out := map[string]any{}
+	flatten(out, "", tree)
 	return out, nil
 }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -48,7 +49,7 @@ func compareKeys(a, b resource.Key) int {
 	if a.Kind != b.Kind {
 		return slices.Index(resource.Kinds, a.Kind) - slices.Index(resource.Kinds, b.Kind)
 	}
-	return compareNames(a.Name, b.Name)
+	return cmp.Compare(a.Name, b.Name)
 }
 
 func apiOf(v *resource.Version) string {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"slices"
 	"sync"
 
 	"sluice/internal/control/identity"
@@ -13,10 +12,12 @@ import (
 )
 
 // Model is everything the store holds of documents, at one change number. It is
-// immutable and safe for concurrent use.
+// immutable and safe for concurrent use; one that follows another shares with it
+// what did not change.
 type Model struct {
 	seq       int64
 	records   map[resource.Key]*Record
+	set       *resource.Set               // the documents, each kind by name
 	verifiers map[string][]grant.Verifier // of what counts, by credential
 
 	directory     *identity.Directory
@@ -25,16 +26,7 @@ type Model struct {
 
 // Directory says who has which roles.
 func (m *Model) Directory() *identity.Directory {
-	m.makeDirectory.Do(func() {
-		set := resource.NewSet(func(yield func(resource.Any) bool) {
-			for key, r := range m.records {
-				if (key.Kind == resource.KindOrganisation || key.Kind == resource.KindTeam) && !yield(r.Document) {
-					return
-				}
-			}
-		})
-		m.directory = identity.NewDirectory(set.Organisations, set.Teams)
-	})
+	m.makeDirectory.Do(func() { m.directory = identity.NewDirectory(m.set.Organisations, m.set.Teams) })
 	return m.directory
 }
 
@@ -53,48 +45,22 @@ func (m *Model) Len() int { return len(m.records) }
 // Records yields all records, kind by kind and by name, so that the same documents
 // are always met in the same order.
 func (m *Model) Records() iter.Seq[*Record] {
-	byKind := map[resource.Kind][]*Record{}
-	for _, r := range m.records {
-		kind := r.Key().Kind
-		byKind[kind] = append(byKind[kind], r)
-	}
 	return func(yield func(*Record) bool) {
-		for _, kind := range resource.Kinds {
-			records := byKind[kind]
-			slices.SortFunc(records, func(a, b *Record) int { return compareNames(a.Key().Name, b.Key().Name) })
-			for _, r := range records {
-				if !yield(r) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func compareNames(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// Set returns the documents for the compiler.
-func (m *Model) Set() *resource.Set {
-	return resource.NewSet(func(yield func(resource.Any) bool) {
-		for r := range m.Records() {
-			if !yield(r.Document) {
+		for d := range m.set.All() {
+			if !yield(m.records[d.Key()]) {
 				return
 			}
 		}
-	})
+	}
 }
+
+// Set returns the documents for the compiler, each kind by name. It must not be
+// changed.
+func (m *Model) Set() *resource.Set { return m.set }
 
 // edit is a model that is being changed.
 type edit struct {
-	*Model
+	from    *Model
 	changed map[resource.Key]*Record // nil for what was removed
 	proved  map[string][]grant.Verifier
 }
@@ -108,22 +74,41 @@ func (e *edit) Get(key resource.Key) *Record {
 	if r, ok := e.changed[key]; ok {
 		return r
 	}
-	return e.Model.Get(key)
+	return e.from.Get(key)
+}
+
+// Set returns the documents as they are after the changes so far.
+func (e *edit) Set() *resource.Set {
+	documents := make(map[resource.Key]resource.Any, len(e.changed))
+	for key, r := range e.changed {
+		documents[key] = nil
+		if r != nil {
+			documents[key] = r.Document
+		}
+	}
+	return e.from.set.With(documents)
 }
 
 // done returns the model with the changes.
 func (e *edit) done(seq int64) *Model {
-	m := &Model{seq: seq, records: maps.Clone(e.records), verifiers: e.verifiers}
+	m := &Model{seq: seq, records: maps.Clone(e.from.records), set: e.Set(), verifiers: e.from.verifiers}
 	for key, r := range e.changed {
 		if r == nil {
 			delete(m.records, key)
+			if key.Kind == resource.KindCredential {
+				e.proved[key.Name] = nil
+			}
 		} else {
 			m.records[key] = r
 		}
 	}
 	if len(e.proved) > 0 {
-		m.verifiers = maps.Clone(e.verifiers)
-		maps.Copy(m.verifiers, e.proved)
+		m.verifiers = maps.Clone(e.from.verifiers)
+		for credential, of := range e.proved {
+			if m.verifiers[credential] = of; of == nil {
+				delete(m.verifiers, credential)
+			}
+		}
 	}
 	return m
 }
@@ -154,15 +139,17 @@ func load(r Reader, from *Model) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what proves credentials: %w", err)
 	}
+	documents := map[resource.Key]resource.Any{}
 	for _, kind := range resource.Kinds {
 		page, _, err := r.List(Query{Kind: kind})
 		if err != nil {
 			return nil, fmt.Errorf("read all documents of kind %s: %w", kind, err)
 		}
 		for _, record := range page {
-			m.records[record.Key()] = record
+			m.records[record.Key()], documents[record.Key()] = record, record.Document
 		}
 	}
+	m.set = new(resource.Set).With(documents)
 	return m, nil
 }
 

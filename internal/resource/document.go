@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"sluice/internal/strictyaml"
 )
@@ -68,6 +70,50 @@ func NewSet(documents iter.Seq[Any]) *Set {
 		d.into(s)
 	}
 	return s
+}
+
+// With returns a set with documents put in place of those of their names, and those
+// removed whose key leads to nil. Each kind is in the order of names where it was
+// before; kinds without a change are shared.
+func (s *Set) With(changed map[Key]Any) *Set {
+	next := *s
+	with(&next.Organisations, KindOrganisation, changed)
+	with(&next.Teams, KindTeam, changed)
+	with(&next.Environments, KindEnvironment, changed)
+	with(&next.Clusters, KindCluster, changed)
+	with(&next.APIs, KindAPI, changed)
+	with(&next.Versions, KindVersion, changed)
+	with(&next.Products, KindProduct, changed)
+	with(&next.Applications, KindApplication, changed)
+	with(&next.Subscriptions, KindSubscription, changed)
+	with(&next.Credentials, KindCredential, changed)
+	return &next
+}
+
+func with[S any](documents *[]*Document[S], kind Kind, changed map[Key]Any) {
+	var names []string
+	for key := range changed {
+		if key.Kind == kind {
+			names = append(names, key.Name)
+		}
+	}
+	if names == nil {
+		return
+	}
+	slices.Sort(names)
+	before := *documents
+	after := make([]*Document[S], 0, len(before)+len(names))
+	for _, name := range names {
+		i, there := slices.BinarySearchFunc(before, name, func(d *Document[S], name string) int { return strings.Compare(d.Name(), name) })
+		after, before = append(after, before[:i]...), before[i:]
+		if there {
+			before = before[1:]
+		}
+		if d := changed[Key{kind, name}]; d != nil {
+			after = append(after, d.(*Document[S]))
+		}
+	}
+	*documents = append(after, before...)
 }
 
 // All yields every document, kind by kind in the order of Kinds.

@@ -2,6 +2,9 @@ package resource
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"reflect"
 	"regexp"
@@ -136,5 +139,45 @@ func TestRequestsHaveNoFilesAndNoSecrets(t *testing.T) {
 	set, problems := ReadRequest("body", []byte("apiVersion: sluice/v1\nkind: Subscription\nmetadata: {name: a, environment: e}\nspec: {application: b, product: p, plan: q}\n"))
 	if Bad(problems) || set.Subscriptions[0].Spec.State != "" {
 		t.Errorf("%v: the state of a subscription is for the server to say", problems)
+	}
+}
+
+// TestWith changes sets at random, and compares them with maps.
+func TestWith(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	set, want := new(Set), map[Key]Any{}
+	for range 300 {
+		changed := map[Key]Any{}
+		for range random.IntN(4) {
+			name := fmt.Sprint("n", random.IntN(12))
+			for _, d := range []Any{&API{Kind: KindAPI, Metadata: Metadata{Name: name}}, &Team{Kind: KindTeam, Metadata: Metadata{Name: name}}} {
+				switch random.IntN(3) {
+				case 0:
+					changed[d.Key()] = d
+				case 1:
+					changed[d.Key()] = nil
+				}
+			}
+		}
+		before := *set
+		apis := slices.Clone(set.APIs)
+		next := set.With(changed)
+		if !slices.Equal(before.APIs, apis) {
+			t.Fatal("the set itself has changed")
+		}
+		for key, d := range changed {
+			if want[key] = d; d == nil {
+				delete(want, key)
+			}
+		}
+		got := map[Key]Any{}
+		for d := range next.All() {
+			got[d.Key()] = d
+		}
+		byName := func(a, b *API) int { return strings.Compare(a.Name(), b.Name()) }
+		if !maps.Equal(got, want) || !slices.IsSortedFunc(next.APIs, byName) || len(next.APIs)+len(next.Teams) != len(want) {
+			t.Fatalf("%v after %v\nwant %v", got, changed, want)
+		}
+		set = next
 	}
 }

@@ -58,9 +58,13 @@ func (c *compiler) checkDocuments() {
 	}
 	c.checkApplications()
 	for _, d := range c.set.Subscriptions {
-		checkEnvironment(c, d)
-		c.checkSubscription(d)
+		if c.scope.has(d.Spec.Application) {
+			c.at = d.Spec.Application
+			checkEnvironment(c, d)
+			c.checkSubscription(d)
+		}
 	}
+	c.at = ""
 	c.checkCredentials()
 }
 
@@ -151,8 +155,16 @@ func (c *compiler) checkVersion(v *resource.Version) {
 
 // ownerOf returns the application whose prefix a physical name has.
 func (c *compiler) ownerOf(name string) (application string, ok bool) {
-	if len(name) < grant.PrefixLength {
+	if !grant.BeginsLikePrefix(name) { // deriving them all is dear, and few names ask for it
 		return "", false
+	}
+	if c.prefixes == nil {
+		c.prefixes = map[string]appKey{}
+		for environment := range c.environments {
+			for _, app := range c.set.Applications {
+				c.prefixes[c.prefix(environment, app.Name())] = appKey{environment, app.Name()}
+			}
+		}
 	}
 	k, ok := c.prefixes[name[:grant.PrefixLength]]
 	return k.application, ok
@@ -330,29 +342,59 @@ func (c *compiler) checkReach(s *resource.Subscription, p *resource.Product) {
 }
 
 func (c *compiler) checkCredentials() {
-	first := map[string]*resource.Credential{}
-	for _, d := range c.set.Credentials {
-		checkEnvironment(c, d)
-		if d.Spec.Application != "" && c.applications[d.Spec.Application] == nil {
-			message, fix := dangling(resource.KindApplication, d.Spec.Application, c.applications)
-			c.add(d.Problem("spec.application", message, fix))
-		}
-		for i, name := range d.Spec.Subscriptions {
-			path := fmt.Sprintf("spec.subscriptions[%d]", i)
-			switch s := c.subscriptions[name]; {
-			case s == nil:
-				message, fix := dangling(resource.KindSubscription, name, c.subscriptions)
-				c.add(d.Problem(path, message, fix))
-			case s.Spec.Application != d.Spec.Application || s.Metadata.Environment != d.Metadata.Environment:
-				c.add(d.Problem(path, fmt.Sprintf("subscription %s is of application %s in %s", name, s.Spec.Application, s.Metadata.Environment), "name a subscription of the credential's own application and environment"))
-			}
-		}
+	defer func() { c.at = "" }()
+	type login struct {
+		environment string
+		grant.Key
+	}
+	loginOf := func(d *resource.Credential) login {
 		method, identity := identityOf(d)
-		key := d.Metadata.Environment + "\x00" + string(method) + "\x00" + identity
-		if other := first[key]; other != nil && identity != "" {
-			c.add(d.Problem("spec", fmt.Sprintf("credential %s logs in with the same %s identity", other.Name(), method), "give one of them another"))
+		return login{d.Metadata.Environment, grant.Key{Method: method, Identity: identity}}
+	}
+	wanted := map[login]bool{} // by those in scope; with them, others may clash
+	for _, d := range c.set.Credentials {
+		if c.scope.has(d.Spec.Application) {
+			wanted[loginOf(d)] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return
+	}
+	first := map[login]*resource.Credential{}
+	for _, d := range c.set.Credentials {
+		c.at = d.Spec.Application
+		if c.scope.has(d.Spec.Application) {
+			c.checkCredential(d)
+		}
+		key := loginOf(d)
+		if key.Identity == "" || !wanted[key] {
+			continue
+		}
+		if other := first[key]; other != nil {
+			c.add(d.Problem("spec", fmt.Sprintf("credential %s logs in with the same %s identity", other.Name(), key.Method), "give one of them another"))
 			continue
 		}
 		first[key] = d
+	}
+}
+
+func (c *compiler) checkCredential(d *resource.Credential) {
+	checkEnvironment(c, d)
+	if d.Spec.Application != "" && c.applications[d.Spec.Application] == nil {
+		message, fix := dangling(resource.KindApplication, d.Spec.Application, c.applications)
+		c.add(d.Problem("spec.application", message, fix))
+	}
+	for i, name := range d.Spec.Subscriptions {
+		path := fmt.Sprintf("spec.subscriptions[%d]", i)
+		if slices.ContainsFunc(c.subscriptionsOf[appKey{d.Metadata.Environment, d.Spec.Application}], func(s *resource.Subscription) bool { return s.Name() == name }) {
+			continue
+		}
+		subscriptions := index(c.set.Subscriptions)
+		if s := subscriptions[name]; s == nil {
+			message, fix := dangling(resource.KindSubscription, name, subscriptions)
+			c.add(d.Problem(path, message, fix))
+		} else {
+			c.add(d.Problem(path, fmt.Sprintf("subscription %s is of application %s in %s", name, s.Spec.Application, s.Metadata.Environment), "name a subscription of the credential's own application and environment"))
+		}
 	}
 }

@@ -25,23 +25,29 @@ var mechanismsOf = map[grant.Method][]string{
 // in the history what each application has now.
 func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
 	var all []*building
+	many := map[string]int{} // by application
 	for _, d := range c.set.Credentials {
-		if d.Metadata.Environment == c.opts.Environment && c.applications[d.Spec.Application] != nil {
+		if d.Metadata.Environment == c.opts.Environment && c.applications[d.Spec.Application] != nil && c.scope.has(d.Spec.Application) {
+			many[d.Spec.Application]++
+			c.at = d.Spec.Application
 			method, identity := identityOf(d)
 			all = append(all, &building{doc: d, secret: c.secretOf(d), cred: &grant.Credential{Name: d.Name(), Method: method, Identity: identity, NotAfter: d.Spec.NotAfter.UTC()}})
 		}
 	}
+	c.at = ""
 	if resource.Bad(c.problems) {
 		return nil
 	}
-	for _, app := range c.set.Applications {
+	for app := range c.inScope() {
 		c.remember(views[app.Name()])
 	}
 	c.prove(all)
 	shared := map[string]*grant.Grant{}
 	var out []*grant.Credential
+	defer func() { c.at = "" }()
 	for _, b := range all {
 		d, cred := b.doc, b.cred
+		c.at = d.Spec.Application
 		switch d.Spec.State {
 		case "revoked":
 			cred.Revoked = "the credential was revoked"
@@ -58,7 +64,9 @@ func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
 		var key strings.Builder // credentials that see the same share one grant
 		fmt.Fprintf(&key, "%s\x00", d.Spec.Application)
 		for _, t := range topics {
-			fmt.Fprintf(&key, "%+v\x00", *t)
+			if many[d.Spec.Application] > 1 {
+				fmt.Fprintf(&key, "%+v\x00", *t)
+			}
 		}
 		if shared[key.String()] == nil {
 			shared[key.String()] = c.grant(views[d.Spec.Application], topics)

@@ -24,6 +24,15 @@ type History struct {
 	// proved are the verifiers made last. They are not stored: they only spare a
 	// running process making them again.
 	proved *proofs
+	// kept is what the last Compile of each environment found. It is not stored either.
+	kept map[string]*kept
+}
+
+func (h *History) keptOf(environment string) *kept {
+	if h == nil {
+		return nil
+	}
+	return h.kept[environment]
 }
 
 // proofs are verifiers with digests of their secrets, under a key that does not
@@ -171,8 +180,10 @@ func (e *Entry) clone() *Entry {
 	return &c
 }
 
-func (h *History) clone() *History {
-	next := &History{apps: map[appKey]map[string]*Entry{}, proved: &proofs{made: map[grant.Key]proof{}}}
+// clone returns a history in which the applications in scope of an environment can be
+// changed; it shares the others.
+func (h *History) clone(environment string, in scope) *History {
+	next := &History{apps: map[appKey]map[string]*Entry{}, proved: &proofs{made: map[grant.Key]proof{}}, kept: map[string]*kept{}}
 	if h == nil || h.proved == nil {
 		next.proved.key = make([]byte, sha256.Size)
 		rand.Read(next.proved.key) // never fails (crypto/rand)
@@ -182,7 +193,12 @@ func (h *History) clone() *History {
 	if h == nil {
 		return next
 	}
-	for _, entries := range h.apps {
+	maps.Copy(next.kept, h.kept)
+	for k, entries := range h.apps {
+		if k.environment != environment || !in.has(k.application) {
+			next.apps[k] = entries
+			continue
+		}
 		for _, e := range entries {
 			next.put(e.clone())
 		}
@@ -212,12 +228,12 @@ func (h *History) latest(environment, application string) *Entry {
 
 // recall adds what a snapshot says that a history does not: for a history that
 // was lost, and for topics that opened by themselves since it was written.
-func (h *History) recall(s *grant.Snapshot, applications map[string]*resource.Application, now time.Time) {
+func (h *History) recall(s *grant.Snapshot, applications map[string]*resource.Application, in scope, now time.Time) {
 	if s == nil {
 		return
 	}
 	for c := range s.All() {
-		if applications[c.Grant.Application] == nil {
+		if applications[c.Grant.Application] == nil || !in.has(c.Grant.Application) {
 			continue
 		}
 		for _, t := range c.Grant.Topics {
@@ -260,12 +276,12 @@ func recallRight(held **Held, r grant.Right) {
 
 // prune forgets deleted applications and what nobody asks for any more. An entry
 // of a topic that is still in the documents stays, since it dates its end.
-func (h *History) prune(environment string, applications map[string]*resource.Application, now time.Time) {
+func (h *History) prune(environment string, applications map[string]*resource.Application, in scope, now time.Time) {
 	forgotten := func(held *Held) bool {
 		return held != nil && !held.Lost.IsZero() && !now.Before(held.Lost.Add(Memory))
 	}
 	for k, entries := range h.apps {
-		if k.environment != environment {
+		if k.environment != environment || !in.has(k.application) {
 			continue
 		}
 		if applications[k.application] == nil || len(entries) == 0 {

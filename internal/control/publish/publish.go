@@ -7,6 +7,7 @@ package publish
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -69,19 +70,24 @@ type Result struct {
 	// Derived counts the credentials whose verifiers were derived from their
 	// secrets, since neither an earlier Compile of the same History nor Proved has them.
 	Derived int
+	// Compiled counts the applications that were looked at. The others are known to be
+	// as an earlier Compile of the same History made them.
+	Compiled int
 }
 
 // Compile checks a set as a whole and makes the snapshot of one environment. It
 // returns every problem, warnings included; the result is nil when one of them
 // is more than a warning. Neither the set nor the options are changed. The same
-// set, history and previous snapshot give the same snapshot.
+// set, history and previous snapshot give the same snapshot. What an earlier Compile of
+// the same History has made of documents that are in both sets is used again, where
+// verifiers are given and not derived: documents must not be changed in place.
 func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 	opts.Now = opts.Now.UTC().Round(0)
-	c := newCompiler(set, opts)
+	c := newCompiler(set, opts, opts.History.keptOf(opts.Environment).rest(set, opts))
 	c.checkReferences()
 	views := map[string]*view{}
 	for _, environment := range c.environmentNames() {
-		for _, app := range set.Applications {
+		for app := range c.inScope() {
 			v := c.view(app, environment)
 			if environment == opts.Environment {
 				views[app.Name()] = v
@@ -93,22 +99,25 @@ func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 	if resource.Bad(c.problems) {
 		return nil, c.sorted()
 	}
-	snapshot, err := number(opts, credentials)
+	snapshot, err := number(opts, c.keep(credentials))
 	if err != nil {
 		c.add(resource.Problem{Message: err.Error(), Fix: "this is a mistake in Sluice: please report it"})
 		return nil, c.sorted()
 	}
-	c.history.prune(opts.Environment, c.applications, opts.Now)
-	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, Broken: c.broken, NextChange: nextChange(snapshot, opts.Now), Derived: c.derived}, c.sorted()
+	next := c.history.kept[opts.Environment].settle(snapshot, c.scope, opts.Now)
+	c.history.prune(opts.Environment, c.applications, c.scope, opts.Now)
+	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, Broken: c.broken, NextChange: next, Derived: c.derived, Compiled: len(views)}, c.sorted()
 }
 
 // Check checks a set as a whole, in all its environments, as Compile does with the
-// same seed. It resolves no secrets and remembers nothing.
-func Check(set *resource.Set, seed []byte) []resource.Problem {
-	c := newCompiler(set, Options{Seed: seed})
+// same seed. It resolves no secrets and remembers nothing. With a set that was found
+// sound before, which may be nil, it looks only at what has changed since: no
+// document of either may be changed in place.
+func Check(set *resource.Set, seed []byte, sound *resource.Set) []resource.Problem {
+	c := newCompiler(set, Options{Seed: seed}, between(sound, set))
 	c.checkDocuments()
 	for _, environment := range c.environmentNames() {
-		for _, app := range set.Applications {
+		for app := range c.inScope() {
 			c.view(app, environment)
 		}
 	}
@@ -139,53 +148,42 @@ func number(opts Options, credentials []*grant.Credential) (*grant.Snapshot, err
 	return previous.Apply(delta)
 }
 
-func nextChange(s *grant.Snapshot, now time.Time) time.Time {
-	var next time.Time
-	consider := func(at time.Time) {
-		if at.After(now) && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	for c := range s.All() {
-		consider(c.NotAfter)
-	}
-	for g := range s.Grants() {
-		consider(g.NextChange(now))
-	}
-	return next
-}
-
 // compiler holds one run of Compile.
 type compiler struct {
 	set      *resource.Set
 	opts     Options
 	history  *History
 	problems []resource.Problem
+	scope    scope
+	// problemsOf are those of applications, at is the one that is being looked at
+	problemsOf map[string][]resource.Problem
+	at         string
 
-	environments  map[string]bool
-	apis          map[string]*resource.API
-	clusterDocs   map[string]*resource.Cluster
-	versions      map[string]*resource.Version
-	products      map[string]*resource.Product
-	applications  map[string]*resource.Application
-	subscriptions map[string]*resource.Subscription
-	// by virtual cluster, in the order of the documents
+	environments map[string]bool
+	apis         map[string]*resource.API
+	clusterDocs  map[string]*resource.Cluster
+	versions     map[string]*resource.Version
+	products     map[string]*resource.Product
+	applications map[string]*resource.Application
+	// by virtual cluster, in the order of the documents, of the applications in scope
 	subscriptionsOf map[appKey][]*resource.Subscription
 	credentialsOf   map[appKey][]*resource.Credential
-	// prefixes says whose a prefix on target clusters is
-	prefixes map[string]appKey
-	derived  int // credentials
-	broken   []string
+	prefixes        map[string]appKey // see ownerOf
+	derived         int               // credentials
+	broken          []string
 }
 
-func newCompiler(set *resource.Set, opts Options) *compiler {
+func newCompiler(set *resource.Set, opts Options, in scope) *compiler {
 	c := &compiler{
-		set: set, opts: opts, history: opts.History.clone(),
+		set: set, opts: opts, scope: in, problemsOf: map[string][]resource.Problem{},
 		environments: map[string]bool{},
 		apis:         index(set.APIs), clusterDocs: index(set.Clusters), versions: index(set.Versions), products: index(set.Products),
-		applications: index(set.Applications), subscriptions: index(set.Subscriptions),
+		applications: index(set.Applications),
 	}
-	c.history.recall(opts.Previous, c.applications, opts.Now)
+	c.history = opts.History.clone(opts.Environment, in)
+	if in.all || len(in.apps) > 0 {
+		c.history.recall(opts.Previous, c.applications, in, opts.Now)
+	}
 	for _, e := range set.Environments {
 		c.environments[e.Name()] = true
 	}
@@ -194,21 +192,36 @@ func newCompiler(set *resource.Set, opts Options) *compiler {
 			c.environments[cluster.Metadata.Environment] = true
 		}
 	}
-	c.subscriptionsOf, c.credentialsOf, c.prefixes = map[appKey][]*resource.Subscription{}, map[appKey][]*resource.Credential{}, map[string]appKey{}
+	c.subscriptionsOf, c.credentialsOf = map[appKey][]*resource.Subscription{}, map[appKey][]*resource.Credential{}
 	for _, d := range set.Subscriptions {
-		k := appKey{d.Metadata.Environment, d.Spec.Application}
-		c.subscriptionsOf[k] = append(c.subscriptionsOf[k], d)
+		if in.has(d.Spec.Application) {
+			k := appKey{d.Metadata.Environment, d.Spec.Application}
+			c.subscriptionsOf[k] = append(c.subscriptionsOf[k], d)
+		}
 	}
 	for _, d := range set.Credentials {
-		k := appKey{d.Metadata.Environment, d.Spec.Application}
-		c.credentialsOf[k] = append(c.credentialsOf[k], d)
-	}
-	for environment := range c.environments {
-		for _, app := range set.Applications {
-			c.prefixes[c.prefix(environment, app.Name())] = appKey{environment, app.Name()}
+		if in.has(d.Spec.Application) {
+			k := appKey{d.Metadata.Environment, d.Spec.Application}
+			c.credentialsOf[k] = append(c.credentialsOf[k], d)
 		}
 	}
 	return c
+}
+
+// inScope yields the applications in scope, each while it is the one that is being
+// looked at.
+func (c *compiler) inScope() iter.Seq[*resource.Application] {
+	return func(yield func(*resource.Application) bool) {
+		defer func() { c.at = "" }()
+		for _, app := range c.set.Applications {
+			if !c.scope.has(app.Name()) {
+				continue
+			}
+			if c.at = app.Name(); !yield(app) {
+				return
+			}
+		}
+	}
 }
 
 func index[S any](docs []*resource.Document[S]) map[string]*resource.Document[S] {
@@ -219,7 +232,12 @@ func index[S any](docs []*resource.Document[S]) map[string]*resource.Document[S]
 	return m
 }
 
-func (c *compiler) add(p resource.Problem) { c.problems = append(c.problems, p) }
+func (c *compiler) add(p resource.Problem) {
+	c.problems = append(c.problems, p)
+	if c.at != "" {
+		c.problemsOf[c.at] = append(c.problemsOf[c.at], p)
+	}
+}
 
 // sorted returns the problems by file and line, each once.
 func (c *compiler) sorted() []resource.Problem {
