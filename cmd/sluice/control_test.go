@@ -87,7 +87,8 @@ func run(t *testing.T, args ...string) string {
 // TestControlStories runs the command lines of testdata/control against one process,
 // from its first start on.
 func TestControlStories(t *testing.T) {
-	data, dir := t.TempDir(), t.TempDir()
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
 	p := startControl(t, data)
 	password := filepath.Join(dir, "password")
 	if err := os.WriteFile(password, []byte("correct horse, battery staple"), 0o600); err != nil {
@@ -114,4 +115,5 @@ func TestControlStories(t *testing.T) {
 		run(t, "login", "--server", p.server, "--login", login, "--password-file", password, "--login-file", filepath.Join(dir, login+".json"))
 	}
 	fill("testdata/control/02-publish-and-subscribe.txt")
+	fill("testdata/control/03-audit.txt")
 }

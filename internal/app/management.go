@@ -15,6 +15,7 @@ import (
 
 	"sluice/internal/config"
 	"sluice/internal/control"
+	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
 	"sluice/internal/httpapi"
 	"sluice/internal/store/sqlstore"
@@ -30,6 +31,7 @@ const (
 // management is the control plane of this process: its store, and its API over HTTP.
 type management struct {
 	store       *sqlstore.Store
+	sealer      *audit.Sealer
 	plane       *control.Plane
 	people      *identity.People
 	socket      net.Listener
@@ -60,14 +62,18 @@ func newManagement(opts Options, s *state) (_ *management, err error) {
 	if m.store, err = sqlstore.Open(ctx, where, sqlstore.Options{Revocations: filepath.Join(s.dir, revokedFile), Now: opts.Now, Log: opts.Log}); err != nil {
 		return nil, err
 	}
-	if m.plane, err = control.New(ctx, control.Deps{Store: m.store, Log: opts.Log, Now: opts.Now, Seed: s.seed}); err != nil {
+	if m.sealer, err = newSealer(ctx, m.store, s.dir, opts.Now, opts.Log); err != nil {
+		return nil, err
+	}
+	store := control.Watched(m.store, m.sealer.Wrote)
+	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed}); err != nil {
 		return nil, err
 	}
 	accounts := identity.DefaultConfig()
 	if accounts.Key, err = hkdf.Key(sha256.New, s.seed, nil, "sluice accounts", 32); err != nil {
 		return nil, err
 	}
-	m.people, err = identity.New(accounts, identity.Deps{Store: control.People(m.store), Now: opts.Now, Log: opts.Log, Directory: m.plane.Directory})
+	m.people, err = identity.New(accounts, identity.Deps{Store: control.People(store), Now: opts.Now, Log: opts.Log, Directory: m.plane.Directory})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +114,16 @@ func (m *management) run(ctx context.Context) error {
 	defer cancel()
 	group.Go(func() { m.plane.Run(ctx) })
 	group.Go(func() { m.sweep(ctx) })
+	sealing, stopSealing := context.WithCancel(context.WithoutCancel(ctx)) // to the last request
+	defer stopSealing()
+	group.Go(func() {
+		if err := m.sealer.Run(sealing); err != nil {
+			m.log.Error("the last head of the audit log could not be signed: what was written since the one before is covered by none until the next start", "err", err)
+		}
+	})
+	down := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(down)
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if m.http.Shutdown(patience) != nil {
@@ -126,6 +141,7 @@ func (m *management) run(ctx context.Context) error {
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the management API: %w", err)
 	}
+	<-down
 	return nil
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -63,12 +62,6 @@ func (f *documentFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.reason, "reason", "", "for the audit log, and for what wants a reason")
 }
 
-// exitChanges is what diff returns when there are differences.
-const exitChanges = 3
-
-// errDiffers says that there are differences, which have been written.
-var errDiffers = errors.New("differs")
-
 func newDiff(s Streams) *cobra.Command {
 	var server serverFlags
 	var documents documentFlags
@@ -95,7 +88,7 @@ func newDiff(s Streams) *cobra.Command {
 				return err
 			}
 			if slices.ContainsFunc(report.Outcomes, func(o schema.Outcome) bool { return o.Result != "unchanged" }) {
-				return errDiffers
+				return errFindings
 			}
 			return nil
 		},

@@ -2,12 +2,16 @@ package cli
 
 import (
 	"fmt"
+	"io"
+	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"sluice/internal/control/audit"
+	"sluice/internal/httpapi/schema"
 )
 
 func newAudit(s Streams) *cobra.Command {
@@ -21,7 +25,143 @@ func newAudit(s Streams) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuditVerify(s))
+	cmd.AddCommand(newAuditList(s), newAuditExport(s), newAuditKey(s), newAuditVerify(s))
+	return cmd
+}
+
+func newAuditList(s Streams) *cobra.Command {
+	var server serverFlags
+	var actor, action, object, organisation, team, from, to string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "Search the audit log, the newest rows first",
+		Long:    "Search the audit log, the newest rows first.\n\nAn auditor or org-admin sees what was done to things of the organisation or team,\na platform-admin sees everything.",
+		Example: "  sluice audit list --object Subscription/acme-orders\n  sluice audit list --actor 'person ada' --from 2026-05-01T00:00:00Z -o json",
+		Args:    exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			if limit < 1 {
+				return usagef("--limit %d: at least one row", limit)
+			}
+			query := url.Values{"limit": {strconv.Itoa(min(limit, 1000))}}
+			for name, value := range map[string]string{"actor": actor, "action": action, "object": object, "organisation": organisation, "team": team} {
+				if value != "" {
+					query.Set(name, value)
+				}
+			}
+			for name, value := range map[string]string{"from": from, "to": to} {
+				if value == "" {
+					continue
+				}
+				at, err := time.Parse(time.RFC3339, value)
+				if err != nil {
+					return usagef("--%s %q is no time: write it as 2026-05-01T00:00:00Z", name, value)
+				}
+				query.Set(name, at.UTC().Format(time.RFC3339Nano))
+			}
+			rows := []schema.AuditRow{}
+			more := false
+			if err := c.Audit(cmd.Context(), query, func(r schema.AuditRow) bool {
+				if more = len(rows) == limit; !more {
+					rows = append(rows, r)
+				}
+				return !more
+			}); err != nil {
+				return err
+			}
+			if server.output == formatJSON {
+				return writeJSON(s.Out, rows)
+			}
+			if len(rows) == 0 {
+				fmt.Fprintln(s.Err, "no rows that you may see")
+				return nil
+			}
+			lines := [][]string{{"ROW", "TIME", "ACTOR", "ACTION", "OBJECT", "RESULT", "REASON"}}
+			for _, r := range rows {
+				of := r.Kind
+				if r.Name != "" {
+					of += "/" + r.Name
+				}
+				lines = append(lines, []string{strconv.FormatInt(r.Seq, 10), r.Time.UTC().Format(time.RFC3339), readable([]byte(r.Actor)), r.Action, dash(readable([]byte(of))), r.Result, readable([]byte(r.Reason))})
+			}
+			if err := table(s.Out, lines); err != nil {
+				return err
+			}
+			if more {
+				fmt.Fprintf(s.Err, "there are more: --limit %d is reached\n", limit)
+			}
+			return nil
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	flags := cmd.Flags()
+	flags.StringVar(&actor, "actor", "", "by whom, as 'person ada', 'token ci-shop' or system")
+	flags.StringVar(&action, "action", "", "what, as apply, approve or login")
+	flags.StringVar(&object, "object", "", "to what, as Subscription/acme-orders or Person/ada; a kind alone is all of the kind")
+	flags.StringVar(&organisation, "organisation", "", "what belongs to this organisation")
+	flags.StringVar(&team, "team", "", "what belongs to this team")
+	flags.StringVar(&from, "from", "", "not before, as 2026-05-01T00:00:00Z")
+	flags.StringVar(&to, "to", "", "before, as 2026-06-01T00:00:00Z")
+	flags.IntVar(&limit, "limit", 100, "how many rows at most")
+	return cmd
+}
+
+func newAuditExport(s Streams) *cobra.Command {
+	var server serverFlags
+	var from int64
+	cmd := &cobra.Command{
+		Use: "export [FILE]", Short: "Write the whole audit log as CloudEvents, with signed heads",
+		Long: `Write the whole audit log as CloudEvents 1.0, one a line, with the heads that sign it; to FILE, which is complete or
+not there, or to the standard output. It is for platform-admins. "sluice audit verify" reads it, offline.`,
+		Example: "  sluice audit export audit.jsonl\n  sluice audit export --from 120001 since-2026.jsonl",
+		Args:    atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := server.client(formatTable)
+			if err != nil {
+				return err
+			}
+			if from < 1 {
+				return usagef("--from %d: rows are numbered from 1 on", from)
+			}
+			if len(args) == 0 {
+				return c.ExportAudit(cmd.Context(), from, s.Out)
+			}
+			return writeWhole(args[0], func(out io.Writer) error { return c.ExportAudit(cmd.Context(), from, out) })
+		},
+	}
+	server.add(cmd, formatTable)
+	cmd.Flags().Int64Var(&from, "from", 1, "`NUMBER` of the first row")
+	return cmd
+}
+
+func newAuditKey(s Streams) *cobra.Command {
+	var server serverFlags
+	cmd := &cobra.Command{
+		Use: "key", Short: "Print the public key that heads of the audit log are signed with",
+		Long: `Print the public key that heads of the audit log are signed with, as "sluice audit verify --key" takes it. Keep it where
+nobody who could write the log can exchange it.`,
+		Example: "  sluice audit key >audit.key.pub",
+		Args:    exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			key, err := c.AuditKey(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if server.output == formatJSON {
+				return writeJSON(s.Out, key)
+			}
+			_, err = io.WriteString(s.Out, key.PEM)
+			return err
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
 	return cmd
 }
 
@@ -32,7 +172,7 @@ func newAuditVerify(s Streams) *cobra.Command {
 		Use:   "verify FILE --key FILE",
 		Short: "Find out, offline, whether an exported audit log is whole",
 		Long: `Reads an exported audit log and names each row that was altered, removed, inserted or put elsewhere, and each head
-that is not signed by one of the keys. The exit code is 1 when there is any.
+that is not signed by one of the keys. The exit code is 3 when there is any.
 
 Someone who has the log and can write it may cut off its end together with the heads there, back to an older head: only a
 newer head that was kept elsewhere shows it. Give files of such heads with --heads.`,
@@ -109,7 +249,7 @@ func verifyAudit(s Streams, path string, o audit.VerifyOptions) error {
 			more = " or more"
 		}
 		fmt.Fprintf(s.Err, "sluice: %s is not whole: %d%s\n", path, n, more)
-		return errTold
+		return errFindings
 	}
 	if r.Rows == 0 {
 		_, err = fmt.Fprintf(s.Out, "%s has no rows\n", path)

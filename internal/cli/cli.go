@@ -78,19 +78,25 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// errTold is an error of which everything has been written already.
-var errTold = errors.New("told")
+var (
+	// errTold is an error of which everything has been written already.
+	errTold = errors.New("told")
+	// errFindings says that a command found what it looked for: differences, problems of
+	// a contract, manipulations. They have been written.
+	errFindings = errors.New("findings")
+)
 
-// What Main returns.
+// What Main returns, whichever the command.
 const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
+	exitOK       = 0
+	exitError    = 1
+	exitUsage    = 2
+	exitFindings = 3
 )
 
 // Main runs a command line and returns the exit code: 0, 1 when something went
-// wrong, 2 when the command line is wrong, 3 when diff finds something; of lint and
-// breaking, 2 when they find something. The first SIGINT or SIGTERM asks the
+// wrong, 2 when the command line is wrong, 3 when diff, lint, breaking, doctor, config
+// check or audit verify find something. The first SIGINT or SIGTERM asks the
 // command to end, the second one ends the process.
 func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -105,8 +111,6 @@ func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 		return exitOK
 	case errors.Is(err, errTold):
 		return exitError
-	case errors.Is(err, errDiffers):
-		return exitChanges
 	case errors.Is(err, errFindings):
 		return exitFindings
 	case errors.As(err, &usage):

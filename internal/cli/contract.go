@@ -16,26 +16,7 @@ import (
 	"sluice/internal/control/contract/rule"
 )
 
-// errFindings is what lint and breaking end with when they found something.
-var errFindings = errors.New("findings")
-
-const (
-	exitFindings   = 2 // of lint and breaking, as of diff; a wrong command line is 1 there
-	maxContractLen = 8 << 20
-)
-
-// contractCommand gives a command the exit codes 0 none, 1 error, 2 findings.
-func contractCommand(cmd *cobra.Command) *cobra.Command {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.New(err.Error()) })
-	check := cmd.Args
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return fmt.Errorf("%w\nsee: %s --help", errors.New(err.Error()), cmd.CommandPath())
-		}
-		return nil
-	}
-	return cmd
-}
+const maxContractLen = 8 << 20
 
 // rootFlag adds --root.
 func rootFlag(cmd *cobra.Command, to *string) {
@@ -49,7 +30,7 @@ func outputFlag(cmd *cobra.Command, to *string) {
 
 func checkOutput(format string) error {
 	if format != formatText && format != formatJSON {
-		return fmt.Errorf("-o %q is not a format: write text or json", format)
+		return usagef("-o %q is not a format: write text or json", format)
 	}
 	return nil
 }
@@ -58,7 +39,7 @@ func checkOutput(format string) error {
 func failOn(word string) (rule.Severity, error) {
 	severity, ok := rule.ParseSeverity(word)
 	if !ok || severity == rule.Off {
-		return 0, fmt.Errorf("--fail-on %q is not a severity: write error, warning or info", word)
+		return 0, usagef("--fail-on %q is not a severity: write error, warning or info", word)
 	}
 	return severity, nil
 }
@@ -143,7 +124,7 @@ examples against their schemas. Packs of rules say what is allowed and still
 not wanted: ` + strings.Join(lint.Packs(), ", ") + `;
 none is used unless it is named. A ruleset of your own has the shape of Spectral's.
 
-The exit code is 0 when there is no finding of the severity of --fail-on, 2 when
+The exit code is 0 when there is no finding of the severity of --fail-on, 3 when
 there is one, 1 when the document could not be looked at. Other files are read
 from the document's directory and below only, or --root. Rules are in docs/contracts.md.`,
 		Example: `  sluice lint orders.asyncapi.yaml
@@ -174,7 +155,7 @@ from the document's directory and below only, or --root. Rules are in docs/contr
 	cmd.Flags().StringArrayVar(&packs, "pack", nil, "pack of rules, or all; may be repeated")
 	cmd.Flags().StringVar(&ruleset, "ruleset", "", "file of rules in Spectral's shape, instead of packs")
 	cmd.Flags().StringVar(&fail, "fail-on", "error", "least severity that counts: error, warning or info")
-	return contractCommand(cmd)
+	return cmd
 }
 
 func rulesOf(s Streams, packs []string, ruleset string) (*lint.Ruleset, error) {
@@ -187,12 +168,12 @@ func rulesOf(s Streams, packs []string, ruleset string) (*lint.Ruleset, error) {
 		}
 		r, err := lint.New(packs...)
 		if err != nil {
-			return nil, fmt.Errorf("--pack: %w", err)
+			return nil, usagef("--pack: %w", err)
 		}
 		return r, nil
 	}
 	if len(packs) > 0 {
-		return nil, errors.New("--pack and --ruleset do not go together: write extends: [" + strings.Join(packs, ", ") + "] into the ruleset")
+		return nil, usagef("--pack and --ruleset do not go together: write extends: [%s] into the ruleset", strings.Join(packs, ", "))
 	}
 	text, err := readBounded(s, ruleset)
 	if err != nil {
@@ -284,7 +265,7 @@ func newBreaking(s Streams) *cobra.Command {
 readers of what the provider sends, or writers of what it receives. A provider may
 promise more in what it sends and ask for less in what it receives.
 
-The exit code is 0 when nothing has the severity of --fail-on, 2 when something has,
+The exit code is 0 when nothing has the severity of --fail-on, 3 when something has,
 1 when a document could not be read.`,
 		Example: `  sluice breaking orders-1.2.yaml orders-1.3.yaml
   sluice breaking old.yaml new.yaml --changelog >>CHANGELOG.md`,
@@ -327,7 +308,7 @@ The exit code is 0 when nothing has the severity of --fail-on, 2 when something 
 	rootFlag(cmd, &root)
 	cmd.Flags().BoolVar(&changelog, "changelog", false, "print lines for a changelog, in Markdown")
 	cmd.Flags().StringVar(&fail, "fail-on", "error", "least severity that counts: error, warning or info")
-	return contractCommand(cmd)
+	return cmd
 }
 
 func runBreaking(s Streams, changes []breaking.Change, output string, changelog bool, fail rule.Severity) error {

@@ -203,7 +203,7 @@ func runCheck(s Streams, p Programs, f *setupFlags, withoutSecrets bool) error {
 	}
 	if bad > 0 {
 		fmt.Fprintln(s.Out, "not good: this would not start")
-		return errTold
+		return errFindings
 	}
 	if warnings > 0 {
 		fmt.Fprintf(s.Out, "good, with %s\n", counted(warnings, "warning"))
@@ -232,7 +232,7 @@ func newDoctor(s Streams, p Programs) *cobra.Command {
 		Short: "Tell what is wrong with a set-up, in words",
 		Long: `Look at addresses, certificates, resource documents and target clusters
 (reachability, TLS, login, topics, rights) and tell in words what is wrong and
-what to do. Nothing is changed. The exit code is 1 when something is wrong.`,
+what to do. Nothing is changed. The exit code is 3 when something is wrong.`,
 		Example: "  sluice doctor --config sluice.yaml -f resources/",
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -261,7 +261,7 @@ what to do. Nothing is changed. The exit code is 1 when something is wrong.`,
 			fmt.Fprintln(s.Out)
 			if bad > 0 {
 				fmt.Fprintln(s.Out, counted(bad, "thing"), "to repair")
-				return errTold
+				return errFindings
 			}
 			_, err = fmt.Fprintln(s.Out, "all is well")
 			return err

@@ -23,15 +23,18 @@ type Deps struct {
 	Now func() time.Time
 	// Seed is the installation's; see publish.Options.
 	Seed []byte
+	// Sealer signs heads of the audit log, which an export ends with.
+	Sealer *audit.Sealer
 }
 
 // Plane is the control plane: everything that is changed is changed here. It is safe
 // for concurrent use.
 type Plane struct {
-	store Store
-	log   *slog.Logger
-	now   func() time.Time
-	seed  []byte
+	store  Store
+	log    *slog.Logger
+	now    func() time.Time
+	seed   []byte
+	sealer *audit.Sealer
 
 	model   atomic.Pointer[Model]
 	changed chan struct{}                 // has a value when the model may have become another one
@@ -43,7 +46,7 @@ func New(ctx context.Context, deps Deps) (*Plane, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, changed: make(chan struct{}, 1)}
+	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, changed: make(chan struct{}, 1)}
 	next := make(chan struct{})
 	p.next.Store(&next)
 	if err := p.refresh(ctx); err != nil {

@@ -71,6 +71,7 @@ func New(deps Deps) *API {
 	a.moves()
 	a.whole()
 	a.accounts()
+	a.auditing()
 	return a
 }
 

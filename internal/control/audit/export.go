@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -75,10 +76,12 @@ func encode(e event, data string) ([]byte, error) {
 	return append(bytes.TrimSuffix(b.Bytes(), []byte("null}\n")), data+"}"...), nil
 }
 
-// Export writes the rows from a number on as CloudEvents, one a line, each head
-// behind its row, and returns how many rows there were. What was written behind the
-// last head is not covered: seal the log first (see Sealer).
-func Export(out io.Writer, r Reader, log string, from int64) (int64, error) {
+// Export writes the rows from one number to another, 0 for all, as CloudEvents, one a
+// line, each head behind its row, and returns how many rows there were. What was
+// written behind the last head is not covered: seal the log first (see Sealer), and
+// end with the row that it sealed.
+func Export(out io.Writer, r Reader, log string, from, to int64) (int64, error) {
+	beyond := func(seq int64) bool { return to > 0 && seq > to }
 	w := bufio.NewWriter(out)
 	line := func(b []byte, err error) error {
 		if err == nil {
@@ -89,16 +92,22 @@ func Export(out io.Writer, r Reader, log string, from int64) (int64, error) {
 	var failed error
 	head, stop := iter.Pull(iter.Seq[Head](func(yield func(Head) bool) {
 		failed = r.AuditHeads(from, func(h Head) error {
-			if !yield(h) {
+			if beyond(h.Seq) || !yield(h) {
 				return io.EOF
 			}
 			return nil
 		})
+		if errors.Is(failed, io.EOF) {
+			failed = nil
+		}
 	}))
 	defer stop()
 	var rows int64
 	h, more := head()
 	err := r.AuditFrom(from, func(row Row) error {
+		if beyond(row.Seq) {
+			return io.EOF
+		}
 		rows++
 		if err := line(Event(log, row)); err != nil {
 			return err
@@ -110,6 +119,9 @@ func Export(out io.Writer, r Reader, log string, from int64) (int64, error) {
 		}
 		return nil
 	})
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
 	for ; err == nil && more; h, more = head() { // of rows that are gone: whoever verifies is to see it
 		err = line(HeadEvent(h))
 	}

@@ -117,14 +117,19 @@ func writePublic(path string, key ed25519.PrivateKey) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return fmt.Errorf("write public audit key: %w", err)
-	}
-	if err := writeFile(path, pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der}), 0o644); err != nil {
+	if err := writeFile(path, PublicPEM(key.Public().(ed25519.PublicKey)), 0o644); err != nil {
 		return fmt.Errorf("write public audit key: %w", err)
 	}
 	return nil
+}
+
+// PublicPEM returns a public key as ReadPublicKeys reads it.
+func PublicPEM(key ed25519.PublicKey) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		panic("bug: " + err.Error()) // every Ed25519 key has that form
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der})
 }
 
 // writeFile writes a file that is there as a whole or not at all, also when the machine stops.

@@ -77,7 +77,7 @@ func (s *Sealer) Run(ctx context.Context) error {
 	tick := time.NewTicker(SealEvery)
 	defer tick.Stop()
 	for {
-		if err := s.Seal(ctx); err != nil && ctx.Err() == nil {
+		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
 			s.slog.Error("the audit log could not be sealed; it is tried again", "error", err)
 		}
 		select {
@@ -86,21 +86,26 @@ func (s *Sealer) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 			defer cancel()
-			return s.Seal(ctx)
+			_, err := s.Seal(ctx)
+			return err
 		}
 	}
 }
 
-// Seal signs a head of the newest row, unless it has one.
-func (s *Sealer) Seal(ctx context.Context) error {
+// Seal signs a head of the newest row, unless it has one, and returns the row's
+// number; 0 when there is none.
+func (s *Sealer) Seal(ctx context.Context) (int64, error) {
 	var head Head
+	var newestRow int64
 	err := s.write(ctx, func(w Log) error {
+		head, newestRow = Head{}, 0
 		newest, _, err := w.AuditRows(Query{Limit: 1})
 		if err != nil || len(newest) == 0 {
 			return err
 		}
-		last, key := newest[0], KeyID(s.key.Public().(ed25519.PublicKey))
+		last, key := newest[0], KeyID(s.PublicKey())
 		s.sealed.Store(last.Seq)
+		newestRow = last.Seq
 		there := false
 		if err := w.AuditHeads(last.Seq, func(h Head) error {
 			there = there || h.Seq == last.Seq && h.Key == key
@@ -113,13 +118,16 @@ func (s *Sealer) Seal(ctx context.Context) error {
 	})
 	if err != nil {
 		s.sealed.Store(0)
-		return fmt.Errorf("seal the audit log: %w", err)
+		return 0, fmt.Errorf("seal the audit log: %w", err)
 	}
 	if head.Seq == 0 || s.send == nil {
-		return nil
+		return newestRow, nil
 	}
 	if err := s.send(ctx, head); err != nil {
 		s.slog.Error("the head of the audit log could not be sent to where it is kept", "row", head.Seq, "error", err)
 	}
-	return nil
+	return newestRow, nil
 }
+
+// PublicKey is what heads are verified with.
+func (s *Sealer) PublicKey() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }

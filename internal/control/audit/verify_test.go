@@ -103,7 +103,7 @@ func logOf(t testing.TB, n int, key ed25519.PrivateKey, change func(*Row)) *memo
 func exported(t testing.TB, m *memory, from int64) []string {
 	t.Helper()
 	var b bytes.Buffer
-	if _, err := Export(&b, m, "log1", from); err != nil {
+	if _, err := Export(&b, m, "log1", from, 0); err != nil {
 		t.Fatal(err)
 	}
 	return strings.SplitAfter(strings.TrimSuffix(b.String(), "\n"), "\n")

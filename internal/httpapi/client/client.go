@@ -183,6 +183,40 @@ func (c *Client) SetPassword(ctx context.Context, body schema.NewPassword) error
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, serial int64, body, into any) error {
 	ctx, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
+	resp, err := c.ask(ctx, method, path, query, serial, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := c.read(resp)
+	if err != nil || into == nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", c.server.Host, err)
+	}
+	return nil
+}
+
+// stream copies an answer without bounds, which comes for as long as ctx lasts.
+func (c *Client) stream(ctx context.Context, path string, query url.Values, out io.Writer) error {
+	resp, err := c.ask(ctx, http.MethodGet, path, query, 0, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		_, err := c.read(resp)
+		return err
+	}
+	if _, err := io.Copy(out, resp.Body); err != nil {
+		return fmt.Errorf("read the answer of %s, which was broken off: %w", c.server.Host, err)
+	}
+	return nil
+}
+
+// ask sends a request.
+func (c *Client) ask(ctx context.Context, method, path string, query url.Values, serial int64, body any) (*http.Response, error) {
 	u := *c.server
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	if unescaped, err := url.PathUnescape(path); err == nil {
@@ -193,13 +227,13 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return fmt.Errorf("write the request: %w", err)
+			return nil, fmt.Errorf("write the request: %w", err)
 		}
 		reader = bytes.NewReader(b)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), reader)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
@@ -212,27 +246,25 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", c.server.Host, cause(err))
+		return nil, fmt.Errorf("ask %s: %w", c.server.Host, cause(err))
 	}
-	defer resp.Body.Close()
+	return resp, nil
+}
+
+// read returns what an answer holds, or the problem that it is.
+func (c *Client) read(resp *http.Response) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil || len(b) > maxAnswer {
-		return fmt.Errorf("read the answer of %s: more than %d bytes, or %v", c.server.Host, maxAnswer, err)
+		return nil, fmt.Errorf("read the answer of %s: more than %d bytes, or %v", c.server.Host, maxAnswer, err)
 	}
 	if resp.StatusCode >= 300 {
 		var p schema.Problem
 		if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(b, &p) == nil && p.Detail != "" {
-			return &p
+			return nil, &p
 		}
-		return fmt.Errorf("%s %s answered %s: is this a Sluice management API?", method, u.Redacted(), resp.Status)
+		return nil, fmt.Errorf("%s %s answered %s: is this a Sluice management API?", resp.Request.Method, resp.Request.URL.Redacted(), resp.Status)
 	}
-	if into == nil {
-		return nil
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.server.Host, err)
-	}
-	return nil
+	return b, nil
 }
 
 // cause leaves out what url.Error repeats.

@@ -206,7 +206,7 @@ func testExported(t *testing.T, s Subject) {
 			return nil
 		})
 		for range 2 { // the second time there is nothing new
-			if err := sealer.Seal(t.Context()); err != nil {
+			if _, err := sealer.Seal(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -214,7 +214,7 @@ func testExported(t *testing.T, s Subject) {
 	for _, from := range []int64{1, n/2 + 1, n - 1} {
 		var file bytes.Buffer
 		read(t, store, func(r control.Reader) error {
-			rows, err := audit.Export(&file, r, id.ID, from)
+			rows, err := audit.Export(&file, r, id.ID, from, 0)
 			if rows != n-from+1 {
 				t.Errorf("from %d: %d rows", from, rows)
 			}
