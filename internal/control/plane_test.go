@@ -213,6 +213,32 @@ func TestFromAnOfferToASubscriptionThatWorks(t *testing.T) {
 	}
 }
 
+func TestAnAutomaticPlanNeedsNobodysApproval(t *testing.T) {
+	for state, want := range map[string]string{"": "active", ", state: active": "active", ", state: pending": "pending"} {
+		w := newWorld(t)
+		w.apply("root", people)
+		w.apply("ben", offer)
+		w.apply("dan", strings.Replace(wish, "plan: partner", "plan: open"+state, 1))
+		if got := w.state(resource.KindSubscription, "billing-orders"); got != want {
+			t.Errorf("with %q the subscription is %s, want %s", state, got, want)
+		}
+	}
+}
+
+func TestWhatAProcessHasNotReadIsToldLater(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	other, err := control.New(t.Context(), control.Deps{Store: w.store, Log: slog.New(slog.DiscardHandler), Seed: []byte(strings.Repeat("s", 32))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := other.Model().Seq()
+	w.apply("ben", offer)
+	if changes, upTo, ok, err := other.Changes(t.Context(), w.as("ben"), at, 100); err != nil || !ok || upTo != at || len(changes) != 0 {
+		t.Errorf("%d changes up to %d: %v; the model is of %d, and who may see the others is not known", len(changes), upTo, err, at)
+	}
+}
+
 func TestApplyingTwiceChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	for who, text := range map[string]string{"root": people} {

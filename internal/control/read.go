@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"sluice/internal/control/identity"
@@ -15,7 +14,7 @@ import (
 func objectOf(d resource.Any, absent bool, get func(resource.Key) *Record) identity.Object {
 	owner := func(kind resource.Kind, name string) identity.Owner {
 		if r := get(resource.Key{Kind: kind, Name: name}); r != nil {
-			return identity.Owner{Organisation: r.Organisation, Team: r.Team}
+			return r.owner()
 		}
 		return identity.Owner{}
 	}
@@ -68,19 +67,12 @@ func (p *Plane) Get(q Request, key resource.Key) (*Record, error) {
 	return shown(q.Actor, r, m.Get)
 }
 
-// insider says whether an actor is of those who own a record.
-func insider(actor identity.Actor, r *Record) bool {
-	return actor.PlatformAdmin() || slices.ContainsFunc(actor.Memberships(), func(m identity.Membership) bool {
-		return m.Organisation == r.Organisation && (m.Team == "" || m.Team == r.Team)
-	})
-}
-
 // shown is a record as an actor may see it: whoever is not of the owners is told
 // neither of clusters and backing topics, nor who did what and why.
 func shown(actor identity.Actor, r *Record, get func(resource.Key) *Record) (*Record, error) {
 	switch r.Key().Kind {
 	case resource.KindAPI, resource.KindVersion, resource.KindProduct:
-		if !insider(actor, r) {
+		if !actor.Belongs(r.owner()) {
 			seen := *r
 			seen.Status, seen.Owner = Status{Since: r.Status.Since}, ""
 			r = &seen
@@ -140,7 +132,7 @@ func (p *Plane) List(ctx context.Context, q Request, query Query) (page []*Recor
 			seen += len(records)
 			for _, record := range records {
 				query.After = record.Key().Name
-				if identity.Sees(q.Actor, objectOf(record.Document, false, m.Get)) && (query.Owner == "" || insider(q.Actor, record)) {
+				if identity.Sees(q.Actor, objectOf(record.Document, false, m.Get)) && (query.Owner == "" || q.Actor.Belongs(record.owner())) {
 					record, err := shown(q.Actor, record, m.Get)
 					if err != nil {
 						return err
@@ -169,8 +161,9 @@ func (p *Plane) List(ctx context.Context, q Request, query Query) (page []*Recor
 }
 
 // Changes returns changes after a number in their order, of documents that somebody
-// may see, and the number up to which there are no others. ok is false when some have
-// been forgotten: everything has to be looked at anew.
+// may see, and the number up to which there are no others. What was removed belongs to
+// nobody any more, and is told to platform-admins only. ok is false when some have been
+// forgotten: everything has to be looked at anew.
 func (p *Plane) Changes(ctx context.Context, q Request, seq int64, limit int) (changes []Change, upTo int64, ok bool, err error) {
 	m := p.Model()
 	err = p.store.Read(ctx, func(r Reader) error {
@@ -180,6 +173,9 @@ func (p *Plane) Changes(ctx context.Context, q Request, seq int64, limit int) (c
 		}
 		changes, upTo, ok = nil, seq, known
 		for _, c := range all {
+			if c.Seq > m.Seq() { // not in the model yet, which says who may see it
+				break
+			}
 			upTo = c.Seq
 			record := m.Get(c.Key)
 			o := identity.Object{Kind: c.Key.Kind, Name: c.Key.Name, Absent: true}

@@ -78,7 +78,11 @@ func (c *changing) moves(r *Record, from lifecycle.State) error {
 		return nil
 	}
 	to := stateOf(r.Document)
-	if to == "" {
+	subscription, _ := r.Document.(*resource.Subscription)
+	automatic := subscription != nil && c.automatic(subscription)
+	if to == "" && automatic {
+		to = lifecycle.Active
+	} else if to == "" {
 		to = map[resource.Kind]lifecycle.State{
 			resource.KindVersion: lifecycle.Draft, resource.KindSubscription: lifecycle.Pending, resource.KindCredential: lifecycle.Active,
 		}[kind]
@@ -90,19 +94,16 @@ func (c *changing) moves(r *Record, from lifecycle.State) error {
 			return fault.New(fault.Conflict, "%s is %s and cannot become %s", r.Key(), from, to)
 		}
 		for _, action := range path {
-			next, err := c.move(r, c.q.Actor, state, action)
+			actor := c.q.Actor
+			if automatic && action == lifecycle.Approve {
+				actor = identity.System()
+			}
+			next, err := c.move(r, actor, state, action)
 			if err != nil {
 				return err
 			}
 			state = next
 		}
-	}
-	if kind == resource.KindSubscription && state == lifecycle.Pending && from != lifecycle.Pending && c.automatic(r.Document.(*resource.Subscription)) {
-		next, err := c.move(r, identity.System(), state, lifecycle.Approve)
-		if err != nil {
-			return err
-		}
-		state = next
 	}
 	setState(r.Document, state, c.now)
 	return nil

@@ -33,6 +33,10 @@ type Record struct {
 // Key names the record.
 func (r *Record) Key() resource.Key { return r.Document.Key() }
 
+func (r *Record) owner() identity.Owner {
+	return identity.Owner{Organisation: r.Organisation, Team: r.Team}
+}
+
 // Change is one document that was written or removed.
 type Change struct {
 	// Seq numbers all changes of the store, from 1 on; there are no gaps.

@@ -116,6 +116,14 @@ func (a Actor) Has(role Role, owner Owner) bool {
 	})
 }
 
+// Belongs says whether it is of those to whom something of that owner belongs: with any
+// role in the team, or in its organisation as a whole, or a platform-admin.
+func (a Actor) Belongs(owner Owner) bool {
+	return a.platform || slices.ContainsFunc(a.memberships, func(m Membership) bool {
+		return m.Organisation == owner.Organisation && (m.Team == "" || m.Team == owner.Team)
+	})
+}
+
 // within says whether it has a role anywhere in an organisation, in a team of it or
 // as a whole; in any organisation when that is empty.
 func (a Actor) within(role Role, organisation string) bool {
