@@ -209,7 +209,10 @@ func newGet(s Streams) *cobra.Command {
 			case formatYAML:
 				return writeDocuments(s, all)
 			}
-			return listDocuments(s, kind, all)
+			if err := listDocuments(s, kind, all); err != nil || len(args) == 1 {
+				return err
+			}
+			return listSecrets(s.Out, all[0])
 		},
 	}
 	server.add(cmd, formats...)

@@ -10,6 +10,7 @@ import (
 
 	"sluice/internal/httpapi/client"
 	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
 )
 
 // moveCommands are the moves of life cycles that have commands.
@@ -40,6 +41,7 @@ func newMoves(s Streams) []*cobra.Command {
 		var body schema.Move
 		var o client.Options
 		var sunset, until string
+		var previous bool
 		cmd := &cobra.Command{
 			Use: m.action + " KIND NAME", Short: m.short, Example: "  sluice " + m.action + " " + m.example,
 			Args: exactly(2, "a kind and a name"),
@@ -65,7 +67,14 @@ func newMoves(s Streams) []*cobra.Command {
 					}
 					*to.at = &at
 				}
-				d, err := c.Move(cmd.Context(), plural, args[1], m.action, body, o)
+				action := m.action
+				if previous {
+					if kind != resource.KindCredential {
+						return usagef("--previous is for a credential's secret, and not for a %s", kind)
+					}
+					action = "revoke-previous"
+				}
+				d, err := c.Move(cmd.Context(), plural, args[1], action, body, o)
 				if err != nil {
 					return err
 				}
@@ -80,8 +89,11 @@ func newMoves(s Streams) []*cobra.Command {
 					return fmt.Errorf("read the answer: %w", err)
 				}
 				end := ""
-				if o.DryRun {
+				switch {
+				case o.DryRun:
 					end = " (nothing was changed)"
+				case previous:
+					end = "; the secret before has ended"
 				}
 				_, err = fmt.Fprintf(s.Out, "%s %s: %s%s\n", kind, args[1], spec.State+spec.Lifecycle.State, end)
 				return err
@@ -95,6 +107,9 @@ func newMoves(s Streams) []*cobra.Command {
 			flags.StringVar(&sunset, "sunset", "", "when it ends, as 2027-06-30T00:00:00Z")
 			flags.StringVar(&body.Grace, "grace", "", "how long after that it still works, as 72h")
 			flags.StringVar(&body.Successor, "successor", "", "the version to move to")
+		}
+		if m.action == "revoke" {
+			flags.BoolVar(&previous, "previous", false, "only the secret that is being replaced")
 		}
 		if m.action == "retire" {
 			flags.StringVar(&until, "until", "", "when a credential ends, as 2027-06-30T00:00:00Z")

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
 	"sluice/internal/control/lifecycle"
 	"sluice/internal/control/publish"
@@ -210,7 +211,7 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 		return Outcome{}, err
 	}
 	if proved {
-		if err := c.prove(after, secret); err != nil {
+		if err := c.prove(after, secret, time.Time{}); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -420,10 +421,16 @@ func (c *changing) put(r *Record, links []resource.Key) error {
 	return nil
 }
 
-// tell writes the audit row of a change to a document.
-func (c *changing) tell(r *Record, action string, differences []Difference) error {
+// rowOf begins the audit row of a change to a document.
+func (c *changing) rowOf(r *Record, action string) audit.Row {
 	row := c.q.row(c.now, action)
 	row.Kind, row.Name, row.Team, row.Organisation = string(r.Key().Kind), r.Key().Name, r.Team, r.Organisation
+	return row
+}
+
+// tell writes the audit row of a change to a document.
+func (c *changing) tell(r *Record, action string, differences []Difference) error {
+	row := c.rowOf(r, action)
 	if len(differences) > 0 {
 		details, err := json.Marshal(map[string]any{"changes": differences})
 		if err != nil {

@@ -15,10 +15,10 @@ import (
 // immutable and safe for concurrent use; one that follows another shares with it
 // what did not change.
 type Model struct {
-	seq       int64
-	records   map[resource.Key]*Record
-	set       *resource.Set               // the documents, each kind by name
-	verifiers map[string][]grant.Verifier // of what counts, by credential
+	seq     int64
+	records map[resource.Key]*Record
+	set     *resource.Set     // the documents, each kind by name
+	proofs  map[string]proofs // by credential
 
 	directory     *identity.Directory
 	makeDirectory sync.Once
@@ -31,7 +31,7 @@ func (m *Model) Directory() *identity.Directory {
 }
 
 // Verifiers returns what proves the secret of a credential, by its name.
-func (m *Model) Verifiers(credential string) []grant.Verifier { return m.verifiers[credential] }
+func (m *Model) Verifiers(credential string) []grant.Verifier { return m.proofs[credential].verifiers }
 
 // Seq is the number of the change that the model is of.
 func (m *Model) Seq() int64 { return m.seq }
@@ -62,11 +62,11 @@ func (m *Model) Set() *resource.Set { return m.set }
 type edit struct {
 	from    *Model
 	changed map[resource.Key]*Record // nil for what was removed
-	proved  map[string][]grant.Verifier
+	proved  map[string]proofs
 }
 
 func (m *Model) edit() *edit {
-	return &edit{m, map[resource.Key]*Record{}, map[string][]grant.Verifier{}}
+	return &edit{m, map[resource.Key]*Record{}, map[string]proofs{}}
 }
 
 // Get returns a record as it is after the changes so far, or nil.
@@ -91,22 +91,22 @@ func (e *edit) Set() *resource.Set {
 
 // done returns the model with the changes.
 func (e *edit) done(seq int64) *Model {
-	m := &Model{seq: seq, records: maps.Clone(e.from.records), set: e.Set(), verifiers: e.from.verifiers}
+	m := &Model{seq: seq, records: maps.Clone(e.from.records), set: e.Set(), proofs: e.from.proofs}
 	for key, r := range e.changed {
 		if r == nil {
 			delete(m.records, key)
 			if key.Kind == resource.KindCredential {
-				e.proved[key.Name] = nil
+				e.proved[key.Name] = proofs{}
 			}
 		} else {
 			m.records[key] = r
 		}
 	}
 	if len(e.proved) > 0 {
-		m.verifiers = maps.Clone(e.from.verifiers)
+		m.proofs = maps.Clone(e.from.proofs)
 		for credential, of := range e.proved {
-			if m.verifiers[credential] = of; of == nil {
-				delete(m.verifiers, credential)
+			if m.proofs[credential] = of; of.verifiers == nil {
+				delete(m.proofs, credential)
 			}
 		}
 	}
@@ -131,9 +131,9 @@ func load(r Reader, from *Model) (*Model, error) {
 			return follow(r, from, changes, seq)
 		}
 	}
-	m := &Model{seq: seq, records: map[resource.Key]*Record{}, verifiers: map[string][]grant.Verifier{}}
+	m := &Model{seq: seq, records: map[resource.Key]*Record{}, proofs: map[string]proofs{}}
 	err = r.AllVerifiers(func(credential string, of []Verifier) error {
-		m.verifiers[credential], err = counting(of)
+		m.proofs[credential], err = proofsOf(of)
 		return err
 	})
 	if err != nil {
@@ -173,7 +173,7 @@ func follow(r Reader, from *Model, changes []Change, seq int64) (*Model, error) 
 				if err != nil {
 					return nil, fmt.Errorf("read what proves %s: %w", c.Key, err)
 				}
-				if e.proved[c.Key.Name], err = counting(of); err != nil {
+				if e.proved[c.Key.Name], err = proofsOf(of); err != nil {
 					return nil, err
 				}
 			}
@@ -182,20 +182,4 @@ func follow(r Reader, from *Model, changes []Change, seq int64) (*Model, error) 
 		}
 	}
 	return e.done(seq), nil
-}
-
-// counting returns the proofs of the secrets that have not been revoked.
-func counting(of []Verifier) ([]grant.Verifier, error) {
-	var out []grant.Verifier
-	for _, v := range of {
-		if !v.Revoked.IsZero() {
-			continue
-		}
-		proofs, err := verifiersOf(v)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, proofs...)
-	}
-	return out, nil
 }

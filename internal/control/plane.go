@@ -72,7 +72,9 @@ func (p *Plane) Run(ctx context.Context) error {
 	ticker := time.NewTicker(refreshEvery)
 	defer ticker.Stop()
 	failing := false
+	clock := clock{plane: p}
 	for {
+		clock.tick(ctx)
 		select {
 		case <-ctx.Done():
 			return nil

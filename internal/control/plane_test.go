@@ -482,7 +482,10 @@ func TestSecretsComeFromOutsideToo(t *testing.T) {
 		t.Errorf("another one: %+v, %v", report, err)
 	}
 	now := w.plane.Model().Verifiers("billing-1")
-	if len(now) != len(proofs) || string(now[0].StoredKey) == string(proofs[0].StoredKey) {
+	if len(now) != 2*len(proofs) || string(now[0].StoredKey) == string(proofs[0].StoredKey) || !now[0].NotAfter.IsZero() {
+		t.Error("the new secret is not the one that counts")
+	}
+	if old := now[len(proofs)]; string(old.StoredKey) != string(proofs[0].StoredKey) || old.NotAfter.IsZero() || old.NotAfter.After(w.now) {
 		t.Error("the old secret still counts")
 	}
 	if p := w.another(w.store); len(p.Model().Verifiers("billing-1")) != len(now) {

@@ -1,14 +1,16 @@
 package control
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"time"
 
 	"sluice/internal/control/lifecycle"
 	"sluice/internal/control/publish"
 	"sluice/internal/fault"
 	"sluice/internal/grant"
+	"sluice/internal/kafka/sasl"
 	"sluice/internal/resource"
 )
 
@@ -21,7 +23,7 @@ func (c *changing) secret(d resource.Any, before *Record, want Wanted) (secret s
 		return "", false, false, nil
 	}
 	secret, given := want.Secrets[credential.Name()]
-	if credential.Spec.Type != "plain" && credential.Spec.Type != "scram" {
+	if !hasSecret(credential) {
 		if given {
 			return "", false, false, fault.New(fault.Invalid, "Credential %s is of type %s, which has no secret", credential.Name(), credential.Spec.Type)
 		}
@@ -33,7 +35,7 @@ func (c *changing) secret(d resource.Any, before *Record, want Wanted) (secret s
 	changesType := before != nil && before.Document.(*resource.Credential).Spec.Type != credential.Spec.Type
 	if before == nil || changesType {
 		if !given && lifecycle.State(credential.Spec.State) != lifecycle.Revoked {
-			return rand.Text() + rand.Text(), true, true, nil
+			return newSecret(), true, true, nil
 		}
 		return secret, false, given, nil
 	}
@@ -44,51 +46,107 @@ func (c *changing) secret(d resource.Any, before *Record, want Wanted) (secret s
 	if err != nil {
 		return "", false, false, fmt.Errorf("read the verifiers of %s: %w", credential.Key(), err)
 	}
-	for _, v := range known {
-		if !v.Revoked.IsZero() {
-			continue
-		}
-		proofs, err := verifiersOf(v)
-		if err != nil {
+	proofs := make([][]grant.Verifier, len(known))
+	for i, v := range known {
+		if proofs[i], err = verifiersOf(v); err != nil {
 			return "", false, false, err
 		}
-		if publish.Proves(secret, proofs) {
-			return "", false, false, nil
-		}
 	}
-	return secret, false, true, nil
+	i := publish.Proves(secret, proofs)
+	switch {
+	case i < 0:
+		return secret, false, true, nil
+	case known[i].ended(c.now):
+		return "", false, false, fault.New(fault.Conflict, "the secret of Credential %s has been replaced or revoked, and does not come back: use another one, or leave it out and rotate the credential", credential.Name())
+	}
+	return "", false, false, nil
 }
 
-// prove writes the verifiers of a credential's new secret, and ends those before.
-func (c *changing) prove(r *Record, secret string) error {
+// prove writes the verifiers of a credential's new secret. The one before is good
+// until a moment, and at an end now when that is none; older ones are in any case. All
+// secrets of a credential have the same salts.
+func (c *changing) prove(r *Record, secret string, until time.Time) error {
 	d := r.Document.(*resource.Credential)
-	proofs, err := publish.Verifiers(grant.Method(d.Spec.Type), secret)
-	if err != nil {
-		return fault.Wrap(fault.Invalid, err, "the secret of %s cannot be used", r.Key())
-	}
-	data, err := json.Marshal(proofs)
-	if err != nil {
-		return fmt.Errorf("bug: verifiers of %s: %w", r.Key(), err)
-	}
 	known, err := c.w.Verifiers(d.Name())
 	if err != nil {
 		return fmt.Errorf("read the verifiers of %s: %w", r.Key(), err)
 	}
-	n := 0
-	for _, v := range known {
-		n = max(n, v.N)
-		if v.Revoked.IsZero() {
+	next := Verifier{N: 1, Created: c.now}
+	var like []grant.Verifier
+	for i := range known {
+		v := &known[i]
+		if next.N = v.N + 1; !v.Revoked.IsZero() {
+			continue
+		}
+		if i == len(known)-1 && !until.IsZero() {
+			v.Until = until
+		} else {
 			v.Revoked = c.now
-			if err := c.w.PutVerifier(d.Name(), v); err != nil {
-				return fmt.Errorf("end a secret of %s: %w", r.Key(), err)
-			}
+		}
+		if err := c.w.PutVerifier(d.Name(), *v); err != nil {
+			return fmt.Errorf("end a secret of %s: %w", r.Key(), err)
 		}
 	}
-	if err := c.w.PutVerifier(d.Name(), Verifier{N: n + 1, Data: data, Created: c.now}); err != nil {
+	if len(known) > 0 {
+		if like, err = verifiersOf(known[len(known)-1]); err != nil {
+			return err
+		}
+	}
+	proofs, err := publish.Verifiers(grant.Method(d.Spec.Type), secret, like)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "the secret of %s cannot be used", r.Key())
+	}
+	if next.Data, err = json.Marshal(proofs); err != nil {
+		return fmt.Errorf("bug: verifiers of %s: %w", r.Key(), err)
+	}
+	if err := c.w.PutVerifier(d.Name(), next); err != nil {
 		return fmt.Errorf("write the verifiers of %s: %w", r.Key(), err)
 	}
-	c.edit.proved[d.Name()] = proofs
-	return nil
+	c.edit.proved[d.Name()], err = proofsOf(append(known, next))
+	return err
+}
+
+// end is when a secret ends, or has ended; the zero time for never.
+func (v Verifier) end() time.Time {
+	if v.Revoked.IsZero() || !v.Until.IsZero() && v.Until.Before(v.Revoked) {
+		return v.Until
+	}
+	return v.Revoked
+}
+
+func (v Verifier) ended(now time.Time) bool { return !v.end().IsZero() && !now.Before(v.end()) }
+
+// proofs are what proves the secrets of a credential.
+type proofs struct {
+	verifiers []grant.Verifier // the newest secret first
+	ending    time.Time        // the first moment at which one ends by itself; zero for none
+}
+
+// proofsOf returns the proofs of the newest secrets of a credential. One that has
+// ended is among them, so that whoever proves it can be told.
+func proofsOf(of []Verifier) (proofs, error) {
+	var out proofs
+	for i := len(of) - 1; i >= 0; i-- {
+		v := of[i]
+		if v.Revoked.IsZero() && !v.Until.IsZero() && (out.ending.IsZero() || v.Until.Before(out.ending)) {
+			out.ending = v.Until
+		}
+		if len(of)-i > sasl.MaxSecrets {
+			continue
+		}
+		verifiers, err := verifiersOf(v)
+		if err != nil {
+			return out, err
+		}
+		for _, one := range verifiers {
+			if i < len(of)-1 && !slices.ContainsFunc(out.verifiers, func(v grant.Verifier) bool { return v.Mechanism == one.Mechanism }) {
+				continue // of another type that the credential had
+			}
+			one.Secret, one.NotAfter = v.N, v.end()
+			out.verifiers = append(out.verifiers, one)
+		}
+	}
+	return out, nil
 }
 
 func verifiersOf(v Verifier) ([]grant.Verifier, error) {

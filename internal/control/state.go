@@ -185,7 +185,7 @@ func setState(d resource.Any, state lifecycle.State, now time.Time) {
 		}
 	case *resource.Credential:
 		d.Spec.State = string(state)
-		if state != lifecycle.Retiring {
+		if state != lifecycle.Retiring && state != lifecycle.Expired {
 			d.Spec.Until = time.Time{}
 		}
 	}
@@ -205,60 +205,76 @@ type Move struct {
 	Serial int64
 }
 
+// successor returns a record that the actor may see, and the one that will follow it,
+// so far with the same document. The serial is the one that it must have; 0 for any.
+func (c *changing) successor(key resource.Key, serial int64) (before, after *Record, err error) {
+	before = c.edit.Get(key)
+	if before == nil {
+		return nil, nil, c.may(identity.Read, identity.Object{Kind: key.Kind, Name: key.Name, Absent: true})
+	}
+	if err := c.may(identity.Read, c.object(before.Document, false)); err != nil {
+		return nil, nil, err
+	}
+	if serial != 0 && serial != before.Serial {
+		return nil, nil, fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", key)
+	}
+	document, err := copied(before.Document)
+	if err != nil {
+		return nil, nil, err
+	}
+	return before, &Record{Document: document, Status: before.Status, Serial: before.Serial + 1, Team: before.Team, Organisation: before.Organisation,
+		Owner: before.Owner, Created: before.Created, Changed: c.now}, nil
+}
+
 // Act makes a move of a document's life cycle, as a click or a command does. The
 // error has a kind of fault.
 func (p *Plane) Act(ctx context.Context, q Request, m Move) (*Record, error) {
 	var after *Record
 	err := p.change(ctx, q, func(c *changing) error {
-		before := c.edit.Get(m.Key)
-		if before == nil {
-			return c.may(identity.Read, identity.Object{Kind: m.Key.Kind, Name: m.Key.Name, Absent: true})
-		}
-		if err := c.may(identity.Read, c.object(before.Document, false)); err != nil {
-			return err
-		}
-		if m.Serial != 0 && m.Serial != before.Serial {
-			return fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", m.Key)
-		}
-		document, err := copied(before.Document)
+		before, next, err := c.successor(m.Key, m.Serial)
 		if err != nil {
 			return err
 		}
-		after = &Record{Document: document, Status: before.Status, Serial: before.Serial + 1, Team: before.Team, Organisation: before.Organisation,
-			Owner: before.Owner, Created: before.Created, Changed: c.now}
-		switch d := document.(type) {
-		case *resource.Version:
-			if m.Action == lifecycle.Deprecate {
-				d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Successor = m.Sunset, resource.Duration(m.Grace), m.Successor
-			}
-			if m.Action == lifecycle.Undeprecate {
-				d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Brownouts = time.Time{}, 0, nil
-			}
-		case *resource.Credential:
-			if m.Action == lifecycle.Retire {
-				d.Spec.Until = m.Until
-			}
-		}
-		state, err := c.move(after, q.Actor, stateOf(before.Document), m.Action)
-		if err != nil {
-			return err
-		}
-		setState(document, state, c.now)
-		differences, err := differ(before, document)
-		if err != nil {
-			return err
-		}
-		if err := c.put(after, links(document)); err != nil {
-			return err
-		}
-		if err := c.tell(after, string(m.Action), differences); err != nil {
-			return err
-		}
-		_, err = c.check()
-		return err
+		after = next
+		return c.step(before, after, m)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return after, nil
+}
+
+// step makes a move of what is to become of a record, and writes it.
+func (c *changing) step(before, after *Record, m Move) error {
+	document := after.Document
+	switch d := document.(type) {
+	case *resource.Version:
+		if m.Action == lifecycle.Deprecate {
+			d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Successor = m.Sunset, resource.Duration(m.Grace), m.Successor
+		}
+		if m.Action == lifecycle.Undeprecate {
+			d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Brownouts = time.Time{}, 0, nil
+		}
+	case *resource.Credential:
+		if m.Action == lifecycle.Retire {
+			d.Spec.Until = m.Until
+		}
+	}
+	state, err := c.move(after, c.q.Actor, stateOf(before.Document), m.Action)
+	if err != nil {
+		return err
+	}
+	setState(document, state, c.now)
+	differences, err := differ(before, document)
+	if err != nil {
+		return err
+	}
+	if err := c.put(after, links(document)); err != nil {
+		return err
+	}
+	if err := c.tell(after, string(m.Action), differences); err != nil {
+		return err
+	}
+	_, err = c.check()
+	return err
 }

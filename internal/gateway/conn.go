@@ -57,6 +57,7 @@ type clientConn struct {
 	clientOf   *grant.Grant
 
 	credential  atomic.Pointer[grant.Credential] // nil before the login
+	secret      atomic.Int64                     // of the credential, that it logged in with
 	login       login
 	state       *handler.Conn
 	cluster     *upstream.Cluster
@@ -776,8 +777,8 @@ func (c *clientConn) regrant() {
 	if now == old {
 		return
 	}
-	if now == nil || now.Usable(c.g.deps.Now()) != "" {
-		c.log.Info("credential ended, closing its connection", "principal", old.Name)
+	if now == nil || now.SecretUsable(int(c.secret.Load()), c.g.deps.Now()) != "" {
+		c.log.Info("credential or secret ended, closing its connection", "principal", old.Name)
 		c.finish(0, closeWithin)
 		return
 	}
@@ -793,11 +794,16 @@ func (c *clientConn) regrant() {
 // closeWithin is how soon the connection of an ended credential is closed.
 const closeWithin = 700 * time.Millisecond
 
-// watchExpiry ends the connection with its credential.
+// watchExpiry ends the connection with its credential, or the secret that it logged
+// in with.
 func (c *clientConn) watchExpiry(cred *grant.Credential) {
 	var next *time.Timer
-	if !cred.NotAfter.IsZero() {
-		next = time.AfterFunc(cred.NotAfter.Sub(c.g.deps.Now()), func() { c.finish(0, closeWithin) })
+	end := cred.NotAfter
+	if secret, _ := cred.SecretEnd(int(c.secret.Load())); !secret.IsZero() && (end.IsZero() || secret.Before(end)) {
+		end = secret
+	}
+	if !end.IsZero() {
+		next = time.AfterFunc(end.Sub(c.g.deps.Now()), func() { c.finish(0, closeWithin) })
 	}
 	if old := c.expiry.Swap(next); old != nil {
 		old.Stop()

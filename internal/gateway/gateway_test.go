@@ -111,7 +111,7 @@ func credential(name string, g *grant.Grant) *grant.Credential {
 	if err != nil {
 		panic(err)
 	}
-	return &grant.Credential{Name: name, Method: grant.Plain, Identity: name, Verifiers: []grant.Verifier{grant.Verifier(v)}, Grant: g}
+	return &grant.Credential{Name: name, Method: grant.Plain, Identity: name, Verifiers: []grant.Verifier{verifierOf(v)}, Grant: g}
 }
 
 func start(t *testing.T, credentials ...*grant.Credential) *world {

@@ -242,7 +242,7 @@ func methodOf(mechanism string) grant.Method {
 
 // verifier finds what a client has to prove, and notes for the log what it would
 // be refused for.
-func (c *clientConn) verifier(mechanism, clientID string) (sasl.Verifier, bool) {
+func (c *clientConn) verifier(mechanism, clientID string) (first sasl.Verifier, others []sasl.Verifier, ok bool) {
 	snapshot := c.g.Snapshot()
 	c.login.claimed, c.login.why = clientID[:min(len(clientID), maxClaimed)], "wrong secret"
 	cred := snapshot.Lookup(methodOf(mechanism), clientID)
@@ -253,15 +253,26 @@ func (c *clientConn) verifier(mechanism, clientID string) (sasl.Verifier, bool) 
 				c.login.why = fmt.Sprintf("credential %s is of type %s, the client uses %s", cred.Name, other, mechanism)
 			}
 		}
-		return sasl.Verifier{}, false
+		return sasl.Verifier{}, nil, false
 	}
-	for _, v := range cred.Verifiers {
-		if v.Mechanism == mechanism {
-			return sasl.Verifier(v), true
+	for i := range cred.Verifiers {
+		switch v := &cred.Verifiers[i]; {
+		case v.Mechanism != mechanism:
+		case !ok:
+			first, ok = proof(v), true
+		default:
+			others = append(others, proof(v))
 		}
 	}
-	c.login.why = "the credential has no verifier for " + mechanism
-	return sasl.Verifier{}, false
+	if !ok {
+		c.login.why = "the credential has no verifier for " + mechanism
+	}
+	return first, others, ok
+}
+
+// proof is a verifier as a login takes it.
+func proof(v *grant.Verifier) sasl.Verifier {
+	return sasl.Verifier{Mechanism: v.Mechanism, Salt: v.Salt, Iterations: v.Iterations, StoredKey: v.StoredKey, ServerKey: v.ServerKey, Secret: v.Secret}
 }
 
 // maxClaimed bounds what a stranger writes into the log.
@@ -303,7 +314,7 @@ func (c *clientConn) saslAuthenticate(p *pending, body []byte) error {
 	if cred == nil {
 		return c.refuse(p, l.mechanism, "failed", "authentication failed: no credential for this identity", "identity", name)
 	}
-	if why := cred.Usable(now); why != "" {
+	if why := cred.SecretUsable(identity.Secret, now); why != "" {
 		return c.refuse(p, l.mechanism, "ended", why, "principal", cred.Name)
 	}
 	if before := c.credential.Load(); before != nil && before.Key() != cred.Key() {
@@ -335,9 +346,15 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	}
 	until(identity.ExpiresAt)
 	until(cred.NotAfter)
+	secretEnd, _ := cred.SecretEnd(identity.Secret)
+	until(secretEnd)
+	c.secret.Store(int64(identity.Secret))
 	c.g.metrics.logins.WithLabelValues(identity.Mechanism, "ok").Inc()
-	if c.credential.Load() != nil { // re-authentication: the same principal, as it is now
+	if c.credential.Load() != nil { // re-authentication: the same principal, as it is now, perhaps by another secret
 		c.regrant()
+		c.regranting.Lock()
+		defer c.regranting.Unlock()
+		c.watchExpiry(c.credential.Load())
 		return nil
 	}
 	cluster := c.g.deps.Clusters.Cluster(cred.Grant.Cluster)

@@ -49,7 +49,7 @@ func scramCredential(t *testing.T, name string, g *grant.Grant) *grant.Credentia
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Verifiers = append(c.Verifiers, grant.Verifier(v))
+		c.Verifiers = append(c.Verifiers, verifierOf(v))
 	}
 	return c
 }
@@ -555,4 +555,9 @@ func TestFeaturesRestOnTheVersionsOffered(t *testing.T) {
 			}
 		}
 	}
+}
+
+// verifierOf is a verifier as grants have it.
+func verifierOf(v sasl.Verifier) grant.Verifier {
+	return grant.Verifier{Mechanism: v.Mechanism, Salt: v.Salt, Iterations: v.Iterations, StoredKey: v.StoredKey, ServerKey: v.ServerKey, Secret: v.Secret}
 }

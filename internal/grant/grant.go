@@ -27,13 +27,20 @@ const (
 )
 
 // Verifier is what is stored in place of a secret. Its fields are those of
-// sasl.Verifier; this package knows nothing of how they come about.
+// sasl.Verifier, and when it ends; this package knows nothing of how they come
+// about. Of oauth it has no keys, and says which secrets of the client count.
 type Verifier struct {
 	Mechanism  string `json:"mechanism"`
-	Salt       []byte `json:"salt"`
+	Salt       []byte `json:"salt,omitempty"`
 	Iterations int    `json:"iterations,omitempty"`
-	StoredKey  []byte `json:"storedKey"`
+	StoredKey  []byte `json:"storedKey,omitempty"`
 	ServerKey  []byte `json:"serverKey,omitempty"`
+	// Secret numbers the secrets of a credential, of which a later one replaces an
+	// earlier one; 0 where they are not counted.
+	Secret int `json:"secret,omitempty"`
+	// NotAfter ends the secret, and the connections that logged in with it; zero means
+	// no end. One that has ended stays for as long as whoever proves it is to be told.
+	NotAfter time.Time `json:"notAfter,omitzero"`
 }
 
 // Credential is one way into one virtual cluster.
@@ -44,7 +51,8 @@ type Credential struct {
 	// Identity is what the method proves: the client id of plain and scram;
 	// "issuer|subject" for oauth; "dns:…", "uri:…" or "email:…", one exact
 	// subject alternative name, for mtls.
-	Identity  string     `json:"identity"`
+	Identity string `json:"identity"`
+	// Verifiers are those of the newest secret, then those of the one before.
 	Verifiers []Verifier `json:"verifiers,omitempty"`
 	// NotAfter ends the credential; zero means no end.
 	NotAfter time.Time `json:"notAfter,omitzero"`
@@ -61,6 +69,31 @@ func (c *Credential) Usable(now time.Time) string {
 		return c.Revoked
 	case !c.NotAfter.IsZero() && !now.Before(c.NotAfter):
 		return "the credential expired at " + c.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// SecretEnd returns when a secret of the credential ends, the zero time for never;
+// false when the credential does not know it any more.
+func (c *Credential) SecretEnd(secret int) (time.Time, bool) {
+	for i := range c.Verifiers {
+		if c.Verifiers[i].Secret == secret {
+			return c.Verifiers[i].NotAfter, true
+		}
+	}
+	return time.Time{}, secret == 0
+}
+
+// SecretUsable is Usable for whoever proved one of the credential's secrets.
+func (c *Credential) SecretUsable(secret int, now time.Time) string {
+	if why := c.Usable(now); why != "" {
+		return why
+	}
+	switch end, known := c.SecretEnd(secret); {
+	case !known:
+		return "the secret was replaced by another one"
+	case !end.IsZero() && !now.Before(end):
+		return "the secret was replaced by another one, and ended at " + end.UTC().Format(time.RFC3339)
 	}
 	return ""
 }

@@ -279,7 +279,8 @@ func same(a, b *Credential) bool {
 }
 
 func sameVerifier(a, b Verifier) bool {
-	return a.Mechanism == b.Mechanism && a.Iterations == b.Iterations && bytes.Equal(a.Salt, b.Salt) && bytes.Equal(a.StoredKey, b.StoredKey) && bytes.Equal(a.ServerKey, b.ServerKey)
+	return a.Mechanism == b.Mechanism && a.Iterations == b.Iterations && bytes.Equal(a.Salt, b.Salt) && bytes.Equal(a.StoredKey, b.StoredKey) && bytes.Equal(a.ServerKey, b.ServerKey) &&
+		a.Secret == b.Secret && a.NotAfter.Equal(b.NotAfter)
 }
 
 func sameGrant(a, b *Grant) bool {

@@ -130,6 +130,11 @@ func (a *API) get(ctx context.Context, kind resource.Kind, name string) (*docume
 	for _, choice := range a.plane.Actions(q, r) {
 		d.Status.Actions = append(d.Status.Actions, string(choice.Action))
 	}
+	if kind == resource.KindCredential {
+		if err := a.withSecrets(ctx, q, &d, name); err != nil {
+			return nil, a.failed(ctx, err)
+		}
+	}
 	return &documentOutput{ETag: etag(r.Serial), Body: d}, nil
 }
 

@@ -69,6 +69,7 @@ func New(deps Deps) *API {
 	a.huma = humago.New(a.mux, config)
 	a.documents()
 	a.moves()
+	a.credentials()
 	a.whole()
 	a.accounts()
 	a.auditing()

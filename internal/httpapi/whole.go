@@ -54,7 +54,7 @@ func (a *API) whole() {
 // moves registers a route for each action of each life cycle.
 func (a *API) moves() {
 	for _, kind := range resource.Kinds {
-		seen := map[lifecycle.Action]bool{lifecycle.Create: true, lifecycle.Request: true, lifecycle.Rotate: true, lifecycle.Expire: true} // a document does, and the clock
+		seen := map[lifecycle.Action]bool{lifecycle.Create: true, lifecycle.Request: true, lifecycle.Rotate: true, lifecycle.RevokePrevious: true, lifecycle.Expire: true} // a document does, or a route of its own, or the clock
 		for _, move := range lifecycle.Moves(kind) {
 			action := move.Action
 			if seen[action] {
@@ -122,6 +122,11 @@ func (a *API) move(ctx context.Context, kind resource.Kind, action lifecycle.Act
 	}
 	m.Serial = serials[m.Key]
 	r, err := a.plane.Act(ctx, q, m)
+	return a.moved(ctx, r, err)
+}
+
+// moved answers what became of a document that was moved.
+func (a *API) moved(ctx context.Context, r *control.Record, err error) (*documentOutput, error) {
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}

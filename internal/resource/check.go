@@ -23,7 +23,7 @@ const (
 var (
 	VersionStates      = []string{"draft", "preview", "published", "deprecated", "retired", "blocked"}
 	SubscriptionStates = []string{"pending", "active", "suspended", "closed", "rejected", "expired"}
-	CredentialStates   = []string{"active", "retiring", "revoked"}
+	CredentialStates   = []string{"active", "retiring", "revoked", "expired"}
 	Methods            = []string{"plain", "scram", "oauth", "mtls"}
 	rightWords         = []string{"read", "write", "readwrite", "none"}
 	manageWords        = []string{DeleteRecords, AlterConfigs}
@@ -455,7 +455,7 @@ func (c checker) credential(s *CredentialSpec, r *reader) {
 		switch {
 		case r.asked && !s.Secret.IsZero():
 			c.report("spec.secret", "is a reference, which the server cannot follow", "use sluice apply, which sends the secret, or leave it out for one that the server makes")
-		case !r.open && s.Secret.IsZero() && s.State != "revoked":
+		case !r.open && s.Secret.IsZero() && s.State != "revoked" && s.State != "expired":
 			c.report("spec.secret", "is missing", "write {env: VARIABLE} or {file: path}")
 		}
 		if s.ClientID != "" && !clientIDText.MatchString(s.ClientID) {
@@ -476,7 +476,7 @@ func (c checker) credential(s *CredentialSpec, r *reader) {
 	switch {
 	case s.State == "retiring" && s.Until.IsZero():
 		c.report("spec.until", "is missing", "a retiring credential names its end, as until: 2026-12-31")
-	case s.State != "retiring" && !s.Until.IsZero():
+	case s.State != "retiring" && s.State != "expired" && !s.Until.IsZero():
 		c.report("spec.until", "belongs to a retiring credential", "write state: retiring, or use notAfter")
 	}
 	if s.Subscriptions != nil && len(s.Subscriptions) == 0 {

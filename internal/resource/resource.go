@@ -507,7 +507,7 @@ type CredentialSpec struct {
 	SAN string `json:"san,omitzero"`
 	// NotAfter ends the credential; never by default.
 	NotAfter time.Time `json:"notAfter,omitzero"`
-	// State is one of active, retiring or revoked. The default is active.
+	// State is one of active, retiring, revoked or expired. The default is active.
 	State string `json:"state,omitzero"`
 	// Until is when a retiring credential ends. Required with retiring.
 	Until time.Time `json:"until,omitzero"`

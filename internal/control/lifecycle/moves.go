@@ -55,6 +55,8 @@ const (
 
 	Rotate Action = "rotate"
 	Revoke Action = "revoke"
+	// RevokePrevious ends the secret that is being replaced, and not the credential.
+	RevokePrevious Action = "revoke-previous"
 )
 
 // moves is the table. Where several rows of an action hold for somebody, the first
@@ -91,6 +93,8 @@ var moves = []Move{
 	{resource.KindCredential, Retire, in(Active), Retiring, "D", []Need{NeedsUntil}},
 	{resource.KindCredential, Revoke, in(Active, Retiring), Revoked, "D", nil},
 	{resource.KindCredential, Revoke, in(Active, Retiring), Revoked, "P", []Need{NeedsReason}},
+	{resource.KindCredential, RevokePrevious, in(Active, Retiring), Same, "D", nil},
+	{resource.KindCredential, RevokePrevious, in(Active, Retiring), Same, "P", []Need{NeedsReason}},
 	{resource.KindCredential, Expire, in(Active, Retiring), Expired, "S", []Need{AfterEnd}},
 }
 

@@ -313,7 +313,7 @@ func (c *compiler) checkSubscription(s *resource.Subscription) {
 	c.checkReach(s, p)
 	var methods []string
 	for _, cred := range c.credentialsOf[appKey{s.Metadata.Environment, s.Spec.Application}] {
-		if cred.Spec.State != "revoked" {
+		if cred.Spec.State != "revoked" && cred.Spec.State != "expired" {
 			methods = append(methods, cred.Spec.Type)
 		}
 	}

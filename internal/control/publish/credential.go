@@ -51,6 +51,8 @@ func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
 		switch d.Spec.State {
 		case "revoked":
 			cred.Revoked = "the credential was revoked"
+		case "expired":
+			cred.Revoked = "the credential has expired"
 		case "retiring":
 			if cred.NotAfter.IsZero() || d.Spec.Until.Before(cred.NotAfter) {
 				cred.NotAfter = d.Spec.Until.UTC()
@@ -85,7 +87,7 @@ func (c *compiler) secretOf(d *resource.Credential) string {
 	}
 	secret, err := c.opts.Secret(d.Spec.Secret)
 	switch {
-	case d.Spec.State == "revoked":
+	case d.Spec.State == "revoked" || d.Spec.State == "expired":
 		return secret
 	case err != nil:
 		c.add(d.Problem("spec.secret", err.Error(), "set it, or correct the reference"))
@@ -163,34 +165,73 @@ func verifiers(method grant.Method, secret string, old []grant.Verifier) ([]gran
 		if err != nil {
 			return nil, err
 		}
-		if i >= 0 && !same(grant.Verifier(v), old[i]) { // a new secret gets salts of its own
+		if i >= 0 && !same(granted(v), old[i]) { // a new secret gets salts of its own
 			old = nil
 			if v, err = sasl.NewVerifier(mechanism, secret, nil); err != nil {
 				return nil, err
 			}
 		}
-		out = append(out, grant.Verifier(v))
+		out = append(out, granted(v))
 	}
 	return out, nil
 }
 
+// same reports whether two verifiers are of one secret.
 func same(a, b grant.Verifier) bool {
 	return a.Mechanism == b.Mechanism && a.Iterations == b.Iterations && bytes.Equal(a.Salt, b.Salt) && bytes.Equal(a.StoredKey, b.StoredKey) && bytes.Equal(a.ServerKey, b.ServerKey)
 }
 
-// Verifiers derives what proves a secret, for methods that have one.
-func Verifiers(method grant.Method, secret string) ([]grant.Verifier, error) {
-	return verifiers(method, secret, nil)
+// granted is a verifier as a grant has it.
+func granted(v sasl.Verifier) grant.Verifier {
+	return grant.Verifier{Mechanism: v.Mechanism, Salt: v.Salt, Iterations: v.Iterations, StoredKey: v.StoredKey, ServerKey: v.ServerKey}
 }
 
-// Proves reports whether verifiers are those of a secret. It costs what deriving
-// them costs, some milliseconds with SCRAM.
-func Proves(secret string, of []grant.Verifier) bool {
-	if len(of) == 0 {
-		return false
+// Verifiers derives what proves a secret, for methods that have one, with the salts of
+// the verifiers of another secret of the credential, so that both can count at a time.
+func Verifiers(method grant.Method, secret string, like []grant.Verifier) ([]grant.Verifier, error) {
+	var out []grant.Verifier
+	for _, mechanism := range mechanismsOf[method] {
+		v, err := derive(mechanism, secret, like)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
 	}
-	v, err := sasl.NewVerifier(of[0].Mechanism, secret, of[0].Salt)
-	return err == nil && same(grant.Verifier(v), of[0])
+	return out, nil
+}
+
+// Proves returns which of some verifiers of a credential's secrets are those of a
+// secret, the last of them, and -1 for none. It costs what deriving one costs, some
+// milliseconds with SCRAM, for each salt among them.
+func Proves(secret string, of [][]grant.Verifier) int {
+	var v grant.Verifier // of the last salt
+	for i, verifiers := range slices.Backward(of) {
+		if len(verifiers) == 0 {
+			continue
+		}
+		first := verifiers[0]
+		if v.Mechanism != first.Mechanism || v.Iterations != first.Iterations || !bytes.Equal(v.Salt, first.Salt) {
+			var err error
+			if v, err = derive(first.Mechanism, secret, verifiers[:1]); err != nil {
+				return -1
+			}
+		}
+		if same(v, first) {
+			return i
+		}
+	}
+	return -1
+}
+
+func derive(mechanism, secret string, like []grant.Verifier) (grant.Verifier, error) {
+	for _, l := range like {
+		if l.Mechanism == mechanism {
+			v, err := sasl.Verifier{Mechanism: mechanism, Salt: l.Salt, Iterations: l.Iterations}.Derive(secret)
+			return granted(v), err
+		}
+	}
+	v, err := sasl.NewVerifier(mechanism, secret, nil)
+	return granted(v), err
 }
 
 // remember brings the history of one application up to date with its view.

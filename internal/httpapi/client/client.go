@@ -133,6 +133,12 @@ func (c *Client) Move(ctx context.Context, plural, name, action string, body sch
 	return &out, c.do(ctx, http.MethodPost, "/v1/"+plural+"/"+url.PathEscape(name)+"/"+action, Options{DryRun: o.DryRun}.query(), o.Serial, body, &out)
 }
 
+// Rotate makes a new secret for a credential.
+func (c *Client) Rotate(ctx context.Context, name string, body schema.Rotate, o Options) (*schema.Rotation, error) {
+	var out schema.Rotation
+	return &out, c.do(ctx, http.MethodPost, "/v1/credentials/"+url.PathEscape(name)+"/rotate", Options{DryRun: o.DryRun}.query(), o.Serial, body, &out)
+}
+
 // Me says who asks.
 func (c *Client) Me(ctx context.Context) (*schema.Me, error) {
 	var out schema.Me

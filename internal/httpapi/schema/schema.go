@@ -34,6 +34,8 @@ type Status struct {
 	Trail []Step `json:"trail,omitempty"`
 	// Actions are what whoever asks could do with it now.
 	Actions []string `json:"actions,omitempty"`
+	// Secrets are the newest of a credential, the newest first, when one is asked for.
+	Secrets []Secret `json:"secrets,omitempty"`
 }
 
 // Step is a move from one state to another.

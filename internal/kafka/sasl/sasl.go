@@ -42,6 +42,9 @@ const (
 	// ScramIterations is the PBKDF2 count of every SCRAM verifier NewVerifier
 	// makes, and of the phantom ones shown for unknown clients.
 	ScramIterations = 8192
+	// MaxSecrets is how many secrets of a client may count at a time: the one that it
+	// has, and the one before, while it is being replaced.
+	MaxSecrets = 2
 
 	saltBytes        = 16
 	minPhantomSecret = 16
@@ -80,15 +83,20 @@ type Identity struct {
 	Name string
 	// Issuer is the token's issuer. Name is unique within it only.
 	Issuer string
+	// Secret is the Secret of the Verifier that matched.
+	Secret int
 	// ExpiresAt is when the proof ends, leeway included, so it is always after the
 	// login; zero means never. It bounds session_lifetime_ms (KIP-368).
 	ExpiresAt time.Time
 }
 
 // Lookup finds the verifier of a client id for a mechanism; ok is false when
-// there is none. It must take as long for a known client as for an unknown one
-// and be safe for concurrent use.
-type Lookup func(mechanism, clientID string) (v Verifier, ok bool)
+// there is none. A client whose secret is being replaced has others besides, up
+// to MaxSecrets in all; those of SCRAM count only with the salt and iterations of
+// the first one, since the client is told one salt before it proves anything. It
+// must take as long for a known client as for an unknown one and be safe for
+// concurrent use.
+type Lookup func(mechanism, clientID string) (v Verifier, others []Verifier, ok bool)
 
 // Deps is what the mechanisms need. All of it is shared between connections.
 type Deps struct {
@@ -135,6 +143,9 @@ type Verifier struct {
 	Iterations int
 	StoredKey  []byte
 	ServerKey  []byte
+	// Secret says which of the client's secrets it is of, in whatever way the caller
+	// counts them; Identity returns it.
+	Secret int
 }
 
 // NewVerifier makes the verifier of a secret. A nil salt means 16 random bytes,
@@ -163,6 +174,18 @@ func NewVerifier(mechanism, secret string, salt []byte) (Verifier, error) {
 	return Verifier{}, fmt.Errorf("make verifier: %w %.32q", ErrUnsupportedMechanism, mechanism)
 }
 
+// Derive makes the verifier of another secret with the salt and iterations of v,
+// so that both may count at a time.
+func (v Verifier) Derive(secret string) (Verifier, error) {
+	if v.Mechanism == Plain || v.Iterations == ScramIterations {
+		return NewVerifier(v.Mechanism, secret, v.Salt)
+	}
+	if _, err := NewVerifier(v.Mechanism, secret, v.Salt); err != nil {
+		return Verifier{}, err
+	}
+	return scramVerifier(v.Mechanism, secret, v.Salt, v.Iterations)
+}
+
 // String names the mechanism and nothing that helps to guess the secret.
 func (v Verifier) String() string { return v.Mechanism + " verifier [redacted]" }
 
@@ -174,7 +197,7 @@ func (v Verifier) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
 // verifier returns the client's verifier, or one of the same shape that nothing
 // matches. Both are made on every call, so that they cost the same.
-func (d Deps) verifier(mechanism, clientID string, keyBytes int) (v Verifier, known bool) {
+func (d Deps) verifier(mechanism, clientID string, keyBytes int) (v Verifier, others []Verifier, known bool) {
 	derive := func(label string) []byte {
 		m := hmac.New(sha256.New, d.PhantomSecret)
 		m.Write([]byte(label + "\x00" + mechanism + "\x00" + clientID))
@@ -190,11 +213,28 @@ func (d Deps) verifier(mechanism, clientID string, keyBytes int) (v Verifier, kn
 	if mechanism != Plain {
 		phantom.Iterations = ScramIterations
 	}
-	v, known = d.Lookup(mechanism, clientID)
+	v, others, known = d.Lookup(mechanism, clientID)
 	if !known || v.Mechanism != mechanism || len(v.StoredKey) != keyBytes || len(v.Salt) == 0 {
-		return phantom, false
+		return phantom, nil, false
 	}
-	return v, true
+	return v, others, true
+}
+
+// matching returns which of the others a proof is of that is not of the first one, or
+// nil. As many are tried as a client may have secrets, so that the time of a refusal
+// tells neither how many there are nor that there are any.
+func matching(first *Verifier, others []Verifier, matches func(*Verifier) bool) *Verifier {
+	var found *Verifier
+	for i := range MaxSecrets - 1 {
+		v, counts := first, false // in place of one that is not there
+		if i < len(others) && others[i].Mechanism == first.Mechanism && len(others[i].StoredKey) == len(first.StoredKey) {
+			v, counts = &others[i], true
+		}
+		if matches(v) && counts {
+			found = v
+		}
+	}
+	return found
 }
 
 func malformed(format string, args ...any) error {

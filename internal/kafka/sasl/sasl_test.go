@@ -21,9 +21,9 @@ var phantomSecret = []byte("0123456789abcdef")
 type store map[string]Verifier
 
 func (s store) deps() Deps {
-	return Deps{PhantomSecret: phantomSecret, Lookup: func(mechanism, client string) (Verifier, bool) {
+	return Deps{PhantomSecret: phantomSecret, Lookup: func(mechanism, client string) (Verifier, []Verifier, bool) {
 		v, ok := s[mechanism+"/"+client]
-		return v, ok
+		return v, nil, ok
 	}}
 }
 
@@ -140,7 +140,7 @@ func TestScramVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sha1Server.deps = store{"SCRAM-SHA-1/user": {"SCRAM-SHA-1", salt("QSXCR+Q6sek8bf92"), 4096, stored, server}}.deps()
+	sha1Server.deps = store{"SCRAM-SHA-1/user": {Mechanism: "SCRAM-SHA-1", Salt: salt("QSXCR+Q6sek8bf92"), Iterations: 4096, StoredKey: stored, ServerKey: server}}.deps()
 
 	v, err := scramVerifier(ScramSHA256, "pencil", salt("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096)
 	if err != nil {

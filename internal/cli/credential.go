@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/httpapi/client"
+	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
+)
+
+// newRotate makes the command that replaces a secret.
+func newRotate(s Streams) *cobra.Command {
+	var server serverFlags
+	var body schema.Rotate
+	var overlap time.Duration
+	var o client.Options
+	cmd := &cobra.Command{
+		Use: "rotate credential NAME", Short: "Give a credential a new secret, which is printed once",
+		Long: `Give a credential a new secret, which is printed once.
+
+The secret before stays good for the overlap. At its end the connections that
+logged in with it are closed, and no others. With --overlap 0 that is at once.`,
+		Example: "  sluice rotate credential acme-erp-1 --overlap 48h\n  sluice revoke credential acme-erp-1 --previous",
+		Args:    exactly(2, "a kind and a name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			if kind, _, err := kindOf(args[0]); err != nil {
+				return err
+			} else if kind != resource.KindCredential {
+				return usagef("only credentials are rotated, and not documents of kind %s", kind)
+			}
+			body.Overlap = overlap.String()
+			r, err := c.Rotate(cmd.Context(), args[1], body, o)
+			if err != nil {
+				return err
+			}
+			if server.output == formatJSON {
+				return writeJSON(s.Out, r)
+			}
+			if r.DryRun {
+				_, err = fmt.Fprintf(s.Out, "Credential %s would get secret %d; the one before would be good until %s (nothing was changed)\n", r.Name, r.Number, r.PreviousUntil.UTC().Format(time.RFC3339))
+				return err
+			}
+			before := "the one before has ended"
+			if overlap > 0 {
+				before = "the one before is good until " + r.PreviousUntil.UTC().Format(time.RFC3339)
+			}
+			_, err = fmt.Fprintf(s.Out, "Credential %s has secret %d; %s\n\nThe secret of %s, which is shown this once:\n  %s\n", r.Name, r.Number, before, r.Name, r.Secret)
+			return err
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	flags := cmd.Flags()
+	flags.DurationVar(&overlap, "overlap", 24*time.Hour, "how long the secret before stays good")
+	flags.StringVar(&body.Reason, "reason", "", "for the audit log")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "say what would happen, and change nothing")
+	return cmd
+}
+
+// listSecrets writes what is known of a credential's secrets below it.
+func listSecrets(out io.Writer, d schema.Document) error {
+	if d.Status == nil || len(d.Status.Secrets) == 0 {
+		return nil
+	}
+	rows := [][]string{{"SECRET", "STATE", "CREATED", "ENDS"}}
+	for _, s := range d.Status.Secrets {
+		ends := "-"
+		if s.Ends != nil {
+			ends = s.Ends.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, []string{fmt.Sprint(s.Number), s.State, s.Created.UTC().Format(time.RFC3339), ends})
+	}
+	fmt.Fprintln(out)
+	return table(out, rows)
+}

@@ -1,0 +1,205 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sluice/internal/control/identity"
+	"sluice/internal/control/lifecycle"
+	"sluice/internal/resource"
+)
+
+// warnings are how long before a credential's end its owners are told, the longest
+// first.
+var warnings = []time.Duration{30 * 24 * time.Hour, 14 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour}
+
+// clock does what is due by itself. What is due has its effect on clients at its
+// moment, wherever the control plane is; this is how documents and the audit log come
+// to know.
+type clock struct {
+	plane *Plane
+	tried map[resource.Key]time.Time // what could not be done, and when
+	seq   int64                      // of the model that was looked at last
+	next  time.Time                  // when the first of what is to come is due
+}
+
+// tick does what is due now. What fails is tried again a minute later.
+func (k *clock) tick(ctx context.Context) {
+	p := k.plane
+	m, now := p.Model(), p.now()
+	if m.seq == k.seq && now.Before(k.next) {
+		return
+	}
+	next := now.Add(time.Hour) // clocks are set
+	later := func(at time.Time) {
+		if at.Before(next) {
+			next = at
+		}
+	}
+	for key, r := range m.records {
+		if ctx.Err() != nil {
+			return
+		}
+		at := k.due(m, r)
+		if at.IsZero() {
+			continue
+		}
+		if failed := k.tried[key]; at.Before(failed) {
+			at = failed
+		}
+		if now.Before(at) {
+			later(at)
+			continue
+		}
+		delete(k.tried, key)
+		if err := p.pass(ctx, key); err != nil && ctx.Err() == nil {
+			p.log.Error("what is due by itself cannot be done now, and is tried again", "document", key.String(), "err", err)
+			if k.tried == nil {
+				k.tried = map[resource.Key]time.Time{}
+			}
+			k.tried[key] = now.Add(time.Minute)
+			later(now.Add(time.Minute))
+		}
+	}
+	k.seq, k.next = m.seq, next // the changes just made are looked at once more
+}
+
+// due returns when something is to be done with a record by itself; zero for never.
+func (k *clock) due(m *Model, r *Record) time.Time {
+	var first time.Time
+	consider := func(at time.Time) {
+		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	state := stateOf(r.Document)
+	switch d := r.Document.(type) {
+	case *resource.Credential:
+		consider(m.proofs[d.Name()].ending)
+		if end := endOf(d); !end.IsZero() && (state == lifecycle.Active || state == lifecycle.Retiring) {
+			consider(end)
+			consider(warnAt(r, end))
+		}
+	case *resource.Subscription:
+		if state == lifecycle.Active || state == lifecycle.Suspended {
+			consider(d.Spec.Expires)
+		}
+	case *resource.Version:
+		if l := d.Spec.Lifecycle; state == lifecycle.Deprecated && !l.Sunset.IsZero() {
+			consider(l.Sunset.Add(time.Duration(l.Grace)))
+		}
+	}
+	return first
+}
+
+// endOf returns when a credential ends by itself; zero for never.
+func endOf(d *resource.Credential) time.Time {
+	if end := d.Spec.Until; !end.IsZero() && (d.Spec.NotAfter.IsZero() || end.Before(d.Spec.NotAfter)) {
+		return end
+	}
+	return d.Spec.NotAfter
+}
+
+// warnAt returns when the owners of a credential are to be told next of its end; zero
+// when they have been told all. One that was made later than that is not told of.
+func warnAt(r *Record, end time.Time) time.Time {
+	for _, before := range warnings {
+		if at := end.Add(-before); at.After(r.Created) && at.After(r.Status.Warned) {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// pass does with one record what is due by itself, if it still is.
+func (p *Plane) pass(ctx context.Context, key resource.Key) error {
+	q := Request{Actor: identity.System(), ID: NewRequestID()}
+	return p.change(ctx, q, func(c *changing) error {
+		r := c.edit.Get(key)
+		if r == nil {
+			return nil
+		}
+		switch d := r.Document.(type) {
+		case *resource.Credential:
+			return c.passCredential(r, d)
+		case *resource.Subscription:
+			if s := stateOf(d); (s == lifecycle.Active || s == lifecycle.Suspended) && !d.Spec.Expires.IsZero() && !c.now.Before(d.Spec.Expires) {
+				return c.act(r, Move{Key: key, Action: lifecycle.Expire})
+			}
+		case *resource.Version:
+			l := d.Spec.Lifecycle
+			if stateOf(d) == lifecycle.Deprecated && !l.Sunset.IsZero() && !c.now.Before(l.Sunset.Add(time.Duration(l.Grace))) {
+				return c.act(r, Move{Key: key, Action: lifecycle.Retire})
+			}
+		}
+		return nil
+	})
+}
+
+// passCredential ends a credential, or secrets of it, or tells that it will end.
+func (c *changing) passCredential(r *Record, d *resource.Credential) error {
+	end, state := endOf(d), stateOf(d)
+	live := state == lifecycle.Active || state == lifecycle.Retiring
+	if live && !end.IsZero() && !c.now.Before(end) {
+		if err := c.act(r, Move{Key: r.Key(), Action: lifecycle.Expire}); err != nil {
+			return err
+		}
+		r = c.edit.Get(r.Key())
+	}
+	known, err := c.w.Verifiers(d.Name())
+	if err != nil {
+		return fmt.Errorf("read the verifiers of %s: %w", r.Key(), err)
+	}
+	var ended []int
+	for i := range known {
+		if v := &known[i]; v.Revoked.IsZero() && v.ended(c.now) {
+			v.Revoked = v.Until
+			ended = append(ended, v.N)
+			if err := c.w.PutVerifier(d.Name(), *v); err != nil {
+				return fmt.Errorf("end a secret of %s: %w", r.Key(), err)
+			}
+		}
+	}
+	if len(ended) > 0 {
+		if c.edit.proved[d.Name()], err = proofsOf(known); err != nil {
+			return err
+		}
+		next := c.following(r)
+		if err := c.put(next, links(d)); err != nil {
+			return err
+		}
+		if err := c.tellDetails(next, "end-secret", map[string]any{"secrets": ended}); err != nil {
+			return err
+		}
+		r = next
+	}
+	at := warnAt(r, end)
+	if !live || end.IsZero() || !c.now.Before(end) || at.IsZero() || c.now.Before(at) {
+		return nil
+	}
+	next := c.following(r)
+	next.Status.Warned = c.now
+	if err := c.put(next, links(d)); err != nil {
+		return err
+	}
+	c.plane.log.Warn("a credential ends soon", "credential", d.Name(), "application", d.Spec.Application, "ends", end.UTC().Format(time.RFC3339))
+	return c.tellDetails(next, "warn-end", map[string]any{"ends": end})
+}
+
+// act makes a move of a record by the system.
+func (c *changing) act(before *Record, m Move) error {
+	after := c.following(before)
+	var err error
+	if after.Document, err = copied(before.Document); err != nil {
+		return err
+	}
+	return c.step(before, after, m)
+}
+
+// following is the record that follows one, so far with the same document.
+func (c *changing) following(r *Record) *Record {
+	next := *r
+	next.Serial, next.Changed = r.Serial+1, c.now
+	return &next
+}

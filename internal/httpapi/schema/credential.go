@@ -1,0 +1,37 @@
+package schema
+
+import "time"
+
+// Rotate asks for a new secret of a credential.
+type Rotate struct {
+	// Overlap is how long the secret before stays good, as 24h; with 0s it ends at once,
+	// and with it the connections that logged in with it.
+	Overlap string `json:"overlap,omitempty" doc:"How long the secret before stays good, as 24h, which is the default; 0s for not at all."`
+	// Reason is for the audit log.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Rotation is a new secret.
+type Rotation struct {
+	Name string `json:"name"`
+	// Number counts the secrets of the credential.
+	Number int `json:"number"`
+	// Secret is shown this once and kept nowhere; not there of a dry run.
+	Secret string `json:"secret,omitempty"`
+	// PreviousUntil is when the secret before ends, or has ended.
+	PreviousUntil time.Time `json:"previousUntil"`
+	Serial        int64     `json:"serial"`
+	Request       string    `json:"request"`
+	DryRun        bool      `json:"dryRun,omitempty"`
+}
+
+// Secret is what may be told of a credential's secret.
+type Secret struct {
+	// Number counts the secrets of the credential.
+	Number int `json:"number"`
+	// State is active, retiring or revoked.
+	State   string    `json:"state" enum:"active,retiring,revoked"`
+	Created time.Time `json:"created"`
+	// Ends is when it ends, or has ended.
+	Ends *time.Time `json:"ends,omitempty"`
+}
