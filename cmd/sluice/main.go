@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"sluice/internal/app"
 	"sluice/internal/broker"
@@ -27,6 +28,8 @@ func programs() cli.Programs {
 		Serve:         serve,
 		Check:         check,
 		Doctor:        doctor,
+		Backup:        backup,
+		Restore:       restore,
 		Demo:          demo,
 		Broker:        broker.Main,
 		BrokerCommand: broker.Command,
@@ -75,6 +78,23 @@ func check(s cli.Setup, withoutSecrets bool) []cli.Problem {
 
 func doctor(ctx context.Context, s cli.Setup, report func(cli.Finding)) {
 	app.Diagnose(ctx, options(s), func(f app.Finding) { report(cli.Finding(f)) })
+}
+
+func backup(ctx context.Context, s cli.Setup, file string) error {
+	log, err := app.NewLogger(s.Config.Log, s.Log)
+	if err != nil {
+		return err
+	}
+	return app.Backup(ctx, s.Config, file, log)
+}
+
+func restore(ctx context.Context, s cli.Setup, file string, newSeed bool) (cli.Restored, error) {
+	log, err := app.NewLogger(s.Config.Log, s.Log)
+	if err != nil {
+		return cli.Restored{}, err
+	}
+	done, err := app.Restore(ctx, s.Config, file, newSeed, time.Now, log)
+	return cli.Restored(done), err
 }
 
 func demo(ctx context.Context, s cli.DemoSetup) (cli.Demo, error) {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -19,13 +18,6 @@ import (
 	"sluice/internal/control/identity"
 	"sluice/internal/httpapi"
 	"sluice/internal/store/sqlstore"
-)
-
-// storeFile is the control plane's database in the data directory, and revokedFile
-// what it must not forget when it is restored.
-const (
-	storeFile   = "control.db"
-	revokedFile = "revoked"
 )
 
 // management is the control plane of this process: its store, and its API over HTTP.
@@ -48,18 +40,19 @@ func newManagement(opts Options, s *state) (_ *management, err error) {
 			m.close()
 		}
 	}()
-	where := filepath.Join(s.dir, storeFile)
-	if ref := opts.Config.Management.Postgres; !ref.IsZero() {
-		if where, err = config.ReadSecret(ref); err != nil {
-			return nil, fmt.Errorf("management.postgres: %w", err)
-		}
-		if !sqlstore.IsPostgres(where) {
-			return nil, fmt.Errorf("management.postgres: %s holds no address as postgres://user:password@host/database", ref.Describe())
-		}
+	where, err := place(opts.Config)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if m.store, err = sqlstore.Open(ctx, where, sqlstore.Options{Revocations: filepath.Join(s.dir, revokedFile), Now: opts.Now, Log: opts.Log}); err != nil {
+	if m.store, err = sqlstore.Open(ctx, where, storeOptions(opts.Config, opts.Now, opts.Log)); err != nil {
+		return nil, err
+	}
+	if err = s.keepSeed(); err != nil { // before the store knows it
+		return nil, err
+	}
+	if err = sameSeed(ctx, m.store, s.dir, s.seed); err != nil {
 		return nil, err
 	}
 	if m.sealer, err = newSealer(ctx, m.store, s.dir, opts.Now, opts.Log); err != nil {

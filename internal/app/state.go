@@ -111,6 +111,14 @@ func (s *state) readSeed() error {
 	return nil
 }
 
+// keepSeed writes the seed, unless it is there.
+func (s *state) keepSeed() error {
+	if err := s.write(seedFile, []byte(hex.EncodeToString(s.seed)+"\n")); err != nil {
+		return err
+	}
+	return nil
+}
+
 // recall reads history and snapshot, once; a snapshot that is known to be that of
 // the file is not read.
 func (s *state) recall() error {
@@ -184,7 +192,7 @@ func (s *state) setAside(log *slog.Logger) {
 // ids after a restart. Documents are obeyed on a full disk too, since they may
 // take something away; flush tries again to write what they came to.
 func (s *state) keep(history *publish.History, snapshot *grant.Snapshot, leaving *leaving) error {
-	if err := s.write(seedFile, []byte(hex.EncodeToString(s.seed)+"\n")); err != nil {
+	if err := s.keepSeed(); err != nil {
 		return err
 	}
 	s.history, s.snapshot, s.leaving = history, snapshot, leaving

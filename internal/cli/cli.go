@@ -43,6 +43,14 @@ type Problem = resource.Problem
 // Config is the settings of a gateway.
 type Config = config.Config
 
+// Restored says what Restore did.
+type Restored struct {
+	// Generation is that of the numbers of grants from now on.
+	Generation uint64
+	// Kept is where a damaged database was moved; "" when there was none.
+	Kept string
+}
+
 // Finding is one thing that doctor looked at.
 type Finding struct {
 	// Area is what it belongs to, as "target cluster main".
@@ -60,6 +68,11 @@ type Programs struct {
 	Check func(s Setup, withoutSecrets bool) []Problem
 	// Doctor looks at everything and reports as it goes.
 	Doctor func(context.Context, Setup, func(Finding))
+	// Backup writes a copy of the control plane's store to a file that is not there yet.
+	Backup func(ctx context.Context, s Setup, file string) error
+	// Restore puts a backup in the place of the store; newSeed does without the seed of
+	// the installation that it is of.
+	Restore func(ctx context.Context, s Setup, file string, newSeed bool) (Restored, error)
 	// Demo starts the demo.
 	Demo func(context.Context, DemoSetup) (Demo, error)
 	// Broker is the embedded broker's process.
@@ -149,7 +162,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.AddCommand(
 		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newLint(s), newBreaking(s), newAudit(s), newVersion(s, p), newBroker(s, p),
 	)
-	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s))
+	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s), newBackup(s, p), newRestore(s, p))
 	root.AddCommand(newMoves(s)...)
 	root.AddCommand(newRotate(s))
 	root.CompletionOptions.HiddenDefaultCmd = false

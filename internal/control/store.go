@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"sluice/internal/control/audit"
@@ -80,6 +81,9 @@ type Store interface {
 	// whichever process it is in. What f did is there as a whole once Write returns
 	// nil, and not at all otherwise; an error of f is returned as it is.
 	Write(ctx context.Context, f func(Writer) error) error
+	// Export writes everything that it has, as it is at one moment, so that another store
+	// can be made of it; it is as secret as the store.
+	Export(ctx context.Context, out io.Writer) error
 	// Close ends it.
 	Close() error
 }
@@ -111,6 +115,9 @@ type Reader interface {
 	// Revision returns one with its document, or ErrNotFound.
 	Revision(version string, n int) (*Revision, error)
 
+	// Note returns what is remembered under a name, "" for nothing.
+	Note(name string) (string, error)
+
 	audit.Reader
 	identity.Reader
 }
@@ -130,6 +137,9 @@ type Writer interface {
 	// PutRevision adds a revision; its number must be the next one. ErrNotFound when
 	// there is no such version.
 	PutRevision(version string, r *Revision) error
+
+	// PutNote replaces what is remembered under a name.
+	PutNote(name, value string) error
 
 	audit.Writer
 	identity.Writer

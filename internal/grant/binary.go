@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -20,32 +21,43 @@ const binaryFormat = 2
 // counted from 1, or 0, its length and its bytes. Lists are preceded by their
 // length.
 func (s *Snapshot) MarshalBinary() ([]byte, error) {
-	all := s.byName()
-	grants := make(map[*Grant]uint64, len(all))
-	var inOrder []*Grant
-	for _, c := range all {
-		if _, known := grants[c.Grant]; !known {
-			grants[c.Grant] = uint64(len(inOrder))
-			inOrder = append(inOrder, c.Grant)
-		}
-	}
-	e := &encoder{texts: map[string]uint64{}}
-	e.out = append(e.out, binaryFormat)
-	e.number(s.number.Generation)
-	e.number(s.number.N)
+	e := newEncoder()
+	e.place(s.number)
 	e.text(s.environment)
-	e.size(len(inOrder))
-	for _, g := range inOrder {
-		e.grant(g)
-	}
-	e.size(len(all))
-	for _, c := range all {
-		e.credential(c, grants[c.Grant])
-	}
+	e.credentials(s.byName())
 	if e.err != nil {
 		return nil, fmt.Errorf("write snapshot: %w", e.err)
 	}
 	return e.out, nil
+}
+
+// MarshalBinary writes a delta as [Snapshot.MarshalBinary] writes a snapshot.
+// Credentials and keys are written in the order that they have.
+func (d Delta) MarshalBinary() ([]byte, error) {
+	e := newEncoder()
+	e.place(d.From)
+	e.place(d.To)
+	e.credentials(d.Put)
+	e.size(len(d.Remove))
+	for _, k := range d.Remove {
+		e.text(string(k.Method))
+		e.text(k.Identity)
+	}
+	if e.err != nil {
+		return nil, fmt.Errorf("write delta: %w", e.err)
+	}
+	return e.out, nil
+}
+
+// Sum is a digest of all that a credential says, its grant included: two that say
+// the same have the same one, in every process.
+func (c *Credential) Sum() ([sha256.Size]byte, error) {
+	e := newEncoder()
+	e.credentials([]*Credential{c})
+	if e.err != nil {
+		return [sha256.Size]byte{}, fmt.Errorf("credential %q: %w", c.Name, e.err)
+	}
+	return sha256.Sum256(e.out), nil
 }
 
 // UnmarshalBinary reads what MarshalBinary wrote, and nothing of another release
@@ -56,27 +68,36 @@ func (s *Snapshot) UnmarshalBinary(data []byte) error {
 		return fmt.Errorf("read snapshot: not of binary format %d", binaryFormat)
 	}
 	d := &decoder{in: data[1:]}
-	number := Number{d.number(), d.number()}
-	environment := d.text()
-	grants := make([]*Grant, d.count(minGrantBytes))
-	for i := range grants {
-		grants[i] = d.grant()
-	}
-	all := make([]*Credential, d.count(minCredentialBytes))
-	for i := range all {
-		all[i] = d.credential(grants)
-	}
-	if d.err == nil && len(d.in) > 0 {
-		d.fail("%d bytes too many", len(d.in))
-	}
-	if d.err != nil {
-		return fmt.Errorf("read snapshot: %w", d.err)
+	number, environment, all := d.place(), d.text(), d.credentials()
+	if err := d.end(); err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
 	}
 	built, err := New(environment, number, all)
 	if err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
 	*s = *built
+	return nil
+}
+
+// UnmarshalBinary reads what MarshalBinary wrote. What the delta changes is looked at
+// by [Snapshot.Apply].
+func (d *Delta) UnmarshalBinary(data []byte) error {
+	if len(data) == 0 || data[0] != binaryFormat {
+		return fmt.Errorf("read delta: not of binary format %d", binaryFormat)
+	}
+	r := &decoder{in: data[1:]}
+	out := Delta{From: r.place(), To: r.place(), Put: r.credentials()}
+	if n := r.count(minKeyBytes); n > 0 {
+		out.Remove = make([]Key, n)
+		for i := range out.Remove {
+			out.Remove[i] = Key{Method(r.text()), r.text()}
+		}
+	}
+	if err := r.end(); err != nil {
+		return fmt.Errorf("read delta: %w", err)
+	}
+	*d = out
 	return nil
 }
 
@@ -89,12 +110,42 @@ const (
 	minCredentialBytes = 7
 	minVerifierBytes   = 7
 	minTextBytes       = 1
+	minKeyBytes        = 2
 )
 
 type encoder struct {
 	out   []byte
 	texts map[string]uint64
 	err   error
+}
+
+func newEncoder() *encoder {
+	return &encoder{out: []byte{binaryFormat}, texts: map[string]uint64{}}
+}
+
+func (e *encoder) place(n Number) {
+	e.number(n.Generation)
+	e.number(n.N)
+}
+
+// credentials writes grants, each once, and then the credentials that have them.
+func (e *encoder) credentials(all []*Credential) {
+	grants := make(map[*Grant]uint64, len(all))
+	var inOrder []*Grant
+	for _, c := range all {
+		if _, known := grants[c.Grant]; !known {
+			grants[c.Grant] = uint64(len(inOrder))
+			inOrder = append(inOrder, c.Grant)
+		}
+	}
+	e.size(len(inOrder))
+	for _, g := range inOrder {
+		e.grant(g)
+	}
+	e.size(len(all))
+	for _, c := range all {
+		e.credential(c, grants[c.Grant])
+	}
 }
 
 func (e *encoder) number(n uint64) { e.out = binary.AppendUvarint(e.out, n) }
@@ -226,6 +277,29 @@ func (d *decoder) number() uint64 {
 	}
 	d.in = d.in[size:]
 	return n
+}
+
+func (d *decoder) place() Number { return Number{d.number(), d.number()} }
+
+// credentials reads what encoder.credentials wrote.
+func (d *decoder) credentials() []*Credential {
+	grants := make([]*Grant, d.count(minGrantBytes))
+	for i := range grants {
+		grants[i] = d.grant()
+	}
+	all := make([]*Credential, d.count(minCredentialBytes))
+	for i := range all {
+		all[i] = d.credential(grants)
+	}
+	return all
+}
+
+// end returns what was wrong; bytes that are left are.
+func (d *decoder) end() error {
+	if d.err == nil && len(d.in) > 0 {
+		d.fail("%d bytes too many", len(d.in))
+	}
+	return d.err
 }
 
 // size reads a number that has to fit into an int.

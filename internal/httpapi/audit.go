@@ -69,4 +69,11 @@ func (a *API) auditing() {
 			return a.plane.ExportAudit(r.Context(), request(r.Context()), from, out)
 		},
 	})
+	a.stream(streamed{
+		operation:   huma.Operation{OperationID: "back-up", Method: http.MethodGet, Path: "/v1/backup", Summary: "Get a backup of everything, which is as secret as the store", Tags: []string{"Platform"}},
+		contentType: "application/jsonl",
+		write: func(r *http.Request, out *streamWriter) error {
+			return a.plane.Backup(r.Context(), request(r.Context()), out)
+		},
+	})
 }

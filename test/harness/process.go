@@ -21,23 +21,32 @@ import (
 // Build makes the binary that is sold and returns its path.
 func Build(tb testing.TB) string {
 	tb.Helper()
+	binary, err := BuildIn(tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return binary
+}
+
+// BuildIn makes the binary that is sold in a directory, for the tests of a whole package, and returns its path.
+func BuildIn(dir string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
-		tb.Fatal("find the product's sources: ", err)
+		return "", fmt.Errorf("find the product's sources: %w", err)
 	}
-	binary := filepath.Join(tb.TempDir(), "sluice")
+	binary := filepath.Join(dir, "sluice")
 	cmd := exec.Command("go", "build", "-o", binary, "./cmd/sluice")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("build the gateway: %v\n%s", err, out)
+		return "", fmt.Errorf("build the gateway: %w\n%s", err, out)
 	}
-	return binary
+	return binary, nil
 }
 
 // Serve says what a Process runs on.
 type Serve struct {
 	Binary    string            // of Build
-	Documents string            // of sluice/v1, as YAML
+	Documents string            // of sluice/v1, as YAML; without any it is a control plane, too
 	Files     map[string]string // besides them, by name: what the documents and the settings refer to
 	Data      map[string]string // in the data directory before the first start, by name: "seed", that two gateways have in common
 
@@ -77,7 +86,11 @@ func StartProcess(tb testing.TB, s Serve) *Process {
 	if s.Environment == "" {
 		s.Environment = "prod"
 	}
-	p.Write("resources.yaml", s.Documents)
+	resources := ""
+	if s.Documents != "" {
+		p.Write("resources.yaml", s.Documents)
+		resources = "resources: [resources.yaml]"
+	}
 	for name, text := range s.Files {
 		p.Write(name, text)
 	}
@@ -101,8 +114,8 @@ func StartProcess(tb testing.TB, s Serve) *Process {
 		if s.Listener != "" {
 			listener += ", " + s.Listener
 		}
-		p.Write("sluice.yaml", fmt.Sprintf("environment: %s\ndataDir: data\nresources: [resources.yaml]\nlisteners:\n  - {%s}\noperations: {address: %q}\n%s\n",
-			s.Environment, listener, p.Operations, s.Settings))
+		p.Write("sluice.yaml", fmt.Sprintf("environment: %s\ndataDir: data\n%s\nlisteners:\n  - {%s}\noperations: {address: %q}\n%s\n",
+			s.Environment, resources, listener, p.Operations, s.Settings))
 		if err := p.start(); err == nil {
 			break
 		} else if attempt == 3 {

@@ -45,3 +45,9 @@ func (c *Client) AuditKey(ctx context.Context) (*schema.AuditKey, error) {
 func (c *Client) ExportAudit(ctx context.Context, from int64, out io.Writer) error {
 	return c.stream(ctx, "/v1/audit/export", url.Values{"from": {strconv.FormatInt(from, 10)}}, out)
 }
+
+// Backup writes everything that the control plane has. What was written is whole only
+// when the error is nil.
+func (c *Client) Backup(ctx context.Context, out io.Writer) error {
+	return c.stream(ctx, "/v1/backup", nil, out)
+}

@@ -109,6 +109,11 @@ func restore(ctx context.Context, backup, where string, options Options) (done R
 		return done, err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
+	if options.Accept != nil {
+		if err := from.Read(ctx, options.Accept); err != nil {
+			return done, err
+		}
+	}
 	ended := map[revocation]bool{}
 	if options.Revocations != "" {
 		if ended, err = readRevoked(options.Revocations); err != nil {

@@ -29,6 +29,7 @@ var tables = []struct{ name, key string }{
 	{"tokens", "id"},
 	{"one_time_tokens", "hash"},
 	{"failures", "id"},
+	{"notes", "name"},
 }
 
 // exportKind is what the first line of an export says that it is.

@@ -69,16 +69,11 @@ func TestPeopleComeToAnOlderStore(t *testing.T) {
 	ctx, path := t.Context(), filepath.Join(t.TempDir(), "sluice.db")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	team := &resource.Team{Kind: resource.KindTeam, Metadata: resource.Metadata{Name: "shop"}}
-	s, err := Open(ctx, path, Options{})
+	s, err := openAt(ctx, path, Options{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = s.write(context.Background(), func(w *writer) error {
-		for _, statement := range []string{"DROP TABLE logins", "DROP TABLE tokens", "DROP TABLE people", "DROP TABLE one_time_tokens", "DROP TABLE failures", "DELETE FROM migrations WHERE version >= 2"} {
-			if err := w.exec(statement); err != nil {
-				return err
-			}
-		}
 		return w.Put(&control.Record{Document: team, Serial: 1, Created: now, Changed: now}, nil)
 	})
 	if err := errors.Join(err, s.Close()); err != nil {

@@ -39,6 +39,9 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
+	// Accept is asked by Restore about what is to be restored, before anything is
+	// replaced; its error refuses it. Everything is accepted by default.
+	Accept func(control.Reader) error
 }
 
 func (o Options) withDefaults() Options {

@@ -50,6 +50,7 @@ func FillDump(ctx context.Context, store control.Store) error {
 			w.PutLogin(&identity.Login{Hash: "h2", ID: "l1", Person: "ada", Created: micros(start), Seen: micros(start), Expires: micros(start.Add(time.Hour))}),
 			w.PutOneTime(&identity.OneTime{Hash: "h3", Purpose: identity.ForPassword, Person: "ada", Created: micros(start), Expires: micros(start.Add(time.Hour))}),
 			w.PutFailures("f1", identity.Failures{Count: 2, Last: micros(start)}),
+			w.PutNote("seed", "abc"),
 		)
 	})
 }

@@ -81,6 +81,7 @@ func Run(t *testing.T, s Subject) {
 		"an older database revives nothing":             testReplaced,
 		"what is not restored":                          testRestoreRefused,
 		"a backup while it is written":                  testBackupOnline,
+		"notes":                                         testNotes,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { test(t, s) })
 	}
@@ -449,4 +450,24 @@ func testIdentity(t *testing.T, s Subject) {
 func row(n int) audit.Row {
 	return audit.Row{Time: start.Add(time.Duration(n) * time.Second), Actor: fmt.Sprint("person ", n%3), Action: "apply", Kind: "Team", Name: fmt.Sprint("t", n), Result: "ok",
 		Details: json.RawMessage(fmt.Sprintf(`{"n":%d}`, n))}
+}
+
+func testNotes(t *testing.T, s Subject) {
+	store := open(t, s)
+	note := func(name, want string) {
+		t.Helper()
+		read(t, store, func(r control.Reader) error {
+			got, err := r.Note(name)
+			if got != want {
+				t.Errorf("note %q: got %q, want %q", name, got, want)
+			}
+			return err
+		})
+	}
+	note("seed", "")
+	write(t, store, func(w control.Writer) error { return errors.Join(w.PutNote("seed", "a"), w.PutNote("other", "b")) })
+	note("seed", "a")
+	write(t, store, func(w control.Writer) error { return w.PutNote("seed", "Ä\u2028") })
+	note("seed", "Ä\u2028")
+	note("other", "b")
 }

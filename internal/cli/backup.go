@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// storeFlags find the store of a control plane where it is kept.
+type storeFlags struct{ config, dataDir string }
+
+func (f *storeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration file of the control plane (default sluice.yaml, if there is one)")
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", "", "its data directory")
+}
+
+func (f *storeFlags) load(s Streams) (Setup, error) {
+	setup := setupFlags{config: f.config, dataDir: f.dataDir, logLevel: "warn"}
+	return setup.load(s)
+}
+
+func newBackup(s Streams, p Programs) *cobra.Command {
+	var server serverFlags
+	var store storeFlags
+	cmd := &cobra.Command{
+		Use: "backup FILE", Short: "Write a backup of the control plane, which goes on meanwhile",
+		Long: `Write a backup of the control plane, which goes on meanwhile, to FILE, which is
+complete or not there. It is asked for at the management API, by a platform-admin;
+with --data-dir or --config, the store is read where it is kept.
+
+It holds what proves people and credentials: keep it as you keep the data directory,
+and elsewhere than the files "seed", "revoked" and "audit.key" there, which a restore
+needs and a backup does not hold.`,
+		Example: "  sluice backup sluice-2026-05-01.backup\n  sluice backup --data-dir sluice-data sluice-2026-05-01.db",
+		Args:    exactly(1, "the file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if store != (storeFlags{}) {
+				setup, err := store.load(s)
+				if err != nil {
+					return err
+				}
+				return p.Backup(cmd.Context(), setup, args[0])
+			}
+			c, err := server.client(formatTable)
+			if err != nil {
+				return err
+			}
+			return writeWhole(args[0], func(out io.Writer) error { return c.Backup(cmd.Context(), out) })
+		},
+	}
+	server.add(cmd, formatTable)
+	store.add(cmd)
+	return cmd
+}
+
+func newRestore(s Streams, p Programs) *cobra.Command {
+	var store storeFlags
+	var newSeed bool
+	cmd := &cobra.Command{
+		Use: "restore FILE", Short: "Put a backup in the place of what a control plane has",
+		Long: `Put a backup in the place of what a control plane has: all of it, or nothing. It works
+where the store is kept, and moves one from SQLite to PostgreSQL, or back. A control
+plane that runs follows within a second.
+
+What was revoked or removed since the backup stays so, as far as the store that is
+replaced, or the file "revoked" in the data directory, knows; logins end, and gateways
+take the new numbers of grants. A damaged database is moved aside; nothing may use it.
+
+The data directory needs the file "seed" of the installation. With --new-seed it is done
+without: clients see new topic ids, and second factors are lost.`,
+		Example: "  sluice restore --data-dir sluice-data sluice-2026-05-01.backup\n  sluice restore --config sluice.yaml sluice-2026-05-01.backup",
+		Args:    exactly(1, "the backup"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			setup, err := store.load(s)
+			if err != nil {
+				return err
+			}
+			done, err := p.Restore(cmd.Context(), setup, args[0], newSeed)
+			if err != nil {
+				return err
+			}
+			if done.Kept != "" {
+				fmt.Fprintf(s.Err, "the database was damaged, and is in %s now\n", done.Kept)
+			}
+			_, err = fmt.Fprintf(s.Out, "restored; grants are of generation %d now\n", done.Generation)
+			return err
+		},
+	}
+	store.add(cmd)
+	cmd.Flags().BoolVar(&newSeed, "new-seed", false, "do without the seed of the installation")
+	return cmd
+}
