@@ -15,6 +15,16 @@ type Status struct {
 	Revision int `json:"revision,omitzero"`
 	// Deployments of a version, by environment.
 	Deployments map[string]Deployment `json:"deployments,omitzero"`
+	// Joined is who a gateway is, once it has joined.
+	Joined Joined `json:"joined,omitzero"`
+}
+
+// Joined is what a gateway has proved when it joined.
+type Joined struct {
+	// Key is what its key is known by: the SHA-256 of the public key, in hexadecimal
+	// digits.
+	Key  string    `json:"key"`
+	Time time.Time `json:"time"`
 }
 
 // Step is a move from one state to another.

@@ -112,6 +112,7 @@ func (a *API) list(ctx context.Context, kind resource.Kind, in *listInput) (*pag
 		if err != nil {
 			return nil, a.failed(ctx, err)
 		}
+		a.standing(&d, r)
 		out.Body.Items = append(out.Body.Items, d)
 	}
 	return out, nil
@@ -127,6 +128,7 @@ func (a *API) get(ctx context.Context, kind resource.Kind, name string) (*docume
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
+	a.standing(&d, r)
 	for _, choice := range a.plane.Actions(q, r) {
 		d.Status.Actions = append(d.Status.Actions, string(choice.Action))
 	}

@@ -33,7 +33,9 @@ type Deps struct {
 	// Authenticate says who asks, instead of People; its error has a kind of fault. It
 	// is for tests.
 	Authenticate func(*http.Request) (identity.Actor, error)
-	Log          *slog.Logger
+	// Gateways are those that run apart; nil where none can.
+	Gateways Gateways
+	Log      *slog.Logger
 	// Release is this program's, for the description.
 	Release string
 }
@@ -42,6 +44,7 @@ type Deps struct {
 type API struct {
 	plane        *control.Plane
 	people       *identity.People
+	gateways     Gateways
 	authenticate func(*http.Request) (identity.Actor, error)
 	log          *slog.Logger
 	mux          *http.ServeMux
@@ -56,7 +59,7 @@ const (
 
 // New returns an API.
 func New(deps Deps) *API {
-	a := &API{plane: deps.Plane, people: deps.People, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux()}
+	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux()}
 	if a.authenticate == nil {
 		a.authenticate = who(a.people)
 	}
@@ -71,6 +74,7 @@ func New(deps Deps) *API {
 	a.moves()
 	a.credentials()
 	a.whole()
+	a.joining()
 	a.accounts()
 	a.auditing()
 	return a

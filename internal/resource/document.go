@@ -46,6 +46,8 @@ func (d *Document[S]) into(s *Set) {
 		s.Environments = append(s.Environments, d)
 	case *Cluster:
 		s.Clusters = append(s.Clusters, d)
+	case *Gateway:
+		s.Gateways = append(s.Gateways, d)
 	case *API:
 		s.APIs = append(s.APIs, d)
 	case *Version:
@@ -81,6 +83,7 @@ func (s *Set) With(changed map[Key]Any) *Set {
 	with(&next.Teams, KindTeam, changed)
 	with(&next.Environments, KindEnvironment, changed)
 	with(&next.Clusters, KindCluster, changed)
+	with(&next.Gateways, KindGateway, changed)
 	with(&next.APIs, KindAPI, changed)
 	with(&next.Versions, KindVersion, changed)
 	with(&next.Products, KindProduct, changed)
@@ -119,7 +122,7 @@ func with[S any](documents *[]*Document[S], kind Kind, changed map[Key]Any) {
 // All yields every document, kind by kind in the order of Kinds.
 func (s *Set) All() iter.Seq[Any] {
 	return func(yield func(Any) bool) {
-		_ = every(s.Organisations, yield) && every(s.Teams, yield) && every(s.Environments, yield) && every(s.Clusters, yield) &&
+		_ = every(s.Organisations, yield) && every(s.Teams, yield) && every(s.Environments, yield) && every(s.Clusters, yield) && every(s.Gateways, yield) &&
 			every(s.APIs, yield) && every(s.Versions, yield) && every(s.Products, yield) &&
 			every(s.Applications, yield) && every(s.Subscriptions, yield) && every(s.Credentials, yield)
 	}
@@ -189,6 +192,7 @@ var blanks = map[Kind]func() Any{
 	KindTeam:         func() Any { return &Team{} },
 	KindEnvironment:  func() Any { return &Environment{} },
 	KindCluster:      func() Any { return &Cluster{} },
+	KindGateway:      func() Any { return &Gateway{} },
 	KindAPI:          func() Any { return &API{} },
 	KindVersion:      func() Any { return &Version{} },
 	KindProduct:      func() Any { return &Product{} },

@@ -108,7 +108,7 @@ func writePage(t *testing.T) []byte {
 		}
 		var b strings.Builder
 		for _, typ := range []reflect.Type{
-			reflect.TypeFor[Metadata](), reflect.TypeFor[OrganisationSpec](), reflect.TypeFor[TeamSpec](), reflect.TypeFor[EnvironmentSpec](), reflect.TypeFor[ClusterSpec](), reflect.TypeFor[APISpec](),
+			reflect.TypeFor[Metadata](), reflect.TypeFor[OrganisationSpec](), reflect.TypeFor[TeamSpec](), reflect.TypeFor[EnvironmentSpec](), reflect.TypeFor[ClusterSpec](), reflect.TypeFor[GatewaySpec](), reflect.TypeFor[APISpec](),
 			reflect.TypeFor[VersionSpec](), reflect.TypeFor[ProductSpec](), reflect.TypeFor[ApplicationSpec](), reflect.TypeFor[SubscriptionSpec](), reflect.TypeFor[CredentialSpec](),
 		} {
 			if typ.Name() == name {

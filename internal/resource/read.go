@@ -338,6 +338,9 @@ var documents = map[Kind]func(*reader, Source){
 	KindCluster: func(r *reader, s Source) {
 		decode(r, s, &r.set.Clusters, true, func(c checker, d *Cluster) { c.cluster(&d.Spec) })
 	},
+	KindGateway: func(r *reader, s Source) {
+		decode(r, s, &r.set.Gateways, true, func(checker, *Gateway) {})
+	},
 	KindAPI: func(r *reader, s Source) {
 		decode(r, s, &r.set.APIs, false, func(c checker, d *API) { c.oneOf("spec.visibility", d.Spec.Visibility, visibilities) })
 	},

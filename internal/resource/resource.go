@@ -26,6 +26,7 @@ const (
 	KindTeam         Kind = "Team"
 	KindEnvironment  Kind = "Environment"
 	KindCluster      Kind = "Cluster"
+	KindGateway      Kind = "Gateway"
 	KindAPI          Kind = "API"
 	KindVersion      Kind = "Version"
 	KindProduct      Kind = "Product"
@@ -36,7 +37,7 @@ const (
 
 // Kinds are all kinds in the order in which people write them: what others refer
 // to comes first.
-var Kinds = []Kind{KindOrganisation, KindTeam, KindEnvironment, KindCluster, KindAPI, KindVersion, KindProduct, KindApplication, KindSubscription, KindCredential}
+var Kinds = []Kind{KindOrganisation, KindTeam, KindEnvironment, KindCluster, KindGateway, KindAPI, KindVersion, KindProduct, KindApplication, KindSubscription, KindCredential}
 
 // Plural is the kind in paths and commands, as "subscriptions".
 func (k Kind) Plural() string { return strings.ToLower(string(k)) + "s" }
@@ -46,8 +47,8 @@ type Metadata struct {
 	// Name is the identity within a kind: up to 128 letters, digits, dots, dashes and
 	// underscores, beginning with a letter or digit. Required.
 	Name string `json:"name,omitzero"`
-	// Environment is where the document counts. Required for Cluster, Subscription and
-	// Credential, and not there for the other kinds.
+	// Environment is where the document counts. Required for Cluster, Gateway,
+	// Subscription and Credential, and not there for the other kinds.
 	Environment string `json:"environment,omitzero"`
 	// Team is the owner. The control plane wants one for API, Product and Application; a
 	// gateway that reads files by itself does not use it.
@@ -91,6 +92,7 @@ type (
 	Team         = Document[TeamSpec]
 	Environment  = Document[EnvironmentSpec]
 	Cluster      = Document[ClusterSpec]
+	Gateway      = Document[GatewaySpec]
 	API          = Document[APISpec]
 	Version      = Document[VersionSpec]
 	Product      = Document[ProductSpec]
@@ -105,6 +107,7 @@ type Set struct {
 	Teams         []*Team
 	Environments  []*Environment
 	Clusters      []*Cluster
+	Gateways      []*Gateway
 	APIs          []*API
 	Versions      []*Version
 	Products      []*Product
@@ -247,6 +250,14 @@ type TokenIssuer struct {
 	ClientSecret SecretRef `json:"clientSecret,omitzero"`
 	// Scope is what tokens are asked for with; none by default.
 	Scope string `json:"scope,omitzero"`
+}
+
+// GatewaySpec is a gateway that runs apart from the control plane and gets from it what
+// is in force in its environment. sluice gateway invite makes the token with which it
+// joins. A gateway that reads files by itself does not use it.
+type GatewaySpec struct {
+	// Title is for people.
+	Title string `json:"title,omitzero"`
 }
 
 // APISpec is a stable name with an owner. The control plane shows it to whom its

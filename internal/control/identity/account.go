@@ -490,15 +490,25 @@ func (p *People) newPassword(ctx context.Context, login, password string, first 
 
 // oneTime makes a one-time token.
 func (p *People) oneTime(w Writer, purpose Purpose, person string) (Secret, time.Time, error) {
-	secret, now := newSecret(), p.now()
-	t := &OneTime{Hash: hashOf(secret), Purpose: purpose, Person: person, Created: now, Expires: now.Add(p.config.OneTimeLife)}
+	return NewOneTime(w, purpose, person, p.now(), p.config.OneTimeLife)
+}
+
+// NewOneTime makes a one-time token that waits for a time.
+func NewOneTime(w Writer, purpose Purpose, person string, now time.Time, life time.Duration) (Secret, time.Time, error) {
+	secret := newSecret()
+	t := &OneTime{Hash: hashOf(secret), Purpose: purpose, Person: person, Created: now, Expires: now.Add(life)}
 	return Secret{secret}, t.Expires, w.PutOneTime(t)
 }
 
 // redeemable returns a one-time token that still works.
 func (p *People) redeemable(r Reader, token string, purpose Purpose) (*OneTime, error) {
+	return Redeemable(r, token, purpose, p.now())
+}
+
+// Redeemable returns a one-time token that still works. Whoever takes it removes it.
+func Redeemable(r Reader, token string, purpose Purpose, now time.Time) (*OneTime, error) {
 	t, err := r.OneTime(hashOf(token))
-	if errors.Is(err, ErrNotFound) || err == nil && (t.Purpose != purpose || !p.now().Before(t.Expires)) {
+	if errors.Is(err, ErrNotFound) || err == nil && (t.Purpose != purpose || !now.Before(t.Expires)) {
 		return nil, errOneTime
 	}
 	return t, err

@@ -28,6 +28,8 @@ const (
 	Approve Operation = "approve"
 	Rotate  Operation = "rotate"
 	Revoke  Operation = "revoke"
+	// Invite is to make a token with which a gateway joins.
+	Invite Operation = "invite"
 )
 
 // Operations on what is no document. The object says of which owner, or of which
@@ -105,6 +107,9 @@ var rules = []rule{
 	{operations: ops(Read), kinds: kinds(resource.KindCluster), by: []grantee{platformAdmin, {within, []Role{OrgAdmin, Publisher, Approver, Auditor}}}},
 	{operations: ops(Write, Delete), kinds: kinds(resource.KindCluster), by: []grantee{platformAdmin}},
 	{operations: ops(Use), kinds: kinds(resource.KindCluster), by: []grantee{platformAdmin, {shared, []Role{OrgAdmin, Publisher}}}},
+
+	// A gateway gets what proves every credential: only the operator says which there are, and lets them in.
+	{operations: ops(Read, Write, Delete, Invite), kinds: kinds(resource.KindGateway), by: []grantee{platformAdmin}},
 
 	{operations: ops(Read), kinds: kinds(resource.KindAPI, resource.KindVersion, resource.KindProduct), visible: true, by: []grantee{
 		platformAdmin, ofOwner(OrgAdmin, Publisher, Approver, AppDeveloper, BillingAdmin, Auditor)}},

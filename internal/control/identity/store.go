@@ -157,13 +157,14 @@ type Purpose string
 const (
 	ForFirstAdmin Purpose = "first-admin" // to make the first platform-admin
 	ForPassword   Purpose = "password"    // to set a password
+	ForGateway    Purpose = "gateway"     // to join as a gateway
 )
 
 // OneTime is a token that works once.
 type OneTime struct {
 	Hash    string
 	Purpose Purpose
-	// Person is whose password it sets.
+	// Person is whose password it sets; of a gateway's, the name of the gateway.
 	Person           string
 	Created, Expires time.Time
 }

@@ -50,6 +50,9 @@ func (c *compiler) checkDocuments() {
 	for _, d := range c.set.Clusters {
 		checkEnvironment(c, d)
 	}
+	for _, d := range c.set.Gateways {
+		checkEnvironment(c, d)
+	}
 	for _, d := range c.set.Versions {
 		c.checkVersion(d)
 	}

@@ -139,6 +139,12 @@ func (c *Client) Rotate(ctx context.Context, name string, body schema.Rotate, o 
 	return &out, c.do(ctx, http.MethodPost, "/v1/credentials/"+url.PathEscape(name)+"/rotate", Options{DryRun: o.DryRun}.query(), o.Serial, body, &out)
 }
 
+// InviteGateway makes a token with which a gateway joins.
+func (c *Client) InviteGateway(ctx context.Context, name string, o Options) (*schema.Joining, error) {
+	var out schema.Joining
+	return &out, c.do(ctx, http.MethodPost, "/v1/gateways/"+url.PathEscape(name)+"/invite", o.query(), 0, nil, &out)
+}
+
 // Me says who asks.
 func (c *Client) Me(ctx context.Context) (*schema.Me, error) {
 	var out schema.Me

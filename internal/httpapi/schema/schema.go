@@ -36,6 +36,8 @@ type Status struct {
 	Actions []string `json:"actions,omitempty"`
 	// Secrets are the newest of a credential, the newest first, when one is asked for.
 	Secrets []Secret `json:"secrets,omitempty"`
+	// Gateway is how a gateway stands.
+	Gateway *Standing `json:"gateway,omitempty"`
 }
 
 // Step is a move from one state to another.
