@@ -3,6 +3,7 @@ package resource
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,12 +16,14 @@ import (
 var (
 	asyncAPILine  = regexp.MustCompile(`(?m)^["']?asyncapi["']?[ \t]*:`)
 	asyncAPIField = regexp.MustCompile(`["']?asyncapi["']?\s*:`)
+	documentField = regexp.MustCompile(`["']?apiVersion["']?\s*:`) // of ours, which may hold one
 )
 
 // looksAsyncAPI reports whether a file says of itself that it is an AsyncAPI document.
 func looksAsyncAPI(data []byte) bool {
 	if trimmed := bytes.TrimLeft(data, "\ufeff \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
-		return asyncAPIField.Match(trimmed[:min(len(trimmed), 4096)])
+		head := trimmed[:min(len(trimmed), 4096)]
+		return asyncAPIField.Match(head) && !documentField.Match(head)
 	}
 	return asyncAPILine.Match(data)
 }
@@ -29,42 +32,86 @@ func looksAsyncAPI(data []byte) bool {
 // provider sends and receives on each channel. Its problems have their places in the
 // document; hints are for sluice lint.
 func (r *reader) asyncAPI(v *Version, file string, data []byte) bool {
+	parts := 0
 	d := contract.Load(filepath.ToSlash(file), data, contract.Options{Resolve: func(location string) ([]byte, error) {
 		if strings.Contains(location, "://") {
 			return nil, contract.ErrRefused
 		}
+		parts++
 		return r.part(filepath.FromSlash(location))
 	}})
+	source := &Source{File: file, places: map[string]strictyaml.Position{}}
+	ok := r.offered(v, d, source, func(p rule.Problem) Problem {
+		return Problem{File: filepath.FromSlash(p.File), Line: p.Line, Column: p.Column, Message: saying(p), Fix: p.Fix}
+	})
+	v.Spec.Contract.source = source
+	if !ok || !r.open {
+		return ok
+	}
+	v.Spec.Contract.AsyncAPI = string(data)
+	if parts > 0 { // the server has no files: everything in one
+		version := contract.Version30
+		if strings.HasPrefix(d.Version, "3.1") {
+			version = contract.Version31
+		}
+		v.Spec.Contract.AsyncAPI = string(d.Model.Emit(version).YAML())
+	}
+	return true
+}
+
+// inline is asyncAPI for a document that stands in the version itself.
+func (r *reader) inline(v *Version) bool {
+	d := contract.Load("", []byte(v.Spec.Contract.AsyncAPI), contract.Options{})
+	return r.offered(v, d, nil, func(p rule.Problem) Problem {
+		message := saying(p)
+		if p.Line > 0 {
+			message = fmt.Sprintf("line %d: %s", p.Line, message)
+		}
+		return v.Problem("spec.contract.asyncapi", message, p.Fix)
+	})
+}
+
+// offered takes the channels of a version from an AsyncAPI document; places go to
+// source, unless it is nil.
+func (r *reader) offered(v *Version, d *contract.Document, source *Source, told func(rule.Problem) Problem) bool {
+	tell := func(p rule.Problem) {
+		problem := told(p)
+		problem.Warning = p.Severity != rule.Error
+		r.add(problem)
+	}
 	for _, p := range d.Problems {
 		if p.Severity >= rule.Warning {
-			r.add(Problem{File: filepath.FromSlash(p.File), Line: p.Line, Column: p.Column, Message: p.Message + " [" + p.Rule + "]", Fix: p.Fix, Warning: p.Severity != rule.Error})
+			tell(p)
 		}
 	}
 	if d.Bad() {
 		return false
 	}
-	source := &Source{File: file, places: map[string]strictyaml.Position{}}
 	channels := map[string]Channel{}
 	for _, right := range d.Rights() {
 		c := d.Model.Channel(right.Channel)
-		at := func(path string, place rule.Place) {
-			source.places[path] = strictyaml.Position{Line: place.Line, Column: place.Column}
+		if source != nil {
+			path := strictyaml.Join("channels", c.Name)
+			for at, place := range map[string]rule.Place{path: c.Place(), path + ".address": c.Field("address")} {
+				source.places[at] = strictyaml.Position{Line: place.Line, Column: place.Column}
+			}
 		}
-		path := strictyaml.Join("channels", c.Name)
-		at(path, c.Place())
-		at(path+".address", c.Field("address"))
 		if !right.Read && !right.Write { // nothing is said of it
-			r.add(problemAt(c.Place(), "channel "+c.Name+" has no operation, so that nobody may read or write it", "add an operation with send or receive"))
+			tell(rule.Problem{Severity: rule.Warning, Place: c.Place(), Message: "channel " + c.Name + " has no operation, so that nobody may read or write it", Fix: "add an operation with send or receive"})
 			continue
 		}
 		channels[c.Name] = Channel{Address: c.Address, Description: c.Rest.Get("description").Str(), Send: right.Read, Receive: right.Write}
 	}
-	v.Spec.Contract.Channels, v.Spec.Contract.source = channels, source
+	v.Spec.Contract.Channels = channels
 	return true
 }
 
-func problemAt(at rule.Place, message, fix string) Problem {
-	return Problem{File: filepath.FromSlash(at.File), Line: at.Line, Column: at.Column, Message: message, Fix: fix, Warning: true}
+// saying is what a problem of a contract says, with its rule.
+func saying(p rule.Problem) string {
+	if p.Rule == "" {
+		return p.Message
+	}
+	return p.Message + " [" + p.Rule + "]"
 }
 
 // part reads a file that an AsyncAPI document refers to.

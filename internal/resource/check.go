@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/internal/control/contract/lint"
 	"sluice/internal/strictyaml"
 )
 
@@ -58,10 +59,14 @@ func VersionName(name string) (api string, major int, ok bool) {
 // channel's address, or else the channel's name, which carries the major number
 // from v2 on.
 func ExposedTopic(v *Version, channel string) string {
-	if address := v.Spec.Contract.Channels[channel].Address; address != "" {
-		return address
+	return exposedTopic(v.Name(), channel, v.Spec.Contract.Channels[channel])
+}
+
+func exposedTopic(version, channel string, c Channel) string {
+	if c.Address != "" {
+		return c.Address
 	}
-	if _, major, ok := VersionName(v.Name()); ok && major >= 2 {
+	if _, major, ok := VersionName(version); ok && major >= 2 {
 		return channel + ".v" + strconv.Itoa(major)
 	}
 	return channel
@@ -155,6 +160,17 @@ func (c checker) roles(path string, by map[string][]string, words []string) {
 		for i, role := range by[name] {
 			c.oneOf(fmt.Sprintf("%s[%d]", at, i), role, words)
 		}
+	}
+}
+
+func (c checker) environment(name string, s *EnvironmentSpec) {
+	c.name("spec.after", s.After)
+	if s.After != "" && s.After == name {
+		c.report("spec.after", "is the environment itself", "name the one before it, or remove the line")
+	}
+	c.oneOf("spec.compatibility", s.Compatibility, compatibilities)
+	for i, pack := range s.Lint {
+		c.oneOf(fmt.Sprintf("spec.lint[%d]", i), pack, lint.Packs())
 	}
 }
 

@@ -333,7 +333,7 @@ var documents = map[Kind]func(*reader, Source){
 		decode(r, s, &r.set.Teams, false, func(c checker, d *Team) { c.team(&d.Spec) })
 	},
 	KindEnvironment: func(r *reader, s Source) {
-		decode(r, s, &r.set.Environments, false, func(checker, *Environment) {})
+		decode(r, s, &r.set.Environments, false, func(c checker, d *Environment) { c.environment(d.Name(), &d.Spec) })
 	},
 	KindCluster: func(r *reader, s Source) {
 		decode(r, s, &r.set.Clusters, true, func(c checker, d *Cluster) { c.cluster(&d.Spec) })
@@ -465,8 +465,16 @@ func (r *reader) include(file string) { r.included[filepath.Clean(file)] = true 
 // contract reads the contract's file, if it is in one, and checks its channels.
 func (r *reader) contract(v *Version) {
 	c := &v.Spec.Contract
-	if c.File != "" && c.Channels != nil {
+	if c.File != "" && (c.Channels != nil || c.AsyncAPI != "") {
 		r.add(v.Problem("spec.contract", "is both here and in a file", "keep one"))
+	} else if c.AsyncAPI != "" {
+		if c.Channels != nil {
+			r.add(v.Problem("spec.contract", "has channels besides an AsyncAPI document, from which they follow", "keep one"))
+			return
+		}
+		if !r.inline(v) {
+			return
+		}
 	} else if c.File != "" && r.asked {
 		r.add(v.Problem("spec.contract.file", elsewhere, atHand))
 		return

@@ -190,6 +190,20 @@ type TeamSpec struct {
 type EnvironmentSpec struct {
 	// Title is for people.
 	Title string `json:"title,omitzero"`
+	// After is the environment that comes before this one: revisions of versions are
+	// promoted from there, and come here in no other way. Without it, what is applied is
+	// deployed here at once. A gateway that reads files by itself does not use it, nor
+	// what follows.
+	After string `json:"after,omitzero"`
+	// FourEyes wants a second person, an approver, for each revision that is deployed
+	// here, and for subscriptions that somebody approves. The default is false.
+	FourEyes bool `json:"fourEyes,omitzero"`
+	// Compatibility counts here instead of that of versions, as NONE in an environment
+	// for trying things out.
+	Compatibility string `json:"compatibility,omitzero"`
+	// Lint are packs of rules, as docs-complete, whose errors and warnings keep a revision
+	// out; see contracts.md.
+	Lint []string `json:"lint,omitzero"`
 }
 
 // ClusterSpec is a target cluster, the real Kafka, in one environment.
@@ -294,14 +308,19 @@ type Support struct {
 type VersionSpec struct {
 	// Contract is what may be done with each channel. Required.
 	Contract Contract `json:"contract,omitzero"`
-	// Compatibility is NONE, or BACKWARD, FORWARD or FULL, each also with
-	// _TRANSITIVE. Not used in this release.
+	// Compatibility is what a revision must be to follow another one in an environment:
+	// BACKWARD, with which clients of the old one go on working; FORWARD, with which clients
+	// of the new one also work with the old one; FULL, which is both; each also with
+	// _TRANSITIVE, towards all that the environment has had; or NONE. The default is
+	// BACKWARD. A gateway that reads files by itself does not use it.
 	Compatibility string `json:"compatibility,omitzero"`
 	// Channels map each channel of the contract, by environment, to its backing
 	// topic. A channel without one is not offered in that environment.
 	Channels map[string]map[string]Backing `json:"channels,omitzero"`
 	// Lifecycle is where the version stands; see States.
 	Lifecycle Lifecycle `json:"lifecycle,omitzero"`
+	// deployed is what environments have instead; see Deployed.
+	deployed map[string]Offer
 }
 
 // Contract is what may be done with each channel, inline or in a file.
@@ -310,7 +329,14 @@ type Contract struct {
 	// what may be done with them follow, or a YAML file with nothing but channels;
 	// relative to the document's file. See contracts.md.
 	File string `json:"file,omitzero"`
-	// Channels are the streams, by name. Required, here or in the file.
+	// AsyncAPI is the text of an AsyncAPI document, instead of a file. Apply sends a file's
+	// text in it, and what it refers to in other files with it.
+	AsyncAPI string `json:"asyncapi,omitzero"`
+	// Digest is that of the AsyncAPI document which the control plane has; it keeps the
+	// text with the version's revisions.
+	Digest string `json:"digest,omitzero"`
+	// Channels are the streams, by name. Required, unless they follow from an AsyncAPI
+	// document or are in the file.
 	Channels map[string]Channel `json:"channels,omitzero"`
 	// source is the file of the channels, when it is not the document's own.
 	source *Source

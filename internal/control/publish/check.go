@@ -47,6 +47,7 @@ func (c *compiler) checkReferences() {
 
 // checkDocuments is checkReferences for whoever serves no environment.
 func (c *compiler) checkDocuments() {
+	c.checkOrder()
 	for _, d := range c.set.Clusters {
 		checkEnvironment(c, d)
 	}
@@ -74,6 +75,27 @@ func (c *compiler) checkDocuments() {
 func checkEnvironment[S any](c *compiler, d *resource.Document[S]) {
 	if message, fix, bad := c.environmentProblem(d.Metadata.Environment); bad {
 		c.add(d.Problem("metadata.environment", message, fix))
+	}
+}
+
+// checkOrder checks that environments come after others that are there, and after
+// none of themselves.
+func (c *compiler) checkOrder() {
+	after := map[string]string{}
+	for _, d := range c.set.Environments {
+		after[d.Name()] = d.Spec.After
+	}
+	for _, d := range c.set.Environments {
+		if d.Spec.After != "" && !c.environments[d.Spec.After] {
+			message, fix := dangling(resource.KindEnvironment, d.Spec.After, c.environments)
+			c.add(d.Problem("spec.after", message, fix))
+		}
+		for steps, at := 0, d.Spec.After; at != "" && steps <= len(after); steps, at = steps+1, after[at] {
+			if at == d.Name() {
+				c.add(d.Problem("spec.after", "makes a circle, in which nothing could ever be promoted", "let one environment come after none"))
+				break
+			}
+		}
 	}
 }
 

@@ -136,9 +136,10 @@ func (c *compiler) subscribed(app *resource.Application, sub *resource.Subscript
 		if version == nil || version.Spec.Lifecycle.State == "draft" {
 			continue
 		}
-		for _, channel := range slices.Sorted(maps.Keys(version.Spec.Contract.Channels)) {
-			backing, ok := version.Spec.Channels[channel][sub.Metadata.Environment]
-			ch := version.Spec.Contract.Channels[channel]
+		offer := version.Spec.In(sub.Metadata.Environment)
+		for _, channel := range slices.Sorted(maps.Keys(offer.Contract)) {
+			backing, ok := offer.Channels[channel][sub.Metadata.Environment]
+			ch := offer.Contract[channel]
 			read, write := ch.Send, ch.Receive
 			if word, narrowed := plan.Rights[channel]; narrowed {
 				r, w := rights(word)
@@ -147,7 +148,7 @@ func (c *compiler) subscribed(app *resource.Application, sub *resource.Subscript
 			if !ok || backing.Topic == "" || !read && !write {
 				continue
 			}
-			exposed := resource.ExposedTopic(version, channel)
+			exposed := offer.ExposedTopic(name, channel)
 			lost, had := c.opts.Now, false // of an end without a date
 			if e := c.history.find(sub.Metadata.Environment, app.Name(), exposed); e != nil {
 				had = true
