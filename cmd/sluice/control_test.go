@@ -106,7 +106,7 @@ func TestControlStories(t *testing.T) {
 		}
 	}
 	fill("testdata/control/01-begin.txt")
-	for _, login := range []string{"ben", "dan"} {
+	for _, login := range []string{"ben", "cleo", "dan"} {
 		token := run(t, "invite", login, "--login-file", filepath.Join(dir, "root.json"))
 		run(t, "password", "--server", p.server, "--token", token, "--password-file", password)
 		run(t, "login", "--server", p.server, "--login", login, "--password-file", password, "--login-file", filepath.Join(dir, login+".json"))
@@ -114,17 +114,10 @@ func TestControlStories(t *testing.T) {
 	fill("testdata/control/02-publish-and-subscribe.txt")
 	fill("testdata/control/03-audit.txt")
 	fill("testdata/control/03-credentials.txt")
+	fill("testdata/control/20-promotion.txt")
 	fill("testdata/control/04-backup.txt")
 	p.stop()
 	run(t, "restore", filepath.Join(dir, "all.backup"), "--data-dir", data)
 	p = startControl(t, data, false)
 	fill("testdata/control/05-restored.txt")
-	if err := os.WriteFile(filepath.Join(dir, "password2"), []byte("another horse, another staple"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	fill("testdata/control/06-people.txt")
-	root, ben := filepath.Join(dir, "root.json"), filepath.Join(dir, "ben.json")
-	token := run(t, "people", "reset-password", "ben", "--login-file", root)
-	run(t, "password", "--server", p.server, "--token", token, "--password-file", filepath.Join(dir, "password2"))
-	run(t, "login", "--server", p.server, "--login", "ben", "--password-file", filepath.Join(dir, "password2"), "--login-file", ben)
 }

@@ -60,6 +60,7 @@ func (f *documentFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.owner, "owner", "", "what applies the documents, such as a repository and a path")
 	flags.BoolVar(&f.prune, "prune", false, "remove documents of the owner that are not in the files")
 	flags.StringVar(&f.reason, "reason", "", "for the audit log, and for what wants a reason")
+	flags.StringVar(&f.waive, "waive", "", "deploy what breaks somebody all the same, for this reason")
 }
 
 func newDiff(s Streams) *cobra.Command {
@@ -103,9 +104,7 @@ func tellReport(s Streams, report *schema.Report, format string, fields bool) er
 	if format == formatJSON {
 		return writeJSON(s.Out, report)
 	}
-	for _, w := range report.Warnings {
-		fmt.Fprintln(s.Err, resource.Problem{Warning: true, Kind: resource.Kind(w.Kind), Name: w.Name, Path: w.Path, Message: w.Message, Fix: w.Fix})
-	}
+	warnFaults(s, report.Warnings)
 	var rows [][]string
 	counts := map[string]int{}
 	for _, o := range report.Outcomes {
@@ -137,6 +136,13 @@ func tellReport(s Streams, report *schema.Report, format string, fields bool) er
 		end = " (nothing was changed)"
 	}
 	fmt.Fprintln(s.Out, strings.Join(sums, ", ")+end)
+	for _, o := range report.Outcomes {
+		for _, d := range o.Deployed {
+			if d.Waits {
+				fmt.Fprintln(s.Out, deployedLine(o.Name, d))
+			}
+		}
+	}
 	for _, o := range report.Outcomes {
 		if o.Secret != "" {
 			fmt.Fprintf(s.Out, "\nThe secret of %s, which is shown this once:\n  %s\n", o.Name, o.Secret)
@@ -300,6 +306,9 @@ func newExport(s Streams) *cobra.Command {
 				if err := c.List(cmd.Context(), kind.Plural(), url.Values{"limit": {"1000"}}, func(d schema.Document) error { all = append(all, d); return nil }); err != nil {
 					return fmt.Errorf("%s: %w", kind.Plural(), err)
 				}
+			}
+			if err := withContracts(cmd, c, all); err != nil {
+				return err
 			}
 			return writeDocuments(s, all)
 		},

@@ -15,8 +15,8 @@ import (
 
 // moveCommands are the moves of life cycles that have commands.
 var moveCommands = []struct{ action, short, example string }{
-	{"approve", "Approve a subscription that waits, or a version where four eyes are wanted", "subscription acme-orders"},
-	{"reject", "Reject a subscription that waits", "subscription acme-orders --reason 'no contract yet'"},
+	{"approve", "Approve a subscription that waits, or a revision of a version where four eyes are wanted", "subscription acme-orders"},
+	{"reject", "Reject a subscription, or a revision of a version, that waits", "subscription acme-orders --reason 'no contract yet'"},
 	{"cancel", "Take back a request for a subscription", "subscription acme-orders"},
 	{"suspend", "Suspend a subscription: its topics fall silent", "subscription acme-orders --reason 'unpaid'"},
 	{"resume", "Let a suspended subscription go on", "subscription acme-orders"},
@@ -42,6 +42,7 @@ func newMoves(s Streams) []*cobra.Command {
 		var o client.Options
 		var sunset, until string
 		var previous bool
+		var brownouts []string
 		cmd := &cobra.Command{
 			Use: m.action + " KIND NAME", Short: m.short, Example: "  sluice " + m.action + " " + m.example,
 			Args: exactly(2, "a kind and a name"),
@@ -66,6 +67,9 @@ func newMoves(s Streams) []*cobra.Command {
 						return usagef("--%s %q is no time: write it as 2027-06-30T00:00:00Z", flag, to.text)
 					}
 					*to.at = &at
+				}
+				if body.Brownouts, err = windows(brownouts); err != nil {
+					return err
 				}
 				action := m.action
 				if previous {
@@ -107,6 +111,10 @@ func newMoves(s Streams) []*cobra.Command {
 			flags.StringVar(&sunset, "sunset", "", "when it ends, as 2027-06-30T00:00:00Z")
 			flags.StringVar(&body.Grace, "grace", "", "how long after that it still works, as 72h")
 			flags.StringVar(&body.Successor, "successor", "", "the version to move to")
+			flags.StringArrayVar(&brownouts, "brownout", nil, "window in which it falls silent, as 2027-06-01T08:00:00Z/2027-06-01T09:00:00Z; may be repeated")
+		}
+		if m.action == "approve" || m.action == "reject" {
+			flags.StringVar(&body.Environment, "environment", "", "where a revision of a version waits")
 		}
 		if m.action == "revoke" {
 			flags.BoolVar(&previous, "previous", false, "only the secret that is being replaced")
@@ -117,6 +125,22 @@ func newMoves(s Streams) []*cobra.Command {
 		out = append(out, cmd)
 	}
 	return out
+}
+
+// windows reads spans of time, as FROM/TO.
+func windows(texts []string) (out []schema.Brownout, err error) {
+	for _, text := range texts {
+		var w schema.Brownout
+		from, to, _ := strings.Cut(text, "/")
+		if w.From, err = time.Parse(time.RFC3339, from); err == nil {
+			w.To, err = time.Parse(time.RFC3339, to)
+		}
+		if err != nil {
+			return nil, usagef("--brownout %q is no span of time: write it as 2027-06-01T08:00:00Z/2027-06-01T09:00:00Z", text)
+		}
+		out = append(out, w)
+	}
+	return out, nil
 }
 
 // newWhoAmI says as whom commands ask.

@@ -97,6 +97,7 @@ type documentFlags struct {
 	owner  string
 	prune  bool
 	reason string
+	waive  string
 }
 
 // wanted is what is in files, as the server gets it.
@@ -117,7 +118,7 @@ func (f *documentFlags) read(s Streams) (*wanted, error) {
 	if resource.Bad(problems) {
 		return nil, errTold
 	}
-	w := &wanted{body: schema.Apply{Owner: f.owner, Prune: f.prune, Reason: f.reason, Secrets: map[string]string{}}, at: map[resource.Key]resource.Any{}}
+	w := &wanted{body: schema.Apply{Owner: f.owner, Prune: f.prune, Reason: f.reason, Waive: f.waive, Secrets: map[string]string{}}, at: map[resource.Key]resource.Any{}}
 	bad := false
 	for d := range set.All() {
 		w.at[d.Key()] = d
@@ -130,6 +131,9 @@ func (f *documentFlags) read(s Streams) (*wanted, error) {
 			}
 			w.body.Secrets[c.Name()] = secret
 			c.Spec.Secret = resource.SecretRef{}
+		}
+		if v, ok := d.(*resource.Version); ok && v.Spec.Contract.AsyncAPI != "" {
+			v.Spec.Contract.Channels = nil // the server takes them from it
 		}
 		b, err := resource.Marshal(d)
 		if err != nil {

@@ -32,6 +32,9 @@ type Wanted struct {
 	Owner string
 	// Prune removes the documents of the Owner that are not among these.
 	Prune bool
+	// Waive is the reason for deploying revisions that break somebody; without one they
+	// are refused.
+	Waive string
 	// Serials are those that documents must have; 0 says that there must be none.
 	Serials map[resource.Key]int64
 }
@@ -55,6 +58,11 @@ type Outcome struct {
 	Differences []Difference
 	// State is the document's, where it has one.
 	State lifecycle.State
+	// Revision is the one that was made of a version, 0 for none; Deployed is where it
+	// went.
+	Revision int
+	Deployed []Deployed
+	warnings []resource.Problem // of that
 	// Secret is what the server made for a new credential. It is nowhere else.
 	Secret string
 }
@@ -98,7 +106,7 @@ func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, err
 			if err != nil {
 				return err
 			}
-			report.Outcomes = append(report.Outcomes, outcome)
+			report.Outcomes, report.Warnings = append(report.Outcomes, outcome), append(report.Warnings, outcome.warnings...)
 		}
 		if want.Prune {
 			if err := c.prune(want.Owner, named, report); err != nil {
@@ -106,7 +114,7 @@ func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, err
 			}
 		}
 		warnings, err := c.check()
-		report.Warnings = warnings
+		report.Warnings = append(report.Warnings, warnings...)
 		return err
 	})
 	if err != nil {
@@ -162,6 +170,13 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 	if err != nil {
 		return Outcome{}, err
 	}
+	version, _ := d.(*resource.Version)
+	var text string // of its contract
+	if version != nil {
+		if text, err = takeContract(version, before); err != nil {
+			return Outcome{}, err
+		}
+	}
 	after := &Record{Document: d, Serial: 1, Created: c.now, Changed: c.now, Owner: want.Owner}
 	owner := c.ownerOf(d)
 	after.Team, after.Organisation = owner.Team, owner.Organisation
@@ -207,7 +222,16 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := c.put(after, links(after.Document)); err != nil {
+	var revised *revised
+	if version != nil {
+		if revised, err = c.revise(after, before, text, want.Waive); err != nil {
+			return Outcome{}, err
+		}
+	}
+	if err := c.put(after, after.links()); err != nil {
+		return Outcome{}, err
+	}
+	if err := c.file(key.Name, revised); err != nil {
 		return Outcome{}, err
 	}
 	if proved {
@@ -215,10 +239,13 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 			return Outcome{}, err
 		}
 	}
-	if err := c.tell(after, "apply", differences); err != nil {
+	if err := c.tell(after, "apply", revised.notes(differences)); err != nil {
 		return Outcome{}, err
 	}
 	outcome := Outcome{Key: key, Result: result, Serial: after.Serial, Differences: differences, State: stateOf(after.Document)}
+	if revised != nil {
+		outcome.Revision, outcome.Deployed, outcome.warnings = after.Status.Revision, revised.deployed, revised.warnings
+	}
 	if made && !c.q.DryRun {
 		outcome.Secret = secret
 	}
@@ -428,15 +455,14 @@ func (c *changing) rowOf(r *Record, action string) audit.Row {
 	return row
 }
 
-// tell writes the audit row of a change to a document.
-func (c *changing) tell(r *Record, action string, differences []Difference) error {
+// tell writes the audit row of a change to a document, with what there is to say of it.
+func (c *changing) tell(r *Record, action string, details map[string]any) error {
 	row := c.rowOf(r, action)
-	if len(differences) > 0 {
-		details, err := json.Marshal(map[string]any{"changes": differences})
-		if err != nil {
-			return fmt.Errorf("bug: differences of %s: %w", r.Key(), err)
+	if len(details) > 0 {
+		var err error
+		if row.Details, err = json.Marshal(details); err != nil {
+			return fmt.Errorf("bug: details of %s: %w", r.Key(), err)
 		}
-		row.Details = details
 	}
 	if _, err := c.w.AppendAudit(row); err != nil {
 		return fmt.Errorf("write the audit row of %s: %w", r.Key(), err)

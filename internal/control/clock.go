@@ -169,7 +169,7 @@ func (c *changing) passCredential(r *Record, d *resource.Credential) error {
 		if err := c.put(next, links(d)); err != nil {
 			return err
 		}
-		if err := c.tellDetails(next, "end-secret", map[string]any{"secrets": ended}); err != nil {
+		if err := c.tell(next, "end-secret", map[string]any{"secrets": ended}); err != nil {
 			return err
 		}
 		r = next
@@ -184,7 +184,7 @@ func (c *changing) passCredential(r *Record, d *resource.Credential) error {
 		return err
 	}
 	c.plane.log.Warn("a credential ends soon", "credential", d.Name(), "application", d.Spec.Application, "ends", end.UTC().Format(time.RFC3339))
-	return c.tellDetails(next, "warn-end", map[string]any{"ends": end})
+	return c.tell(next, "warn-end", map[string]any{"ends": end})
 }
 
 // act makes a move of a record by the system.

@@ -22,6 +22,8 @@ func links(d resource.Any) []resource.Key {
 	switch d := d.(type) {
 	case *resource.Team:
 		add(resource.KindOrganisation, d.Spec.Organisation)
+	case *resource.Environment:
+		add(resource.KindEnvironment, d.Spec.After)
 	case *resource.Version:
 		add(resource.KindAPI, apiOf(d))
 		add(resource.KindVersion, d.Spec.Lifecycle.Successor)
@@ -43,6 +45,24 @@ func links(d resource.Any) []resource.Key {
 	}
 	delete(seen, d.Key())
 	return slices.SortedFunc(maps.Keys(seen), compareKeys)
+}
+
+// links returns what a record refers to: its document, and what environments have of
+// it.
+func (r *Record) links() []resource.Key {
+	all := links(r.Document)
+	for environment, d := range r.Status.Deployments {
+		if d.Offer == nil {
+			continue
+		}
+		for _, by := range d.Offer.Channels {
+			if key := (resource.Key{Kind: resource.KindCluster, Name: by[environment].Cluster}); key.Name != "" {
+				all = append(all, key)
+			}
+		}
+	}
+	slices.SortFunc(all, compareKeys)
+	return slices.Compact(all)
 }
 
 func compareKeys(a, b resource.Key) int {

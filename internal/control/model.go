@@ -83,10 +83,26 @@ func (e *edit) Set() *resource.Set {
 	for key, r := range e.changed {
 		documents[key] = nil
 		if r != nil {
-			documents[key] = r.Document
+			documents[key] = r.offered()
 		}
 	}
 	return e.from.set.With(documents)
+}
+
+// Records yields all records as they are after the changes so far, in no order.
+func (e *edit) Records() iter.Seq[*Record] {
+	return func(yield func(*Record) bool) {
+		for key, r := range e.from.records {
+			if _, changed := e.changed[key]; !changed && !yield(r) {
+				return
+			}
+		}
+		for _, r := range e.changed {
+			if r != nil && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // done returns the model with the changes.
@@ -146,7 +162,7 @@ func load(r Reader, from *Model) (*Model, error) {
 			return nil, fmt.Errorf("read all documents of kind %s: %w", kind, err)
 		}
 		for _, record := range page {
-			m.records[record.Key()], documents[record.Key()] = record, record.Document
+			m.records[record.Key()], documents[record.Key()] = record, record.offered()
 		}
 	}
 	m.set = new(resource.Set).With(documents)

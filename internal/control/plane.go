@@ -187,6 +187,8 @@ type changing struct {
 	now   time.Time
 	edit  *edit
 	named map[resource.Key]bool // by the request
+	// proposal is the environment whose proposal is being decided, "" for none
+	proposal string
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -79,14 +79,14 @@ func shown(actor identity.Actor, r *Record, get func(resource.Key) *Record) (*Re
 		}
 	}
 	v, ok := r.Document.(*resource.Version)
-	if !ok || len(v.Spec.Channels) == 0 || identity.Authorise(actor, identity.ReadBacking, objectOf(v, false, get)) == nil {
+	if !ok || len(v.Spec.Channels) == 0 && v.Spec.Contract.Digest == "" || identity.Authorise(actor, identity.ReadBacking, objectOf(v, false, get)) == nil {
 		return r, nil
 	}
 	d, err := copied(v)
 	if err != nil {
 		return nil, err
 	}
-	d.(*resource.Version).Spec.Channels = nil
+	d.(*resource.Version).Spec.Channels, d.(*resource.Version).Spec.Contract.Digest = nil, ""
 	seen := *r
 	seen.Document = d
 	return &seen, nil

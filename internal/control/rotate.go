@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -136,20 +135,7 @@ func (c *changing) noteSecret(r *Record, action lifecycle.Action, details map[st
 	if err := c.put(r, links(r.Document)); err != nil {
 		return err
 	}
-	return c.tellDetails(r, string(action), details)
-}
-
-// tellDetails writes the audit row of what changed beside a document.
-func (c *changing) tellDetails(r *Record, action string, details map[string]any) error {
-	row := c.rowOf(r, action)
-	var err error
-	if row.Details, err = json.Marshal(details); err != nil {
-		return fmt.Errorf("bug: details of %s: %w", r.Key(), err)
-	}
-	if _, err := c.w.AppendAudit(row); err != nil {
-		return fmt.Errorf("write the audit row of %s: %w", r.Key(), err)
-	}
-	return nil
+	return c.tell(r, string(action), details)
 }
 
 // Secret is what may be told of a credential's secret.

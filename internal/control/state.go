@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sluice/internal/control/identity"
@@ -117,21 +118,24 @@ func (c *changing) move(r *Record, actor identity.Actor, from lifecycle.State, a
 		return "", err
 	}
 	r.Status.step(c.now, actor, action, from, to, c.q.Reason)
+	if r.Key().Kind == resource.KindVersion {
+		r.Status.about(r.Status.Revision, "")
+	}
 	return to, nil
 }
 
 // facts are what the conditions of moves look at.
 func (c *changing) facts(r *Record) lifecycle.Facts {
 	f := lifecycle.Facts{Now: c.now, Since: r.Status.Since, Reason: c.q.Reason}
-	for i := len(r.Status.Trail) - 1; i >= 0; i-- {
-		step := r.Status.Trail[i]
+	for _, step := range slices.Backward(r.Status.Trail) {
 		if step.From != step.To && f.Previous == "" {
 			f.Previous = lifecycle.State(step.From)
 		}
 		if lifecycle.Action(step.Action) == lifecycle.Request && f.RequestedBy == "" {
 			f.RequestedBy = step.Person
 		}
-		if lifecycle.Action(step.Action) == lifecycle.Approve && f.ApprovedBy == "" {
+		current := step.Environment == "" && step.Revision == r.Status.Revision && !step.Time.Before(r.Status.Since)
+		if lifecycle.Action(step.Action) == lifecycle.Approve && f.ApprovedBy == "" && current {
 			f.ApprovedBy = step.Person
 		}
 	}
@@ -139,8 +143,10 @@ func (c *changing) facts(r *Record) lifecycle.Facts {
 	case *resource.Version:
 		l := d.Spec.Lifecycle
 		f.Sunset, f.Grace, f.Successor = l.Sunset, time.Duration(l.Grace), l.Successor
+		c.eyes(r, &f)
 	case *resource.Subscription:
 		f.Automatic, f.Ends = c.automatic(d), d.Spec.Expires
+		f.FourEyes = c.environment(d.Metadata.Environment).FourEyes
 	case *resource.Credential:
 		f.Until, f.Ends = d.Spec.Until, d.Spec.NotAfter
 		if !d.Spec.Until.IsZero() && (f.Ends.IsZero() || d.Spec.Until.Before(f.Ends)) {
@@ -195,10 +201,14 @@ func setState(d resource.Any, state lifecycle.State, now time.Time) {
 type Move struct {
 	Key    resource.Key
 	Action lifecycle.Action
-	// Sunset, Grace and Successor are for deprecating a version.
+	// Sunset, Grace, Successor and Brownouts are for deprecating a version.
 	Sunset    time.Time
 	Grace     time.Duration
 	Successor string
+	Brownouts []resource.Window
+	// Environment is where a revision of a version waits that is approved or rejected;
+	// it may be left out where there is one only.
+	Environment string
 	// Until is when a credential that retires ends.
 	Until time.Time
 	// Serial is the one that the document must have; 0 for any.
@@ -251,6 +261,10 @@ func (c *changing) step(before, after *Record, m Move) error {
 	case *resource.Version:
 		if m.Action == lifecycle.Deprecate {
 			d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Successor = m.Sunset, resource.Duration(m.Grace), m.Successor
+			d.Spec.Lifecycle.Brownouts = m.Brownouts
+			if err := c.mayRefer(d, before); err != nil {
+				return err
+			}
 		}
 		if m.Action == lifecycle.Undeprecate {
 			d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Brownouts = time.Time{}, 0, nil
@@ -260,7 +274,15 @@ func (c *changing) step(before, after *Record, m Move) error {
 			d.Spec.Until = m.Until
 		}
 	}
+	environment, err := c.deciding(after, m)
+	if err != nil {
+		return err
+	}
 	state, err := c.move(after, c.q.Actor, stateOf(before.Document), m.Action)
+	if err != nil {
+		return err
+	}
+	details, err := c.decide(after, environment, m.Action)
 	if err != nil {
 		return err
 	}
@@ -269,10 +291,13 @@ func (c *changing) step(before, after *Record, m Move) error {
 	if err != nil {
 		return err
 	}
-	if err := c.put(after, links(document)); err != nil {
+	if err := c.put(after, after.links()); err != nil {
 		return err
 	}
-	if err := c.tell(after, string(m.Action), differences); err != nil {
+	if len(differences) > 0 {
+		details["changes"] = differences
+	}
+	if err := c.tell(after, string(m.Action), details); err != nil {
 		return err
 	}
 	_, err = c.check()

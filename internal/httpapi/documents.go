@@ -45,6 +45,7 @@ type putInput struct {
 	IfNoneMatch string `header:"If-None-Match" doc:"* if it must not be there."`
 	DryRun      bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
 	Reason      string `query:"reason" doc:"For the audit log, and for moves that want one."`
+	Waive       string `query:"waive" doc:"The reason for deploying what breaks somebody, which is refused without."`
 	RawBody     []byte
 }
 
@@ -159,7 +160,7 @@ func (a *API) putDocument(ctx context.Context, kind resource.Kind, in *putInput)
 	if in.IfNoneMatch == "*" {
 		serials = map[resource.Key]int64{key: 0}
 	}
-	report, err := a.plane.Apply(ctx, q, control.Wanted{Documents: documents, Serials: serials})
+	report, err := a.plane.Apply(ctx, q, control.Wanted{Documents: documents, Serials: serials, Waive: in.Waive})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
@@ -227,7 +228,10 @@ func document(r *control.Record) (schema.Document, error) {
 func reported(q control.Request, r *control.Report) schema.Report {
 	out := schema.Report{Outcomes: []schema.Outcome{}, Request: q.ID, DryRun: q.DryRun}
 	for _, o := range r.Outcomes {
-		body := schema.Outcome{Kind: string(o.Key.Kind), Name: o.Key.Name, Result: o.Result, Serial: o.Serial, State: string(o.State), Secret: o.Secret}
+		body := schema.Outcome{Kind: string(o.Key.Kind), Name: o.Key.Name, Result: o.Result, Serial: o.Serial, State: string(o.State), Revision: o.Revision, Secret: o.Secret}
+		for _, d := range o.Deployed {
+			body.Deployed = append(body.Deployed, deployedBody(d))
+		}
 		for _, d := range o.Differences {
 			body.Differences = append(body.Differences, schema.Difference{Path: d.Path, Before: d.Before, After: d.After})
 		}

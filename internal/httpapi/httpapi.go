@@ -73,6 +73,7 @@ func New(deps Deps) *API {
 	a.documents()
 	a.moves()
 	a.credentials()
+	a.deployments()
 	a.whole()
 	a.joining()
 	a.accounts()

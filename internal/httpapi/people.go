@@ -116,16 +116,27 @@ func (a *API) accounts() {
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/v1/tokens", Summary: "List one's own API tokens", Tags: tags},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body schema.Tokens }, error) {
-			return a.tokens(ctx, asked(ctx).request.Actor.Person())
+			actor := asked(ctx).request.Actor
+			tokens, err := a.people.Tokens(ctx, actor, actor.Person())
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			out := &struct{ Body schema.Tokens }{schema.Tokens{Items: []schema.Token{}}}
+			for _, t := range tokens {
+				out.Body.Items = append(out.Body.Items, tokenOf(t))
+			}
+			return out, nil
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/v1/tokens/{id}", Summary: "Revoke an API token of one's own", Tags: tags, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *struct {
 			ID string `path:"id" maxLength:"64"`
 		}) (*emptyOutput, error) {
-			return a.revokeToken(ctx, asked(ctx).request.Actor.Person(), in.ID)
+			actor := asked(ctx).request.Actor
+			if err := a.people.RevokeToken(ctx, actor, from(ctx), actor.Person(), in.ID); err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &emptyOutput{}, nil
 		})
-	a.own()
-	a.administration()
 }
 
 func tokenOf(t *identity.Token) schema.Token {

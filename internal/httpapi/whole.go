@@ -73,7 +73,7 @@ func (a *API) moves() {
 func (a *API) apply(ctx context.Context, in *applyInput) (*reportOutput, error) {
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
-	want := control.Wanted{Secrets: in.Body.Secrets, Owner: in.Body.Owner, Prune: in.Body.Prune}
+	want := control.Wanted{Secrets: in.Body.Secrets, Owner: in.Body.Owner, Prune: in.Body.Prune, Waive: in.Body.Waive}
 	wrong := &control.ProblemsError{}
 	for i, body := range in.Body.Documents {
 		set, err := read(body)
@@ -102,7 +102,11 @@ func (a *API) apply(ctx context.Context, in *applyInput) (*reportOutput, error) 
 func (a *API) move(ctx context.Context, kind resource.Kind, action lifecycle.Action, in *moveInput) (*documentOutput, error) {
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
-	m := control.Move{Key: resource.Key{Kind: kind, Name: in.Name}, Action: action, Successor: in.Body.Successor}
+	m := control.Move{Key: resource.Key{Kind: kind, Name: in.Name}, Action: action, Successor: in.Body.Successor, Environment: in.Body.Environment}
+	var err error
+	if m.Brownouts, err = windows(in.Body.Brownouts); err != nil {
+		return nil, a.failed(ctx, err)
+	}
 	if in.Body.Sunset != nil {
 		m.Sunset = in.Body.Sunset.UTC()
 	}

@@ -26,8 +26,12 @@ const (
 	// topics of its own there.
 	Consent Operation = "consent to"
 	Approve Operation = "approve"
-	Rotate  Operation = "rotate"
-	Revoke  Operation = "revoke"
+	// Deploy is to promote a revision of a version to an environment, or roll it back.
+	Deploy Operation = "deploy"
+	// Waive is to deploy what breaks somebody, for a reason.
+	Waive  Operation = "waive what breaks in"
+	Rotate Operation = "rotate"
+	Revoke Operation = "revoke"
 	// Invite is to make a token with which a gateway joins.
 	Invite Operation = "invite"
 )
@@ -115,6 +119,7 @@ var rules = []rule{
 		platformAdmin, ofOwner(OrgAdmin, Publisher, Approver, AppDeveloper, BillingAdmin, Auditor)}},
 	{operations: ops(ReadBacking), kinds: kinds(resource.KindVersion), by: []grantee{platformAdmin, ofOwner(OrgAdmin, Publisher, Approver, Auditor)}},
 	{operations: ops(Write, Delete), kinds: kinds(resource.KindAPI, resource.KindVersion, resource.KindProduct), by: []grantee{ofOwner(Publisher, OrgAdmin)}},
+	{operations: ops(Deploy, Waive), kinds: kinds(resource.KindVersion), by: []grantee{ofOwner(Publisher, OrgAdmin)}},
 	{operations: ops(Approve), kinds: kinds(resource.KindVersion), by: []grantee{ofOwner(Approver)}},
 
 	{operations: ops(Read), kinds: kinds(resource.KindApplication), by: []grantee{

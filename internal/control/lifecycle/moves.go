@@ -46,7 +46,7 @@ const (
 	Unblock     Action = "unblock"
 
 	Request Action = "request"
-	Reject  Action = "reject"
+	Reject  Action = "reject" // of a subscription; of a version: a revision that waits
 	Cancel  Action = "cancel"
 	Suspend Action = "suspend"
 	Resume  Action = "resume"
@@ -66,7 +66,8 @@ var moves = []Move{
 	{resource.KindVersion, Publish, in(Draft, Preview), Published, "BO", []Need{NeedsApproval}},
 	{resource.KindVersion, ToPreview, in(Draft), Preview, "BO", nil},
 	{resource.KindVersion, Withdraw, in(Preview), Draft, "BO", nil},
-	{resource.KindVersion, Approve, in(Draft, Preview, Retired), Same, "A", nil},
+	{resource.KindVersion, Approve, in(Draft, Preview, Published, Deprecated, Retired, Blocked), Same, "A", []Need{NeedsAnotherThanAsked}},
+	{resource.KindVersion, Reject, in(Draft, Preview, Published, Deprecated, Retired, Blocked), Same, "A", []Need{NeedsReason}},
 	{resource.KindVersion, Deprecate, in(Published), Deprecated, "BO", []Need{NeedsSunset, NeedsSuccessor}},
 	{resource.KindVersion, Undeprecate, in(Deprecated), Published, "BO", nil},
 	{resource.KindVersion, Retire, in(Deprecated), Retired, "S", []Need{AfterSunset}},
@@ -120,6 +121,9 @@ const (
 	// NeedsAnother wants somebody else than who requested it, where the environment
 	// wants four eyes.
 	NeedsAnother Need = "another person"
+	// NeedsAnotherThanAsked is the same for a revision that waits; where none does, anybody
+	// may look first.
+	NeedsAnotherThanAsked Need = "another person than who asked"
 	// NeedsUntil wants the time when the credential ends, in the future.
 	NeedsUntil Need = "until"
 	// WithinUndo holds for as long as a retirement can be undone.
@@ -168,6 +172,8 @@ func (n Need) unmet(actor identity.Actor, f Facts) error {
 		return unless(actor.Person() != "" && f.ApprovedBy != actor.Person(), fault.Denied, "the environment wants four eyes, and you approved it yourself: somebody else has to do this")
 	case NeedsAnother:
 		return unless(!f.FourEyes || actor.Person() != "" && f.RequestedBy != "" && f.RequestedBy != actor.Person(), fault.Denied, "the environment wants four eyes, and you asked for it yourself: somebody else has to do this")
+	case NeedsAnotherThanAsked:
+		return unless(f.RequestedBy == "" || actor.Person() != "" && f.RequestedBy != actor.Person(), fault.Denied, "you asked for it yourself: somebody else has to do this")
 	case NeedsUntil:
 		return unless(f.Until.After(f.Now), fault.Invalid, "name until when it works, a time in the future")
 	case WithinUndo:

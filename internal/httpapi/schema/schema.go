@@ -69,6 +69,8 @@ type Apply struct {
 	Prune bool `json:"prune,omitempty"`
 	// Reason is for the audit log, and for moves that want one.
 	Reason string `json:"reason,omitempty"`
+	// Waive is the reason for deploying what breaks somebody, which is refused without.
+	Waive string `json:"waive,omitempty"`
 }
 
 // Report says what became of documents.
@@ -92,6 +94,9 @@ type Outcome struct {
 	Serial int64 `json:"serial,omitempty"`
 	// State is the document's, where it has one.
 	State string `json:"state,omitempty"`
+	// Revision is the one that was made of a version, Deployed where it went.
+	Revision int        `json:"revision,omitempty"`
+	Deployed []Deployed `json:"deployed,omitempty"`
 	// Differences are the fields that changed.
 	Differences []Difference `json:"differences,omitempty"`
 	// Secret is that of a new credential. It is shown this once and kept nowhere.
@@ -113,6 +118,11 @@ type Move struct {
 	Sunset    *time.Time `json:"sunset,omitempty"`
 	Grace     string     `json:"grace,omitempty" doc:"As 72h."`
 	Successor string     `json:"successor,omitempty"`
+	// Brownouts are windows before the sunset in which the version falls silent.
+	Brownouts []Brownout `json:"brownouts,omitempty"`
+	// Environment is where a revision waits that is approved or rejected; needed where
+	// several do.
+	Environment string `json:"environment,omitempty"`
 	// Until is when a credential that retires ends.
 	Until *time.Time `json:"until,omitempty"`
 }

@@ -111,6 +111,9 @@ var groups = []Group{
 		{"security-added", Error, "A login is needed where none was."},
 		{"server-removed", Info, "A server is gone or has another address."},
 	}},
+	{"Deployment", []Rule{
+		{"backing-topic", Warning, "A channel has another backing topic in an environment, where offsets mean other records; told by the control plane."},
+	}},
 	{"Lint: kafka-naming", []Rule{
 		{"kafka-naming-case", Warning, "A topic's name is not in lower-case words joined by dots and dashes."},
 		{"kafka-naming-segments", Info, "A topic's name has no part that says whose it is, as shop.orders."},

@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/httpapi/client"
+	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
+)
+
+// versionCommand makes a command about one version.
+func versionCommand(use, short, long, example string, server *serverFlags, formats []string, run func(cmd *cobra.Command, c *client.Client, name string) error) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use + " version NAME", Short: short, Long: strings.TrimSpace(short + ".\n\n" + long), Example: "  sluice " + use + " " + example, Args: exactly(2, "a kind and a name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := server.client(formats...)
+			if err != nil {
+				return err
+			}
+			if kind, _, err := kindOf(args[0]); err != nil {
+				return err
+			} else if kind != resource.KindVersion {
+				return usagef("%s is about versions: a %s has no revisions", use, kind)
+			}
+			return run(cmd, c, args[1])
+		},
+	}
+	server.add(cmd, formats...)
+	return cmd
+}
+
+func newPromote(s Streams) *cobra.Command {
+	var server serverFlags
+	var body schema.Promote
+	var dryRun bool
+	cmd := versionCommand("promote", "Bring a revision of a version to the next environment", `The order of environments is in their documents: each names the one before it
+(after). What is there is promoted, unless --revision names another one that has
+been there. It is checked against what the environment has: what breaks somebody
+is refused without --waive. Where the environment wants four eyes, it waits until
+somebody else approves it.
+
+To an environment at the beginning of the order, the newest revision is brought,
+as after a rollback.`, "version orders.v1 --from qa --to prod", &server, []string{formatTable, formatJSON}, func(cmd *cobra.Command, c *client.Client, name string) error {
+		if body.To == "" {
+			return usagef("--to is missing: name the environment")
+		}
+		report, err := c.Promote(cmd.Context(), name, body, dryRun)
+		if err != nil {
+			return toldFaults(s, err)
+		}
+		return tellDeployed(s, name, report, server.output)
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&body.To, "to", "", "environment that gets it")
+	flags.StringVar(&body.From, "from", "", "environment that has it (default the one before)")
+	flags.IntVar(&body.Revision, "revision", 0, "another revision than what is there now")
+	flags.StringVar(&body.Waive, "waive", "", "deploy it although it breaks somebody, for this reason")
+	flags.StringVar(&body.Reason, "reason", "", "for the audit log, and for who approves")
+	flags.BoolVar(&dryRun, "dry-run", false, "say what would happen, and change nothing")
+	return cmd
+}
+
+func newRollback(s Streams) *cobra.Command {
+	var server serverFlags
+	var body schema.Rollback
+	var dryRun bool
+	cmd := versionCommand("rollback", "Bring an earlier revision of a version back to an environment", `It passed all checks when it came, and waits for nobody now. The document stays as
+it is: applying the same file again changes nothing, another one makes a new
+revision.`, "version orders.v1 --environment prod", &server, []string{formatTable, formatJSON}, func(cmd *cobra.Command, c *client.Client, name string) error {
+		if body.Environment == "" {
+			return usagef("--environment is missing")
+		}
+		report, err := c.Rollback(cmd.Context(), name, body, dryRun)
+		if err != nil {
+			return toldFaults(s, err)
+		}
+		return tellDeployed(s, name, report, server.output)
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&body.Environment, "environment", "", "where")
+	flags.IntVar(&body.To, "to", 0, "a revision that it has had (default the one before)")
+	flags.StringVar(&body.Reason, "reason", "", "for the audit log")
+	flags.BoolVar(&dryRun, "dry-run", false, "say what would happen, and change nothing")
+	return cmd
+}
+
+// toldFaults writes all that the server says against something.
+func toldFaults(s Streams, err error) error { return (&wanted{}).tell(s, err) }
+
+func warnFaults(s Streams, warnings []schema.Fault) {
+	for _, w := range warnings {
+		fmt.Fprintln(s.Err, resource.Problem{Warning: true, Kind: resource.Kind(w.Kind), Name: w.Name, Path: w.Path, Message: w.Message, Fix: w.Fix})
+	}
+}
+
+func tellDeployed(s Streams, name string, r *schema.DeployReport, format string) error {
+	if format == formatJSON {
+		return writeJSON(s.Out, r)
+	}
+	warnFaults(s, r.Warnings)
+	end := ""
+	if r.DryRun {
+		end = " (nothing was changed)"
+	}
+	_, err := fmt.Fprintln(s.Out, deployedLine(name, r.Deployed)+end)
+	return err
+}
+
+// deployedLine says what became of a revision.
+func deployedLine(name string, d schema.Deployed) string {
+	switch {
+	case d.Waits:
+		return fmt.Sprintf("Version %s: revision %d waits for approval in %s: sluice approve version %s --environment %s", name, d.Revision, d.Environment, name, d.Environment)
+	case d.Was == d.Revision:
+		return fmt.Sprintf("Version %s: %s has revision %d already", name, d.Environment, d.Revision)
+	case d.Was == 0:
+		return fmt.Sprintf("Version %s: %s has revision %d", name, d.Environment, d.Revision)
+	}
+	return fmt.Sprintf("Version %s: %s has revision %d, and had %d", name, d.Environment, d.Revision, d.Was)
+}
+
+func newRevisions(s Streams) *cobra.Command {
+	var server serverFlags
+	return versionCommand("revisions", "List the revisions of a version, and where they are", "", "version orders.v1", &server, []string{formatTable, formatJSON}, func(cmd *cobra.Command, c *client.Client, name string) error {
+		all, err := c.Revisions(cmd.Context(), name)
+		if err != nil {
+			return err
+		}
+		where, err := c.Deployments(cmd.Context(), name)
+		if err != nil {
+			return err
+		}
+		if server.output == formatJSON {
+			return writeJSON(s.Out, struct {
+				Revisions   []schema.Revision   `json:"revisions"`
+				Deployments *schema.Deployments `json:"deployments"`
+			}{all.Items, where})
+		}
+		rows := [][]string{{"REVISION", "CREATED", "BY", "HASH", "IN"}}
+		for _, r := range all.Items {
+			var in []string
+			for _, d := range where.Items {
+				if d.Revision == r.N {
+					in = append(in, d.Environment)
+				}
+				if d.Waiting != nil && d.Waiting.Revision == r.N {
+					in = append(in, d.Environment+" (waits)")
+				}
+			}
+			rows = append(rows, []string{fmt.Sprint(r.N), r.Created.UTC().Format(time.RFC3339), dash(r.By), r.Hash[:min(12, len(r.Hash))], dash(strings.Join(in, ", "))})
+		}
+		return table(s.Out, rows)
+	})
+}
+
+func newContract(s Streams) *cobra.Command {
+	var server serverFlags
+	var revision int
+	var environment string
+	cmd := versionCommand("contract", "Print the AsyncAPI document of a version", `Whoever owns the version gets it as it was applied. With --environment, and for
+everybody else, it is what is offered there: no servers, exposed topics only.`, "version orders.v1 --environment prod", &server, []string{formatYAML, formatJSON}, func(cmd *cobra.Command, c *client.Client, name string) error {
+		text, err := c.Contract(cmd.Context(), name, revision, environment, server.output)
+		if err != nil {
+			return err
+		}
+		_, err = s.Out.Write(text)
+		return err
+	})
+	cmd.Flags().IntVar(&revision, "revision", 0, "revision (default the newest, or the one that the environment has)")
+	cmd.Flags().StringVar(&environment, "environment", "", "as it is offered there")
+	return cmd
+}
+
+func newCompare(s Streams) *cobra.Command {
+	var server serverFlags
+	var from, to int
+	var environment string
+	cmd := versionCommand("compare", "Compare two revisions of a version", `Fields that differ, and what clients notice. Returns 0 when nothing differs, 3 when
+something does, and 1 after an error.`, "version orders.v1 --from 1 --to 2 --environment prod", &server, []string{formatTable, formatJSON}, func(cmd *cobra.Command, c *client.Client, name string) error {
+		if from == 0 {
+			return usagef("--from is missing: name a revision")
+		}
+		got, err := c.Compare(cmd.Context(), name, from, to, environment)
+		if err != nil {
+			return err
+		}
+		if server.output == formatJSON {
+			err = writeJSON(s.Out, got)
+		} else {
+			err = tellComparison(s, got)
+		}
+		if err == nil && len(got.Differences)+len(got.Findings) > 0 {
+			err = errFindings
+		}
+		return err
+	})
+	cmd.Flags().IntVar(&from, "from", 0, "revision")
+	cmd.Flags().IntVar(&to, "to", 0, "revision (default the newest)")
+	cmd.Flags().StringVar(&environment, "environment", "", "as they are offered there, with the subscriptions that are concerned")
+	return cmd
+}
+
+func tellComparison(s Streams, c *schema.Comparison) error {
+	var rows [][]string
+	for _, d := range c.Differences {
+		rows = append(rows, []string{d.Path, shown(d.Before) + " → " + shown(d.After)})
+	}
+	if err := table(s.Out, rows); err != nil {
+		return err
+	}
+	for _, f := range c.Findings {
+		line := f.Severity + ": "
+		if len(f.Who) > 0 {
+			line += strings.Join(f.Who, " and ") + ": "
+		}
+		line += f.Message + " [" + f.Rule + "]"
+		if len(f.Subscriptions) > 0 {
+			line += ", live are " + strings.Join(f.Subscriptions, ", ")
+		}
+		if _, err := fmt.Fprintln(s.Out, line); err != nil {
+			return err
+		}
+	}
+	if len(rows)+len(c.Findings) == 0 {
+		fmt.Fprintf(s.Out, "revisions %d and %d are the same\n", c.From, c.To)
+	}
+	return nil
+}
+
+// withContracts puts the texts of AsyncAPI documents where apply takes them, instead of
+// their digests.
+func withContracts(cmd *cobra.Command, c *client.Client, all []schema.Document) error {
+	for i, d := range all {
+		if d.Kind != string(resource.KindVersion) {
+			continue
+		}
+		var spec map[string]any
+		var metadata struct{ Name string }
+		if err := json.Unmarshal(d.Spec, &spec); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		if err := json.Unmarshal(d.Metadata, &metadata); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		its, _ := spec["contract"].(map[string]any)
+		if its["digest"] == nil {
+			continue
+		}
+		text, err := c.Contract(cmd.Context(), metadata.Name, 0, "", formatYAML)
+		if err != nil {
+			return fmt.Errorf("the contract of %s: %w", metadata.Name, err)
+		}
+		spec["contract"] = map[string]any{"asyncapi": string(text)}
+		if all[i].Spec, err = json.Marshal(spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
