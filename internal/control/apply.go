@@ -549,7 +549,7 @@ func (c *changing) check() (warnings []resource.Problem, err error) {
 	}
 	problems := publish.Check(c.edit.Set(), c.plane.seed, c.edit.from.set)
 	if bad := resource.Errors(problems); len(bad) > 0 {
-		return nil, &ProblemsError{bad}
+		return nil, &ProblemsError{c.tellable(bad)}
 	}
 	for _, p := range problems { // of what was changed; the others are known
 		if c.edit.changed[resource.Key{Kind: p.Kind, Name: p.Name}] != nil {
@@ -557,6 +557,22 @@ func (c *changing) check() (warnings []resource.Problem, err error) {
 		}
 	}
 	return warnings, nil
+}
+
+// tellable are problems as the actor may read them: those of documents that it may not
+// see say nothing of what they are.
+func (c *changing) tellable(problems []resource.Problem) []resource.Problem {
+	var out []resource.Problem
+	for _, p := range problems {
+		key := resource.Key{Kind: p.Kind, Name: p.Name}
+		if r := c.edit.Get(key); r != nil && c.edit.changed[key] == nil && c.may(identity.Read, c.object(r.Document, false)) != nil {
+			p = resource.Problem{Message: "something that you may not see would not be sound any more", Fix: "ask a platform-admin"}
+		}
+		if !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Difference is one field of a document before and after; nil where it was or is not

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -270,5 +271,22 @@ func TestTheClockEndsSubscriptionsAndVersions(t *testing.T) {
 		if s, v := w.state(resource.KindSubscription, "billing-orders"), w.state(resource.KindVersion, "orders.v1"); s != step.subscription || v != step.version {
 			t.Errorf("at %v: %s and %s, want %s and %s", step.at, s, v, step.subscription, step.version)
 		}
+	}
+}
+
+// A client id that is taken is told so, and not whose it is.
+func TestAClashTellsNothingForeign(t *testing.T) {
+	w, _ := credential(t)
+	w.apply("root", "kind: Team\nmetadata: {name: other}\nspec: {organisation: acme, members: {eve: [app-developer]}}")
+	for _, name := range []string{"aaa", "zzz"} { // before and after the foreign one
+		_, err := w.try(w.as("eve"), control.Wanted{Documents: documents(t, "kind: Application\nmetadata: {name: eves, team: other}\nspec: {}\n---\nkind: Credential\nmetadata: {name: "+name+", environment: prod}\nspec: {application: eves, type: scram, clientId: billing-1}")})
+		problems, ok := errors.AsType[*control.ProblemsError](err)
+		if !ok || len(problems.Problems) != 1 || problems.Problems[0].Name != name || strings.Contains(err.Error(), "credential billing-1") || !strings.Contains(err.Error(), "logs in with the same scram identity") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := w.try(w.as("dan"), control.Wanted{Documents: documents(t, "kind: Credential\nmetadata: {name: aaa, environment: prod}\nspec: {application: billing, type: scram, clientId: billing-1}")})
+	if err == nil || !strings.Contains(err.Error(), "Credential billing-1: spec: credential aaa") {
+		t.Errorf("one's own: %v", err)
 	}
 }

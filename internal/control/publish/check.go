@@ -158,7 +158,11 @@ func (c *compiler) checkVersion(v *resource.Version) {
 				c.add(v.Problem(path+".topic", "backing topic "+message, fix))
 			}
 			if owner, ok := c.ownerOf(backing.Topic); ok {
-				c.add(v.Problem(path+".topic", fmt.Sprintf("backing topic %q lies in the namespace of application %s", backing.Topic, owner), "name a topic outside of it"))
+				whose := "application " + owner
+				if c.discreet {
+					whose = "an application"
+				}
+				c.add(v.Problem(path+".topic", fmt.Sprintf("backing topic %q lies in the namespace of %s", backing.Topic, whose), "name a topic outside of it"))
 			}
 		}
 	}
@@ -396,7 +400,16 @@ func (c *compiler) checkCredentials() {
 			continue
 		}
 		if other := first[key]; other != nil {
-			c.add(d.Problem("spec", fmt.Sprintf("credential %s logs in with the same %s identity", other.Name(), key.Method), "give one of them another"))
+			clashing := d
+			if !c.scope.has(d.Spec.Application) { // it was there before
+				clashing, other = other, d
+			}
+			who := "credential " + other.Name()
+			if c.discreet && other.Spec.Application != clashing.Spec.Application {
+				who = "another credential in the environment"
+			}
+			c.at = clashing.Spec.Application
+			c.add(clashing.Problem("spec", fmt.Sprintf("%s logs in with the same %s identity", who, key.Method), "choose another"))
 			continue
 		}
 		first[key] = d

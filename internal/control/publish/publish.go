@@ -112,9 +112,11 @@ func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 // Check checks a set as a whole, in all its environments, as Compile does with the
 // same seed. It resolves no secrets and remembers nothing. With a set that was found
 // sound before, which may be nil, it looks only at what has changed since: no
-// document of either may be changed in place.
+// document of either may be changed in place. Problems name nothing of another
+// application than the document's own.
 func Check(set *resource.Set, seed []byte, sound *resource.Set) []resource.Problem {
 	c := newCompiler(set, Options{Seed: seed}, between(sound, set))
+	c.discreet = true
 	c.checkDocuments()
 	for _, environment := range c.environmentNames() {
 		for app := range c.inScope() {
@@ -154,6 +156,7 @@ type compiler struct {
 	opts     Options
 	history  *History
 	problems []resource.Problem
+	discreet bool // owners of documents do not learn of each other
 	scope    scope
 	// problemsOf are those of applications, at is the one that is being looked at
 	problemsOf map[string][]resource.Problem
