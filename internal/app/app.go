@@ -31,6 +31,7 @@ import (
 	"sluice/internal/kafka/sasl"
 	"sluice/internal/outbound"
 	"sluice/internal/telemetry"
+	"sluice/internal/usage"
 )
 
 // Options are what an App is made of.
@@ -166,7 +167,7 @@ func (a *App) build() (err error) {
 	a.gateway, err = gateway.New(gateway.Config{
 		Listeners: listeners, Limits: clientLimits, DataDir: c.DataDir, PhantomSecret: a.state.derive("phantom"), Telemetry: telemetryOf(c.Telemetry),
 	}, gateway.Deps{
-		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now,
+		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now, Logins: a.logins(),
 	}, result.Snapshot)
 	if err != nil {
 		return a.addressError(err)
@@ -183,6 +184,14 @@ func (a *App) build() (err error) {
 		return taken(err, a.opts.setting("operations.address", "--operations"))
 	}
 	return nil
+}
+
+// logins is where the gateway takes down who logs in; nil for nowhere.
+func (a *App) logins() *usage.Logins {
+	if a.management == nil {
+		return nil
+	}
+	return a.management.logins
 }
 
 // release gives back what a half-built App holds.

@@ -121,6 +121,14 @@ func TestASecretIsReplacedWhileClientsAreConnected(t *testing.T) {
 	if err := newest.Ping(t.Context()); err != nil || newestEnds.n.Load() > 0 {
 		t.Errorf("a connection of the newest secret: %v, %d have ended", err, newestEnds.n.Load())
 	}
+	w.within(patience, "the last login is told", func() bool {
+		d, err := root.Get(t.Context(), "credentials", "reader-1")
+		if err != nil || d.Status.Secrets[0].Used == nil {
+			return false
+		}
+		u := d.Status.Secrets[0].Used
+		return u.Address == "127.0.0.1" && u.Gateway == hostName() && strings.HasPrefix(u.Software, "kgo")
+	})
 	if text := w.log.String(); strings.Contains(text, first) || strings.Contains(text, rotation.Secret) {
 		t.Error("a secret is in the log")
 	}

@@ -18,6 +18,7 @@ import (
 	"sluice/internal/control/identity"
 	"sluice/internal/httpapi"
 	"sluice/internal/store/sqlstore"
+	"sluice/internal/usage"
 )
 
 // management is the control plane of this process: its store, and its API over HTTP.
@@ -29,12 +30,14 @@ type management struct {
 	socket      net.Listener
 	http        *http.Server
 	certificate *certificate // nil for plaintext on loopback
+	logins      *usage.Logins
+	now         func() time.Time
 	log         *slog.Logger
 }
 
 // newManagement opens the store and binds the address.
 func newManagement(opts Options, s *state) (_ *management, err error) {
-	m := &management{log: opts.Log}
+	m := &management{now: opts.Now, logins: usage.NewLogins(hostName()), log: opts.Log}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -107,6 +110,7 @@ func (m *management) run(ctx context.Context) error {
 	defer cancel()
 	group.Go(func() { m.plane.Run(ctx) })
 	group.Go(func() { m.sweep(ctx) })
+	group.Go(func() { tellUses(ctx, m.logins, m.plane, m.now, m.log) })
 	sealing, stopSealing := context.WithCancel(context.WithoutCancel(ctx)) // to the last request
 	defer stopSealing()
 	group.Go(func() {

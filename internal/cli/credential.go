@@ -69,13 +69,19 @@ func listSecrets(out io.Writer, d schema.Document) error {
 	if d.Status == nil || len(d.Status.Secrets) == 0 {
 		return nil
 	}
-	rows := [][]string{{"SECRET", "STATE", "CREATED", "ENDS"}}
-	for _, s := range d.Status.Secrets {
-		ends := "-"
-		if s.Ends != nil {
-			ends = s.Ends.UTC().Format(time.RFC3339)
+	at := func(t *time.Time) string {
+		if t == nil {
+			return "-"
 		}
-		rows = append(rows, []string{fmt.Sprint(s.Number), s.State, s.Created.UTC().Format(time.RFC3339), ends})
+		return t.UTC().Format(time.RFC3339)
+	}
+	rows := [][]string{{"SECRET", "STATE", "CREATED", "ENDS", "LAST LOGIN", "FROM", "BY", "AT"}}
+	for _, s := range d.Status.Secrets {
+		row := []string{fmt.Sprint(s.Number), s.State, at(s.Created), at(s.Ends), "-", "-", "-", "-"}
+		if u := s.Used; u != nil {
+			row[4], row[5], row[6], row[7] = at(&u.Time), dash(u.Address), dash(u.Software), dash(u.Gateway)
+		}
+		rows = append(rows, row)
 	}
 	fmt.Fprintln(out)
 	return table(out, rows)

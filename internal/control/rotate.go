@@ -148,25 +148,43 @@ type Secret struct {
 	Created time.Time
 	// Ends is when it ends, or has ended; zero for never.
 	Ends time.Time
+	// Used is the last login with it; nil before the first.
+	Used *Use
 }
 
 // Secrets tells of the newest secrets of a credential that somebody may see, the newest
-// first. The error has a kind of fault.
+// first. One without a secret, as that of a certificate, has a single entry of number 0
+// once it has been used. The error has a kind of fault.
 func (p *Plane) Secrets(ctx context.Context, q Request, name string) ([]Secret, error) {
 	if _, err := p.Get(q, resource.Key{Kind: resource.KindCredential, Name: name}); err != nil {
 		return nil, err
 	}
 	var known []Verifier
+	var uses []Use
 	err := p.store.Read(ctx, func(r Reader) (err error) {
-		known, err = r.Verifiers(name)
+		if known, err = r.Verifiers(name); err != nil {
+			return err
+		}
+		uses, err = r.Uses(name)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the verifiers of Credential %s: %w", name, err)
 	}
+	used := func(n int) *Use {
+		for i := range uses {
+			if uses[i].Secret == n {
+				return &uses[i]
+			}
+		}
+		return nil
+	}
 	var out []Secret
+	if last := used(0); last != nil && len(known) == 0 {
+		out = append(out, Secret{State: lifecycle.Active, Used: last})
+	}
 	for i := len(known) - 1; i >= max(0, len(known)-sasl.MaxSecrets); i-- {
-		s := Secret{N: known[i].N, State: lifecycle.Active, Created: known[i].Created, Ends: known[i].end()}
+		s := Secret{N: known[i].N, State: lifecycle.Active, Created: known[i].Created, Ends: known[i].end(), Used: used(known[i].N)}
 		switch {
 		case known[i].ended(p.now()):
 			s.State = lifecycle.Revoked

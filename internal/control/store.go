@@ -115,6 +115,8 @@ type Reader interface {
 	// Revision returns one with its document, or ErrNotFound.
 	Revision(version string, n int) (*Revision, error)
 
+	// Uses are the last ones of a credential's secrets, by their number.
+	Uses(credential string) ([]Use, error)
 	// Note returns what is remembered under a name, "" for nothing.
 	Note(name string) (string, error)
 
@@ -138,6 +140,9 @@ type Writer interface {
 	// there is no such version.
 	PutRevision(version string, r *Revision) error
 
+	// PutUse writes down a use, unless a later one of the secret is there, or the
+	// credential is not. It is no change of the store.
+	PutUse(u Use) error
 	// PutNote replaces what is remembered under a name.
 	PutNote(name, value string) error
 
@@ -155,8 +160,17 @@ type Verifier struct {
 	Created, Until time.Time
 	// Revoked, unless zero, is when it was revoked. It never becomes zero again.
 	Revoked time.Time
-	// LastUsed is when somebody last logged in with it, within some minutes.
-	LastUsed time.Time
+}
+
+// Use is the last login with a secret of a credential, within a minute or so.
+type Use struct {
+	Credential string
+	// Secret is the number of the secret; 0 where none is counted.
+	Secret int
+	Time   time.Time
+	// Address is where the client was, Software what it calls itself, "" when it does
+	// not, and Gateway which one it came to.
+	Address, Software, Gateway string
 }
 
 // Revision is an immutable state of a version: contract and mapping of its channels.

@@ -25,6 +25,7 @@ import (
 	"sluice/internal/grant"
 	"sluice/internal/kafka/sasl"
 	"sluice/internal/kafka/wire"
+	"sluice/internal/usage"
 )
 
 // Limits bounds what clients may take of the gateway.
@@ -84,7 +85,9 @@ type Config struct {
 type Deps struct {
 	Clusters Clusters
 	// Tokens validates OAUTHBEARER tokens; nil where no issuer is set up.
-	Tokens   *sasl.TokenValidator
+	Tokens *sasl.TokenValidator
+	// Logins takes down those that succeed; nil does not.
+	Logins   *usage.Logins
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Now      func() time.Time

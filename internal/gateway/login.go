@@ -17,6 +17,7 @@ import (
 	"sluice/internal/grant"
 	"sluice/internal/kafka/sasl"
 	"sluice/internal/kafka/wire"
+	"sluice/internal/usage"
 )
 
 // login is where a connection stands between accept and its principal, and
@@ -350,6 +351,9 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	until(secretEnd)
 	c.secret.Store(int64(identity.Secret))
 	c.g.metrics.logins.WithLabelValues(identity.Mechanism, "ok").Inc()
+	if logins := c.g.deps.Logins; logins != nil {
+		logins.Note(usage.Login{Credential: cred.Name, Secret: identity.Secret, Time: now, Address: c.address.String(), Software: c.login.software})
+	}
 	if c.credential.Load() != nil { // re-authentication: the same principal, as it is now, perhaps by another secret
 		c.regrant()
 		c.regranting.Lock()

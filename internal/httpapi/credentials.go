@@ -78,7 +78,13 @@ func (a *API) withSecrets(ctx context.Context, q control.Request, d *schema.Docu
 		return err
 	}
 	for _, s := range secrets {
-		body := schema.Secret{Number: s.N, State: string(s.State), Created: s.Created}
+		body := schema.Secret{Number: s.N, State: string(s.State)}
+		if !s.Created.IsZero() {
+			body.Created = &s.Created
+		}
+		if u := s.Used; u != nil {
+			body.Used = &schema.Use{Time: u.Time, Address: u.Address, Software: u.Software, Gateway: u.Gateway}
+		}
 		if !s.Ends.IsZero() {
 			body.Ends = &s.Ends
 		}

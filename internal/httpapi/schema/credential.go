@@ -27,11 +27,24 @@ type Rotation struct {
 
 // Secret is what may be told of a credential's secret.
 type Secret struct {
-	// Number counts the secrets of the credential.
+	// Number counts the secrets of the credential; 0 where none is counted, as with a
+	// certificate.
 	Number int `json:"number"`
 	// State is active, retiring or revoked.
-	State   string    `json:"state" enum:"active,retiring,revoked"`
-	Created time.Time `json:"created"`
+	State   string     `json:"state" enum:"active,retiring,revoked"`
+	Created *time.Time `json:"created,omitempty"`
 	// Ends is when it ends, or has ended.
 	Ends *time.Time `json:"ends,omitempty"`
+	// Used is the last login with it, within a minute or so.
+	Used *Use `json:"used,omitempty"`
+}
+
+// Use is a login.
+type Use struct {
+	Time    time.Time `json:"time"`
+	Address string    `json:"address,omitempty"`
+	// Software is what the client calls itself.
+	Software string `json:"software,omitempty"`
+	// Gateway is which one it came to.
+	Gateway string `json:"gateway,omitempty"`
 }

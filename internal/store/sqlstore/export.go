@@ -30,6 +30,7 @@ var tables = []struct{ name, key string }{
 	{"one_time_tokens", "hash"},
 	{"failures", "id"},
 	{"notes", "name"},
+	{"uses", "credential, n"},
 }
 
 // exportKind is what the first line of an export says that it is.

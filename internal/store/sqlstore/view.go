@@ -285,7 +285,7 @@ func (v *view) Changes(seq int64, limit int) ([]control.Change, bool, error) {
 	return changes, true, nil
 }
 
-const verifierColumns = "credential, n, data, created, until, revoked, last_used"
+const verifierColumns = "credential, n, data, created, until, revoked"
 
 type verifierRow struct {
 	credential string
@@ -293,10 +293,10 @@ type verifierRow struct {
 }
 
 func scanVerifier(rows *sql.Rows) (v verifierRow, err error) {
-	var created, until, revoked, used micros
-	err = rows.Scan(&v.credential, &v.N, &v.Data, &created, &until, &revoked, &used)
+	var created, until, revoked micros
+	err = rows.Scan(&v.credential, &v.N, &v.Data, &created, &until, &revoked)
 	v.Data = orNil(v.Data)
-	v.Created, v.Until, v.Revoked, v.LastUsed = created.Time, until.Time, revoked.Time, used.Time
+	v.Created, v.Until, v.Revoked = created.Time, until.Time, revoked.Time
 	return v, err
 }
 

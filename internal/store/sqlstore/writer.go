@@ -164,8 +164,10 @@ func (w *writer) remove(key resource.Key, at time.Time) error {
 	}
 	switch key.Kind {
 	case resource.KindCredential:
-		if err := w.exec("DELETE FROM verifiers WHERE credential = $1", key.Name); err != nil {
-			return err
+		for _, table := range []string{"verifiers", "uses"} {
+			if err := w.exec("DELETE FROM "+table+" WHERE credential = $1", key.Name); err != nil {
+				return err
+			}
 		}
 		if err := w.revoke(revocation{Credential: key.Name, Time: at}); err != nil {
 			return err
@@ -205,10 +207,10 @@ func (w *writer) putVerifier(credential string, v control.Verifier) error {
 	if v.Data == nil {
 		v.Data = []byte{}
 	}
-	if err := w.exec(`INSERT INTO verifiers (credential, n, data, created, until, revoked, last_used) VALUES ($1, $2, $3, $4, $5, $6, $7)
+	if err := w.exec(`INSERT INTO verifiers (credential, n, data, created, until, revoked) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (credential, n) DO UPDATE SET data = excluded.data, created = excluded.created, until = excluded.until,
-		revoked = COALESCE(verifiers.revoked, excluded.revoked), last_used = excluded.last_used`,
-		credential, v.N, v.Data, micros{v.Created}, micros{v.Until}, micros{v.Revoked}, micros{v.LastUsed}); err != nil {
+		revoked = COALESCE(verifiers.revoked, excluded.revoked)`,
+		credential, v.N, v.Data, micros{v.Created}, micros{v.Until}, micros{v.Revoked}); err != nil {
 		return err
 	}
 	if v.Revoked.IsZero() {

@@ -39,7 +39,7 @@ func FillDump(ctx context.Context, store control.Store) error {
 		return errors.Join(err,
 			w.Put(sub, []resource.Key{app, product}), w.Put(&second, []resource.Key{app, product}),
 			w.Put(first(credential("erp-1")), []resource.Key{app}),
-			w.PutVerifier("erp-1", control.Verifier{N: 1, Data: []byte{0, 255}, Created: start, Until: start.Add(time.Hour), Revoked: start.Add(time.Minute), LastUsed: start}),
+			w.PutVerifier("erp-1", control.Verifier{N: 1, Data: []byte{0, 255}, Created: start, Until: start.Add(time.Hour), Revoked: start.Add(time.Minute)}),
 			w.PutVerifier("erp-1", control.Verifier{N: 2, Created: start}),
 			w.Put(first(version("orders.v1")), nil),
 			w.PutRevision("orders.v1", &control.Revision{N: 1, Hash: "abc", Document: []byte(`{"a":"\u0000"}`), Created: start, By: "person ada"}),
@@ -51,6 +51,7 @@ func FillDump(ctx context.Context, store control.Store) error {
 			w.PutOneTime(&identity.OneTime{Hash: "h3", Purpose: identity.ForPassword, Person: "ada", Created: micros(start), Expires: micros(start.Add(time.Hour))}),
 			w.PutFailures("f1", identity.Failures{Count: 2, Last: micros(start)}),
 			w.PutNote("seed", "abc"),
+			w.PutUse(control.Use{Credential: "erp-1", Secret: 1, Time: micros(start), Address: "192.0.2.1", Software: "kgo 1.0", Gateway: "gw-1"}),
 		)
 	})
 }

@@ -82,6 +82,7 @@ func Run(t *testing.T, s Subject) {
 		"what is not restored":                          testRestoreRefused,
 		"a backup while it is written":                  testBackupOnline,
 		"notes":                                         testNotes,
+		"uses of credentials":                           testUses,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { test(t, s) })
 	}
@@ -326,7 +327,7 @@ func testVerifiers(t *testing.T, s Subject) {
 		return control.Verifier{N: n, Data: []byte{0, byte(n), 0xff}, Created: micros(start)}
 	}
 	one, two := v(1), v(2)
-	one.Until, one.LastUsed = micros(start.Add(time.Hour)), micros(start.Add(time.Minute))
+	one.Until = micros(start.Add(time.Hour))
 	write(t, store, func(w control.Writer) error {
 		if err := w.PutVerifier("a", one); !errors.Is(err, control.ErrNotFound) {
 			t.Errorf("of a credential that is not there: got %v", err)
@@ -352,7 +353,7 @@ func testVerifiers(t *testing.T, s Subject) {
 	write(t, store, func(w control.Writer) error { return w.PutVerifier("a", revoked) })
 	verifiers("a", revoked, two)
 	back := revoked
-	back.Revoked, back.Until, back.LastUsed = time.Time{}, time.Time{}, micros(start.Add(2*time.Minute))
+	back.Revoked, back.Until = time.Time{}, time.Time{}
 	write(t, store, func(w control.Writer) error { return w.PutVerifier("a", back) })
 	back.Revoked = revoked.Revoked
 	verifiers("a", back, two)
@@ -470,4 +471,45 @@ func testNotes(t *testing.T, s Subject) {
 	write(t, store, func(w control.Writer) error { return w.PutNote("seed", "Ä\u2028") })
 	note("seed", "Ä\u2028")
 	note("other", "b")
+}
+
+func testUses(t *testing.T, s Subject) {
+	store := open(t, s)
+	use := func(secret int, after time.Duration, address string) control.Use {
+		return control.Use{Credential: "erp-1", Secret: secret, Time: micros(start.Add(after)), Address: address, Software: "client 1.0", Gateway: "gw-1"}
+	}
+	uses := func(want ...control.Use) {
+		t.Helper()
+		read(t, store, func(r control.Reader) error {
+			got, err := r.Uses("erp-1")
+			same(t, "uses", got, want)
+			return err
+		})
+	}
+	put := func(of ...control.Use) {
+		t.Helper()
+		write(t, store, func(w control.Writer) error {
+			for _, u := range of {
+				if err := w.PutUse(u); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	put(use(1, 0, "192.0.2.1")) // nobody has made it yet
+	uses()
+	write(t, store, func(w control.Writer) error { return w.Put(first(credential("erp-1")), nil) })
+	var before, after int64
+	read(t, store, func(r control.Reader) (err error) { before, err = r.Seq(); return err })
+	put(use(2, time.Minute, "192.0.2.2"), use(0, 0, "192.0.2.3"), use(2, 0, "192.0.2.4"))
+	uses(use(0, 0, "192.0.2.3"), use(2, time.Minute, "192.0.2.2"))
+	put(use(2, 2*time.Minute, "2001:db8::1"))
+	uses(use(0, 0, "192.0.2.3"), use(2, 2*time.Minute, "2001:db8::1"))
+	read(t, store, func(r control.Reader) (err error) { after, err = r.Seq(); return err })
+	if before != after {
+		t.Error("a use is a change of the store")
+	}
+	write(t, store, func(w control.Writer) error { return w.Remove(key(resource.KindCredential, "erp-1"), start) })
+	uses()
 }
