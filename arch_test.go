@@ -35,7 +35,8 @@ const messagesForTests = "kafka/wire/wiretest"
 var rows = map[string]row{
 	"grant":      {},
 	"usage":      {},
-	"grant/feed": {may: []string{"grant"}},
+	"journal":    {},
+	"grant/feed": {may: []string{"grant", "journal"}},
 	"usage/feed": {may: []string{"usage"}},
 
 	"kafka/wire":           {tests: []string{"kafka/wire/wiretest"}},

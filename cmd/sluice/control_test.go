@@ -120,4 +120,12 @@ func TestControlStories(t *testing.T) {
 	run(t, "restore", filepath.Join(dir, "all.backup"), "--data-dir", data)
 	p = startControl(t, data, false)
 	fill("testdata/control/05-restored.txt")
+	if err := os.WriteFile(filepath.Join(dir, "password2"), []byte("another horse, another staple"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fill("testdata/control/06-people.txt")
+	root, ben := filepath.Join(dir, "root.json"), filepath.Join(dir, "ben.json")
+	token := run(t, "people", "reset-password", "ben", "--login-file", root)
+	run(t, "password", "--server", p.server, "--token", token, "--password-file", filepath.Join(dir, "password2"))
+	run(t, "login", "--server", p.server, "--login", "ben", "--password-file", filepath.Join(dir, "password2"), "--login-file", ben)
 }

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,8 +63,8 @@ func newManagement(opts Options, s *state) (_ *management, err error) {
 	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed}); err != nil {
 		return nil, err
 	}
-	accounts := identity.DefaultConfig()
-	if accounts.Key, err = hkdf.Key(sha256.New, s.seed, nil, "sluice accounts", 32); err != nil {
+	accounts, err := accountsOf(opts.Config.Management, s.seed)
+	if err != nil {
 		return nil, err
 	}
 	m.people, err = identity.New(accounts, identity.Deps{Store: control.People(store), Now: opts.Now, Log: opts.Log, Directory: m.plane.Directory})

@@ -15,18 +15,7 @@ import (
 )
 
 func newAudit(s Streams) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "audit", Short: "What was written down of who changed what",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("there is no command \"audit %s\"", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(newAuditList(s), newAuditExport(s), newAuditKey(s), newAuditVerify(s))
-	return cmd
+	return group("audit", "What was written down of who changed what", newAuditList(s), newAuditExport(s), newAuditKey(s), newAuditVerify(s))
 }
 
 func newAuditList(s Streams) *cobra.Command {

@@ -163,6 +163,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newLint(s), newBreaking(s), newAudit(s), newVersion(s, p), newBroker(s, p),
 	)
 	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s), newBackup(s, p), newRestore(s, p))
+	root.AddCommand(newPeople(s), newLogins(s), newTokens(s), newSecondFactor(s))
 	root.AddCommand(newPromote(s), newRollback(s), newRevisions(s), newContract(s), newCompare(s))
 	root.AddCommand(newMoves(s)...)
 	root.AddCommand(newRotate(s))

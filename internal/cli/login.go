@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"sluice/internal/config"
 	"sluice/internal/httpapi/client"
 	"sluice/internal/httpapi/schema"
 )
@@ -106,12 +105,8 @@ platform-admin. Programs use an API token instead: SLUICE_TOKEN or --token-file.
 					return err
 				}
 			}
-			var password string
-			if passwordFile != "" {
-				if password, err = config.ReadSecret(config.SecretRef{File: passwordFile}); err != nil {
-					return err
-				}
-			} else if password, err = askSecret(s, in, "Password: "); err != nil {
+			password, err := passwordOf(s, in, passwordFile, "Password: ")
+			if err != nil {
 				return err
 			}
 			if firstAdmin != "" {
@@ -261,12 +256,7 @@ func newInvite(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if server.output == formatJSON {
-				return writeJSON(s.Out, i)
-			}
-			fmt.Fprintf(s.Err, "with this token, %s sets a password until %s:\n", i.Login, i.Expires.UTC().Format(time.RFC3339))
-			_, err = fmt.Fprintln(s.Out, i.Token)
-			return err
+			return tellInvitation(s, i, server.output)
 		},
 	}
 	server.add(cmd, formatTable, formatJSON)
@@ -277,38 +267,57 @@ func newInvite(s Streams) *cobra.Command {
 
 func newPassword(s Streams) *cobra.Command {
 	var server serverFlags
-	var token, passwordFile string
+	var token, passwordFile, oldFile, code string
 	cmd := &cobra.Command{
-		Use: "password", Short: "Set a password with the token of an invitation",
-		Example: "  sluice password --server https://sluice.example.com --token TOKEN",
+		Use: "password", Short: "Change one's own password, or set one with the token of an invitation",
+		Long: `Change one's own password, or set one with the token of an invitation, or of
+"sluice people reset-password". All other logins end; API tokens go on.`,
+		Example: "  sluice password\n  sluice password --server https://sluice.example.com --token TOKEN",
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			server.fresh = true
+			server.fresh = token != ""
 			c, err := server.client(formatTable)
 			if err != nil {
 				return err
 			}
+			in := bufio.NewReader(s.In)
+			old := ""
 			if token == "" {
-				return usagef("--token is missing: it is that of the invitation")
+				if old, err = passwordOf(s, in, oldFile, "Old password: "); err != nil {
+					return err
+				}
 			}
-			var password string
-			if passwordFile != "" {
-				password, err = config.ReadSecret(config.SecretRef{File: passwordFile})
-			} else {
-				password, err = askSecret(s, bufio.NewReader(s.In), "New password: ")
+			password, err := passwordOf(s, in, passwordFile, "New password: ")
+			if err != nil {
+				return err
+			}
+			if token != "" {
+				if err := c.SetPassword(cmd.Context(), schema.NewPassword{Token: token, Password: password}); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(s.Out, "the password is set: log in with it")
+				return err
+			}
+			body := schema.ChangedPassword{Old: old, Code: code, Password: password}
+			err = c.ChangePassword(cmd.Context(), body)
+			if client.CodeNeeded(err) {
+				if body.Code, err = ask(s, in, "Code: "); err != nil {
+					return err
+				}
+				err = c.ChangePassword(cmd.Context(), body)
 			}
 			if err != nil {
 				return err
 			}
-			if err := c.SetPassword(cmd.Context(), schema.NewPassword{Token: token, Password: password}); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(s.Out, "the password is set: log in with it")
+			_, err = fmt.Fprintln(s.Out, "the password is changed; all other logins have ended")
 			return err
 		},
 	}
 	server.add(cmd, formatTable)
-	cmd.Flags().StringVar(&token, "token", "", "token of the invitation")
-	cmd.Flags().StringVar(&passwordFile, "password-file", "", "file with the new password")
+	flags := cmd.Flags()
+	flags.StringVar(&token, "token", "", "token of the invitation")
+	flags.StringVar(&passwordFile, "password-file", "", "file with the new password")
+	flags.StringVar(&oldFile, "old-password-file", "", "file with the old password")
+	flags.StringVar(&code, "code", "", "code of the second factor")
 	return cmd
 }

@@ -193,6 +193,82 @@ type Management struct {
 	TLS *ManagementTLS `json:"tls"`
 	// The address of a PostgreSQL database, as postgres://user:password@host/database. Without it, documents are in a file of the data directory.
 	Postgres SecretRef `json:"postgres"`
+	// Where people's browsers reach the API, as https://sluice.example.com. Identity providers send people back to /v1/login/oidc/callback below it.
+	URL string `json:"url"`
+	// Rules for logins.
+	Login Login `json:"login"`
+	// Identity providers through which people log in.
+	OpenID []OpenID `json:"openid"`
+	// Where the audit log is sent besides.
+	Audit Audit `json:"audit"`
+}
+
+// Login is rules for logins.
+type Login struct {
+	// Who may log in with a password: everybody, platform-admins or nobody.
+	Passwords string `json:"passwords"`
+	// After so long without a request a login ends.
+	IdleTimeout time.Duration `json:"idleTimeout"`
+	// After so long it ends in any case.
+	MaxLifetime time.Duration `json:"maxLifetime"`
+	// How long an API token works, unless its maker wants it shorter.
+	MaxTokenLifetime time.Duration `json:"maxTokenLifetime"`
+	// How long the groups that an identity provider named give roles. API tokens of somebody who left there lose them with it. With maxLifetime they last no longer than a login.
+	GroupsLifetime time.Duration `json:"groupsLifetime"`
+}
+
+// OpenID is an identity provider (OpenID Connect).
+type OpenID struct {
+	// What it is called here; login names of its people begin with it and a colon.
+	Name string `json:"name"`
+	// Its URL, exactly as it calls itself.
+	Issuer string `json:"issuer"`
+	// What it knows Sluice by.
+	ClientID string `json:"clientId"`
+	// The secret that goes with it; none for a public client.
+	ClientSecret SecretRef `json:"clientSecret"`
+	// What is asked for.
+	Scopes []string `json:"scopes"`
+	// The claim that login names are made of. It must be one that is never given to somebody else, and no e-mail address.
+	NameClaim string `json:"nameClaim"`
+	// The claim with the groups, which documents of organisations and teams give roles to.
+	GroupsClaim string `json:"groupsClaim"`
+	// Organisations in which the groups count. Needed when there are several providers; all by default.
+	Organisations []string `json:"organisations"`
+}
+
+// Audit is where the audit log is sent besides the store.
+type Audit struct {
+	// A topic of Apache Kafka that gets each row as a CloudEvent, at least once, and the signed heads.
+	Topic *AuditTopic `json:"topic"`
+}
+
+// AuditTopic is a topic on a cluster of Apache Kafka. It should have one partition, or order is that of rows of the same partition only.
+type AuditTopic struct {
+	// Its name. It has to be there.
+	Name string `json:"name"`
+	// Brokers to begin with, as host:port.
+	Bootstrap []string `json:"bootstrap"`
+	// TLS to the brokers.
+	TLS *AuditTLS `json:"tls"`
+	// The login there.
+	SASL *AuditSASL `json:"sasl"`
+}
+
+// AuditTLS is TLS to the brokers of the audit topic.
+type AuditTLS struct {
+	// Authorities to trust instead of the system's, PEM.
+	CA SecretRef `json:"ca"`
+}
+
+// AuditSASL is the login at the brokers of the audit topic.
+type AuditSASL struct {
+	// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+	Mechanism string `json:"mechanism"`
+	// The user's name.
+	Username string `json:"username"`
+	// The user's password.
+	Password SecretRef `json:"password"`
 }
 
 // ManagementTLS is the TLS of the management API. Changed files are used without a restart.
@@ -241,8 +317,10 @@ func Default() Config {
 			MaxInFlight: 64, FetchPartitionMaxBytes: 1 << 20, FetchMaxBytes: 8 << 20,
 			DrainTimeout: 30 * time.Second,
 		},
-		Telemetry:  Telemetry{Enabled: true, Interval: time.Minute, MaxBytes: 1 << 20},
-		Management: Management{Address: "127.0.0.1:18080"},
+		Telemetry: Telemetry{Enabled: true, Interval: time.Minute, MaxBytes: 1 << 20},
+		Management: Management{Address: "127.0.0.1:18080", Login: Login{
+			Passwords: "everybody", IdleTimeout: time.Hour, MaxLifetime: 12 * time.Hour, MaxTokenLifetime: 90 * 24 * time.Hour, GroupsLifetime: 30 * 24 * time.Hour,
+		}},
 		Operations: Operations{Address: "127.0.0.1:19644"},
 		Log:        Log{Level: "info", Format: "text"},
 	}
@@ -272,6 +350,18 @@ func (c *Config) complete() {
 		}
 		if l.Mechanisms == nil {
 			l.Mechanisms = c.safeMechanisms(l)
+		}
+	}
+	for i := range c.Management.OpenID {
+		o := &c.Management.OpenID[i]
+		if o.Scopes == nil {
+			o.Scopes = []string{"openid", "profile", "email"}
+		}
+		if o.NameClaim == "" {
+			o.NameClaim = "sub"
+		}
+		if o.GroupsClaim == "" {
+			o.GroupsClaim = "groups"
 		}
 	}
 	for i := range c.OAuth.Issuers {

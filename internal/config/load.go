@@ -120,5 +120,18 @@ func (c *Config) CheckFiles() []Problem {
 			check(fmt.Sprintf("oauth.issuers[%d].jwks.file", i), SecretRef{File: is.JWKS.File})
 		}
 	}
+	m := c.Management
+	check("management.postgres", m.Postgres)
+	for i, o := range m.OpenID {
+		check(fmt.Sprintf("management.openid[%d].clientSecret", i), o.ClientSecret)
+	}
+	if t := m.Audit.Topic; t != nil {
+		if t.TLS != nil {
+			check("management.audit.topic.tls.ca", t.TLS.CA)
+		}
+		if t.SASL != nil {
+			check("management.audit.topic.sasl.password", t.SASL.Password)
+		}
+	}
 	return problems
 }

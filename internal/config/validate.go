@@ -90,6 +90,9 @@ func (c *Config) validateManagement(v *validator) {
 		v.keyPair("management.tls", t.Certificate, t.Key)
 	}
 	v.oneOfTwo("management.postgres", m.Postgres)
+	m.validateLogin(v)
+	m.validateOpenID(v, c.Outbound.AllowHTTP)
+	m.validateAudit(v)
 }
 
 func (c *Config) validateListener(v *validator, i int) {
@@ -248,16 +251,21 @@ func (c *Config) validateIssuers(v *validator) {
 			v.report(path+".jwks", "needs a file or a URL, and not both", "write {file: keys.json} or {url: https://…}")
 		}
 		if is.JWKS.URL != "" {
-			u, err := url.Parse(is.JWKS.URL)
-			switch {
-			case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-				v.report(path+".jwks.url", "is not a URL", "begin it with https://")
-			case u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "80")):
-				v.report(path+".jwks.url", "anybody on the way can replace keys that are fetched over http", "use https")
-			case u.Scheme == "http" && !c.Outbound.AllowHTTP:
-				v.report(path+".jwks.url", "is http, which outbound does not permit", "use https, or write outbound: {allowHTTP: true}")
-			}
+			v.outside(path+".jwks.url", is.JWKS.URL, c.Outbound.AllowHTTP)
 		}
+	}
+}
+
+// outside checks a URL that keys are fetched from.
+func (v *validator) outside(path, text string, allowHTTP bool) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		v.report(path, "is not a URL", "begin it with https://")
+	case u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "80")):
+		v.report(path, "anybody on the way can replace keys that are fetched over http", "use https")
+	case u.Scheme == "http" && !allowHTTP:
+		v.report(path, "is http, which outbound does not permit", "use https, or write outbound: {allowHTTP: true}")
 	}
 }
 

@@ -116,27 +116,16 @@ func (a *API) accounts() {
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/v1/tokens", Summary: "List one's own API tokens", Tags: tags},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body schema.Tokens }, error) {
-			actor := asked(ctx).request.Actor
-			tokens, err := a.people.Tokens(ctx, actor, actor.Person())
-			if err != nil {
-				return nil, a.failed(ctx, err)
-			}
-			out := &struct{ Body schema.Tokens }{schema.Tokens{Items: []schema.Token{}}}
-			for _, t := range tokens {
-				out.Body.Items = append(out.Body.Items, tokenOf(t))
-			}
-			return out, nil
+			return a.tokens(ctx, asked(ctx).request.Actor.Person())
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/v1/tokens/{id}", Summary: "Revoke an API token of one's own", Tags: tags, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *struct {
 			ID string `path:"id" maxLength:"64"`
 		}) (*emptyOutput, error) {
-			actor := asked(ctx).request.Actor
-			if err := a.people.RevokeToken(ctx, actor, from(ctx), actor.Person(), in.ID); err != nil {
-				return nil, a.failed(ctx, err)
-			}
-			return &emptyOutput{}, nil
+			return a.revokeToken(ctx, asked(ctx).request.Actor.Person(), in.ID)
 		})
+	a.own()
+	a.administration()
 }
 
 func tokenOf(t *identity.Token) schema.Token {

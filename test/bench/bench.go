@@ -23,6 +23,7 @@ type Options struct {
 	Window        time.Duration // of each measurement of throughput
 	LatencyWindow time.Duration
 	Rate          int   // records per second while latency is measured
+	Applications  int   // of the larger control plane
 	Connections   int   // idle ones
 	SourceBytes   int64 // payload in each topic that is consumed
 	Workloads     choice

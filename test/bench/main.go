@@ -13,6 +13,7 @@
 //	go -C test run ./bench -workloads idle -ways floor,gateway,gateway-tls -connections 5000
 //	go -C test run ./bench -write ../docs/benchmarks.md
 //	go -C test run ./bench -scale -write ../docs/scale.md    beside many connections, topics and applications
+//	go -C test run ./bench -control -write ../docs/control-load.md   the control plane with much in it
 //
 // It knows the gateway by its binary and its documents only, and must not be imported.
 package main
@@ -70,6 +71,8 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.StringVar(&o.Gateway, "gateway", "", "a built sluice binary (default: it is built from the sources beside)")
 	flags.StringVar(&o.KafkaVersion, "kafka", kafkatest.DefaultVersion, "release of Apache Kafka: "+strings.Join(kafkatest.Versions(), ", "))
 	scale := flags.Bool("scale", false, "instead: CPU and latency of the gateway beside many connections, topics and applications")
+	control := flags.Bool("control", false, "instead: lists, changes and starts of a control plane with many applications")
+	flags.IntVar(&o.Applications, "applications", 10_000, "applications of the larger control plane; each has ten subscriptions")
 	asJSON := flags.Bool("json", false, "print JSON, every sample included, instead of tables")
 	write := flags.String("write", "", "write the report as Markdown into this `file` too")
 	if err := flags.Parse(args); err != nil {
@@ -112,7 +115,7 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	o.SourceBytes = *source << 20
 	for name, ok := range map[string]bool{
 		"-rounds": o.Rounds > 0, "-window": o.Window > 0, "-warmup": o.Warmup >= 0, "-latency-window": o.LatencyWindow > 0,
-		"-rate": o.Rate > 0, "-connections": o.Connections > 0, "-source": *source > 0,
+		"-rate": o.Rate > 0, "-connections": o.Connections > 0, "-applications": o.Applications >= 100, "-source": *source > 0,
 	} {
 		if !ok {
 			return fmt.Errorf("%s must be more than zero", name)
@@ -122,12 +125,22 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 		return fmt.Errorf("-connections must be more than %d, with which memory is read first", idleWarmup)
 	}
 
-	if *scale {
-		r, err := runScale(ctx, o)
-		if err != nil {
-			return err
+	if *scale || *control {
+		var page []byte
+		var missing int
+		if *control {
+			r, err := runControl(ctx, o)
+			if err != nil {
+				return err
+			}
+			page = r.markdown()
+		} else {
+			r, err := runScale(ctx, o)
+			if err != nil {
+				return err
+			}
+			page, missing = r.markdown(), len(r.errors)
 		}
-		page := r.markdown()
 		if _, err := out.Write(page); err != nil {
 			return err
 		}
@@ -136,8 +149,8 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 				return err
 			}
 		}
-		if n := len(r.errors); n > 0 {
-			return fmt.Errorf("%d measurements could not be made, see the end of the report", n)
+		if missing > 0 {
+			return fmt.Errorf("%d measurements could not be made, see the end of the report", missing)
 		}
 		return nil
 	}

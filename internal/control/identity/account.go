@@ -160,7 +160,7 @@ func (p *People) SetPassword(ctx context.Context, from From, token, password str
 }
 
 // ChangePassword replaces one's own password, proved by the old one and by the second
-// factor, and ends all other logins. The current login goes on; its hash says which.
+// factor, and ends all other logins. The current login goes on; its secret says which.
 func (p *People) ChangePassword(ctx context.Context, actor Actor, from From, current, old, code, password string) error {
 	if actor.Kind() != KindPerson {
 		return fmt.Errorf("change the password: %w", errNoPerson)
@@ -168,7 +168,7 @@ func (p *People) ChangePassword(ctx context.Context, actor Actor, from From, cur
 	hash, err := p.newPassword(ctx, actor.Person(), password, nil)
 	if err == nil {
 		err = p.prove(ctx, from, actor.Person(), old, code, "change password", func(w Writer, person *Person) error {
-			return p.replacePassword(w, actor, from, person, hash, current)
+			return p.replacePassword(w, actor, from, person, hash, hashOf(current))
 		})
 	}
 	if err != nil {
@@ -254,10 +254,7 @@ func (p *People) ConfirmSecondFactor(ctx context.Context, actor Actor, from From
 			return fault.New(fault.Invalid, "the code is not the one the authenticator shows at this moment: check the clocks of both")
 		}
 		person.Secrets = Secrets{Password: person.Secrets.Password, TOTP: person.Secrets.Pending, Step: step}
-		for _, c := range newRecoveryCodes() {
-			codes = append(codes, Secret{c})
-			person.Secrets.Recovery = append(person.Secrets.Recovery, p.mac("recovery "+person.Login, plainCode(c)))
-		}
+		codes = p.recovery(person)
 		person.Changed = p.now()
 		if err := w.PutPerson(person); err != nil {
 			return err
@@ -266,6 +263,40 @@ func (p *People) ConfirmSecondFactor(ctx context.Context, actor Actor, from From
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up a second factor: %w", err)
+	}
+	return codes, nil
+}
+
+// recovery gives a person new recovery codes in the place of those there are.
+func (p *People) recovery(person *Person) (codes []Secret) {
+	person.Secrets.Recovery = nil
+	for _, c := range newRecoveryCodes() {
+		codes = append(codes, Secret{c})
+		person.Secrets.Recovery = append(person.Secrets.Recovery, p.mac("recovery "+person.Login, plainCode(c)))
+	}
+	return codes
+}
+
+// RenewRecoveryCodes returns new recovery codes, proved by password and code; the old
+// ones end.
+func (p *People) RenewRecoveryCodes(ctx context.Context, actor Actor, from From, password, code string) ([]Secret, error) {
+	if actor.Kind() != KindPerson {
+		return nil, fmt.Errorf("renew recovery codes: %w", errNoPerson)
+	}
+	var codes []Secret
+	err := p.prove(ctx, from, actor.Person(), password, code, "renew recovery codes", func(w Writer, person *Person) error {
+		if !person.HasSecondFactor() {
+			return fault.New(fault.Conflict, "there is no second factor that they could stand in for: set one up first")
+		}
+		codes = p.recovery(person)
+		person.Changed = p.now()
+		if err := w.PutPerson(person); err != nil {
+			return err
+		}
+		return p.record(w, actor, "renew recovery codes", person.Login, "ok", from, nil)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("renew recovery codes: %w", err)
 	}
 	return codes, nil
 }

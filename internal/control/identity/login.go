@@ -140,6 +140,39 @@ func (p *People) EndLogin(ctx context.Context, actor Actor, from From, login, id
 	return nil
 }
 
+// EndOtherLogins ends all of one's own logins but the one with this secret, and returns
+// how many those were.
+func (p *People) EndOtherLogins(ctx context.Context, actor Actor, from From, current string) (int, error) {
+	ended := 0
+	err := func() error {
+		if actor.Kind() != KindPerson {
+			return errNoPerson
+		}
+		return p.deps.Store.Write(ctx, func(w Writer) error {
+			all, err := w.Logins(actor.Person())
+			if err != nil {
+				return err
+			}
+			keep := hashOf(current)
+			ended = len(slices.DeleteFunc(all, func(l *Login) bool { return l.Hash == keep }))
+			if ended == 0 {
+				return nil
+			}
+			if err := p.endLogins(w, actor.Person(), keep); err != nil {
+				return err
+			}
+			return p.record(w, actor, "end other logins", actor.Person(), "ok", from, map[string]any{"logins": ended})
+		})
+	}()
+	if err != nil {
+		return 0, fmt.Errorf("end other logins: %w", err)
+	}
+	return ended, nil
+}
+
+// IsCurrent says whether a login is the one with this secret.
+func (l *Login) IsCurrent(secret string) bool { return l.Hash == hashOf(secret) }
+
 // LogOut ends the login with this secret. That there is none is no error.
 func (p *People) LogOut(ctx context.Context, from From, secret string) error {
 	err := p.deps.Store.Write(ctx, func(w Writer) error {

@@ -47,17 +47,29 @@ type Config struct {
 	// Providers are the identity providers, with the organisations in which their
 	// groups count; nil means all, which is for a single provider only.
 	Providers map[string][]string
+	// Passwords says who may log in with one; the default is Everybody.
+	Passwords PasswordsFor
 	// Hashes is how many passwords are checked at once, each with 19 MiB, and Waiting
 	// how many callers wait for that. The defaults are 2 and 32.
 	Hashes, Waiting int
 }
+
+// PasswordsFor says who may log in with a password.
+type PasswordsFor string
+
+// Who may. API tokens are not passwords.
+const (
+	Everybody      PasswordsFor = "everybody"
+	PlatformAdmins PasswordsFor = "platform-admins" // for when the identity provider is away
+	NoOne          PasswordsFor = "nobody"
+)
 
 // DefaultConfig is everything but Key and Providers.
 func DefaultConfig() Config {
 	const day = 24 * time.Hour
 	return Config{
 		Product: "Sluice", Idle: time.Hour, Absolute: 12 * time.Hour, TokenLife: 90 * day, MaxTokenLife: 90 * day,
-		OneTimeLife: day, GroupsLife: 30 * day, Hashes: 2, Waiting: 32,
+		OneTimeLife: day, GroupsLife: 30 * day, Passwords: Everybody, Hashes: 2, Waiting: 32,
 	}
 }
 
@@ -74,6 +86,8 @@ func (c Config) Validate() error {
 	wrong(c.Idle <= 0 || c.Absolute < c.Idle, "logins last %s, and %s when they rest: the first must be the longer", c.Absolute, c.Idle)
 	wrong(c.TokenLife <= 0 || c.MaxTokenLife < c.TokenLife, "API tokens last %s by default, and at most %s", c.TokenLife, c.MaxTokenLife)
 	wrong(c.OneTimeLife <= 0 || c.GroupsLife <= 0, "one-time tokens and groups must last some time")
+	wrong(c.Passwords != Everybody && c.Passwords != PlatformAdmins && c.Passwords != NoOne, "passwords are for %q: write %s, %s or %s", c.Passwords, Everybody, PlatformAdmins, NoOne)
+	wrong(c.Passwords == NoOne && len(c.Providers) == 0, "nobody could log in: there is no identity provider, and passwords are for %s", NoOne)
 	wrong(c.Hashes < 1 || c.Waiting < 0, "%d passwords are checked at once, and %d wait: that is too few", c.Hashes, c.Waiting)
 	for name, organisations := range c.Providers {
 		wrong(!providerName.MatchString(name), "%q is no name of an identity provider: use lower-case letters, digits and dashes", name)
@@ -171,10 +185,11 @@ var (
 	errWrong = fault.New(fault.Denied, "login name, password or code is wrong")
 	// ErrCodeNeeded says that the password is right, and that the code of the second
 	// factor has to come with it.
-	ErrCodeNeeded = fault.New(fault.Denied, "the code of your authenticator is needed besides, or a recovery code")
-	errOneTime    = fault.New(fault.Denied, "this token does not exist, was used, or is too old: ask for another")
-	errNoLogin    = fault.New(fault.Denied, "log in again: this login does not exist, or has ended")
-	errNoPerson   = fault.New(fault.Denied, "this is about accounts, and for a person who is logged in: a token is not enough")
+	ErrCodeNeeded  = fault.New(fault.Denied, "the code of your authenticator is needed besides, or a recovery code")
+	errNoPasswords = fault.New(fault.Denied, "passwords are not for you here: log in through the identity provider")
+	errOneTime     = fault.New(fault.Denied, "this token does not exist, was used, or is too old: ask for another")
+	errNoLogin     = fault.New(fault.Denied, "log in again: this login does not exist, or has ended")
+	errNoPerson    = fault.New(fault.Denied, "this is about accounts, and for a person who is logged in: a token is not enough")
 )
 
 func (p *People) now() time.Time { return p.deps.Now().UTC().Truncate(time.Microsecond) }
@@ -266,7 +281,13 @@ func (p *People) record(w Writer, actor Actor, action, login, result string, fro
 func (p *People) LogIn(ctx context.Context, from From, login, password, code string) (Secret, *Login, error) {
 	var secret Secret
 	var l *Login
+	if p.config.Passwords == NoOne {
+		return Secret{}, nil, fmt.Errorf("log in: %w", errNoPasswords)
+	}
 	err := p.prove(ctx, from, canonical(login), password, code, "login", func(w Writer, person *Person) error {
+		if p.config.Passwords == PlatformAdmins && !person.PlatformAdmin {
+			return errNoPasswords
+		}
 		method := "password"
 		if person.HasSecondFactor() {
 			method = "password and code"
@@ -438,6 +459,9 @@ func (p *People) roles(person *Person) []Membership {
 	}
 	return p.deps.Directory().Of(person.Login, groups)
 }
+
+// Roles are those that documents give a person at this moment.
+func (p *People) Roles(person *Person) []Membership { return p.roles(person) }
 
 // Sweep removes what has ended. It is to be called now and then.
 func (p *People) Sweep(ctx context.Context) error {

@@ -428,6 +428,16 @@ func TestSecondFactor(t *testing.T) {
 		h.refused("too many", h.tryIn("ada", adaPassword, show(0)), fault.Limited, "for this name")
 		time.Sleep(time.Minute)
 
+		time.Sleep(time.Minute)
+		_, err = h.people.RenewRecoveryCodes(h.t.Context(), ada, here, adaPassword, "")
+		h.refused("new recovery codes without a code", err, fault.Denied, "code")
+		renewed, err := h.people.RenewRecoveryCodes(h.t.Context(), ada, here, adaPassword, show(0))
+		h.ok("new recovery codes", err)
+		h.did("person ada: renew recovery codes ada ok")
+		h.refused("an old recovery code", h.tryIn("ada", adaPassword, recovery[5].Reveal()), fault.Denied, "is wrong")
+		h.in("ada", adaPassword, h.secret(renewed[0]))
+		time.Sleep(time.Minute)
+
 		_, _, err = h.people.StartSecondFactor(h.t.Context(), ada, here, adaPassword)
 		h.refused("a second one", err, fault.Conflict, "already")
 		h.refused("removed without a code", h.people.RemoveSecondFactor(h.t.Context(), ada, here, adaPassword, ""), fault.Denied, "code")
@@ -549,10 +559,8 @@ func TestPasswords(t *testing.T) {
 	visit(t, func(h *house) {
 		ada, mine := h.in("ada", adaPassword)
 		_, other := h.in("ada", adaPassword)
-		_, l, err := h.people.Who(h.t.Context(), mine)
-		h.ok("who", err)
 		change := func(old, to string) error {
-			return h.people.ChangePassword(h.t.Context(), ada, here, l.Hash, old, "", to)
+			return h.people.ChangePassword(h.t.Context(), ada, here, mine, old, "", to)
 		}
 		h.refused("the old one is wrong", change("canary wrong password", newPassword), fault.Denied, "is wrong")
 		h.refused("the new one is weak", change(adaPassword, "password1234"), fault.Invalid, "guess")
@@ -564,6 +572,15 @@ func TestPasswords(t *testing.T) {
 		h.gone("the other login", other)
 		h.refused("the old password", h.tryIn("ada", adaPassword, ""), fault.Denied, "is wrong")
 		h.in("ada", newPassword)
+
+		_, third := h.in("ada", newPassword)
+		n, err := h.people.EndOtherLogins(h.t.Context(), ada, here, mine)
+		h.ok("end other logins", err)
+		h.did("person ada: end other logins ada ok")
+		h.gone("another login", third)
+		if _, l, err := h.people.Who(h.t.Context(), mine); err != nil || !l.IsCurrent(mine) || l.IsCurrent(third) || n != 2 {
+			t.Errorf("%d others were ended, and the login that asked is %+v, %v", n, l, err)
+		}
 
 		_, _, err = h.people.ResetPassword(h.t.Context(), ada, here, "ada")
 		h.refused("reset by oneself", err, fault.Denied, "platform-admin")
@@ -595,6 +612,34 @@ func TestPasswords(t *testing.T) {
 		h.ok("disable", h.people.Disable(h.t.Context(), h.root, here, "ada"))
 		h.refused("for who is disabled", set(token, newPassword), fault.Denied, "does not exist")
 	})
+}
+
+// Who may log in with a password is a rule. An identity provider goes on.
+func TestPasswordsAreForSome(t *testing.T) {
+	for rule, lets := range map[PasswordsFor]string{Everybody: "ada root", PlatformAdmins: "root", NoOne: ""} {
+		t.Run(string(rule), func(t *testing.T) {
+			visit(t, func(h *house) {
+				config := DefaultConfig()
+				config.Key, config.Passwords, config.Providers = bytes.Repeat([]byte{7}, 32), rule, map[string][]string{"corp": nil}
+				people, err := NewCheap(config, Deps{Store: h.store, Directory: func() *Directory { return h.dir }, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+				h.ok("new", err)
+				var in []string
+				for _, who := range []struct{ login, password string }{{"ada", adaPassword}, {"root", rootPassword}} {
+					_, _, err := people.LogIn(h.t.Context(), here, who.login, who.password, "")
+					if err == nil {
+						in = append(in, who.login)
+					} else if fault.KindOf(err) != fault.Denied || !strings.Contains(err.Error(), "identity provider") {
+						t.Errorf("%s: %v", who.login, err)
+					}
+				}
+				if got := strings.Join(in, " "); got != lets {
+					t.Errorf("it lets %q in, want %q", got, lets)
+				}
+				_, _, err = people.LogInExternal(h.t.Context(), here, External{Provider: "corp", Issuer: "https://corp.example.com", Subject: "1", Name: "eve"})
+				h.ok("through the provider", err)
+			})
+		})
+	}
 }
 
 func TestTokens(t *testing.T) {
@@ -654,6 +699,11 @@ func TestTokens(t *testing.T) {
 			"change password": h.people.ChangePassword(h.t.Context(), who, here, "", adaPassword, "", newPassword),
 			"a second factor": func() error {
 				_, _, err := h.people.StartSecondFactor(h.t.Context(), who, here, adaPassword)
+				return err
+			}(),
+			"end other logins": func() error { _, err := h.people.EndOtherLogins(h.t.Context(), who, here, ""); return err }(),
+			"renew the recovery": func() error {
+				_, err := h.people.RenewRecoveryCodes(h.t.Context(), who, here, adaPassword, "")
 				return err
 			}(),
 			"confirm a factor": func() error { _, err := h.people.ConfirmSecondFactor(h.t.Context(), who, here, "000000"); return err }(),
@@ -920,6 +970,8 @@ func TestConfig(t *testing.T) {
 		"rests longer than it is": {func(c *Config) { c.Idle = 24 * time.Hour }, "must be the longer"},
 		"tokens too long":         {func(c *Config) { c.TokenLife *= 2 }, "API tokens last"},
 		"no life":                 {func(c *Config) { c.OneTimeLife = 0 }, "must last some time"},
+		"passwords for some":      {func(c *Config) { c.Passwords = "some" }, "passwords are for"},
+		"no way in":               {func(c *Config) { c.Passwords = NoOne }, "nobody could log in"},
 		"no hashes":               {func(c *Config) { c.Hashes = 0 }, "too few"},
 		"a provider's name":       {func(c *Config) { c.Providers = map[string][]string{"Corp:": nil} }, "no name of an identity provider"},
 		"two providers":           {func(c *Config) { c.Providers = map[string][]string{"a": nil, "b": {}} }, `groups of "a" count`},

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"sluice/internal/grant"
+	"sluice/internal/journal"
 )
 
 // State is all that a gateway needs to serve one environment, at the number of its
@@ -53,7 +54,7 @@ var (
 	// control plane was set back by other means than a restore.
 	ErrGeneration = errors.New("the generation is older than that in force: the control plane's data was set back by other means than sluice restore, which raises it")
 	// ErrDamaged: bytes are missing, too many, or other ones.
-	ErrDamaged = errors.New("it is damaged")
+	ErrDamaged = journal.ErrDamaged
 	// ErrEnvironment: it is of another environment.
 	ErrEnvironment = errors.New("it is of another environment")
 	// ErrGap: it is a delta to another state than that in force.

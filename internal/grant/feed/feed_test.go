@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"sluice/internal/grant"
+	"sluice/internal/journal"
 )
 
 // patience is for what has to happen and takes no time of its own.
@@ -376,6 +377,16 @@ func (p *plane) within(what string, true_ func() bool) {
 	}
 }
 
+// onDisk returns the frames that a gateway keeps.
+func (p *plane) onDisk() (frames [][]byte) {
+	p.t.Helper()
+	f := journal.File{Name: filepath.Join(p.dir, stateFile)}
+	if cut, err := f.Read(func(b []byte) error { frames = append(frames, b); return nil }); err != nil || cut {
+		p.t.Fatalf("cut off %v: %v", cut, err)
+	}
+	return frames
+}
+
 func TestAGatewayFollowsItsControlPlane(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
@@ -430,10 +441,8 @@ func TestAGatewayFollowsItsControlPlane(t *testing.T) {
 	p.publish(again, fourth)
 	p.comes(states, fourth)
 	end()
-	if b, err := os.ReadFile(filepath.Join(p.dir, stateFile)); err != nil {
-		t.Error(err)
-	} else if frames, _, err := records(b); err != nil || len(frames) != 2 {
-		t.Errorf("on disk are %d frames, want a whole state and a delta: %v", len(frames), err)
+	if frames := p.onDisk(); len(frames) != 2 {
+		t.Errorf("on disk are %d frames, want a whole state and a delta", len(frames))
 	}
 
 	// Who is not admitted any more is sent away, and keeps what it has.
@@ -512,9 +521,9 @@ func TestTheLastGoodStateOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	frames, taken, err := records(good)
-	if err != nil || taken != len(good) || len(frames) != 4 {
-		t.Fatalf("%d frames, %d of %d bytes, %v", len(frames), taken, len(good), err)
+	frames := p.onDisk()
+	if len(frames) != 4 {
+		t.Fatalf("%d frames", len(frames))
 	}
 	config := ReceiverConfig{Dir: p.dir, Identity: id, Save: replace, Log: p.log(), Now: time.Now}
 	for _, tc := range []struct {
@@ -530,8 +539,8 @@ func TestTheLastGoodStateOnDisk(t *testing.T) {
 		{"a bit of a signature", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, 0, "signature"},
 		{"a bit of a length", func(b []byte) []byte { b[1] ^= 1; return b }, 0, "damaged"},
 		{"a frame taken out", func(b []byte) []byte {
-			at := 2*recordHead + len(frames[0]) + len(frames[1])
-			return append(b[:recordHead+len(frames[0]):recordHead+len(frames[0])], b[at:]...)
+			at := 2*journal.HeadBytes + len(frames[0]) + len(frames[1])
+			return append(b[:journal.HeadBytes+len(frames[0]):journal.HeadBytes+len(frames[0])], b[at:]...)
 		}, 0, "does not follow"},
 		{"empty", func([]byte) []byte { return nil }, 0, "damaged"},
 	} {
@@ -738,23 +747,6 @@ func FuzzFrame(f *testing.F) {
 			if got, err := fr.on(before, "prod"); err == nil && (got.sum != fr.Sum || held1(t, got.State).sum != fr.Sum || got.Grants.Number() != fr.To) {
 				t.Fatalf("leads to another state than it says: %+v", fr.head)
 			}
-		}
-	})
-}
-
-// FuzzRecords: a file is refused, or its frames are written again as they were.
-func FuzzRecords(f *testing.F) {
-	f.Add(append(record([]byte("one")), record(nil)...))
-	f.Add(record([]byte("cut"))[:9])
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		frames, taken, err := records(b)
-		var again []byte
-		for _, frame := range frames {
-			again = append(again, record(frame)...)
-		}
-		if taken > len(b) || !bytes.Equal(again, b[:taken]) {
-			t.Fatalf("%d frames of %d bytes, %v", len(frames), taken, err)
 		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"sluice/internal/grant"
+	"sluice/internal/journal"
 )
 
 // ReceiverConfig is what a Receiver is told.
@@ -40,7 +41,7 @@ type ReceiverConfig struct {
 // control plane. Everything else is safe for concurrent use.
 type Receiver struct {
 	config ReceiverConfig
-	file   file
+	file   journal.File
 
 	mu        sync.Mutex // guards what follows
 	identity  *Identity
@@ -76,19 +77,24 @@ func reasonOf(err error) string {
 // else, is set aside and said so in the log: there is then nothing to serve until the
 // control plane is reached.
 func NewReceiver(c ReceiverConfig) (*Receiver, error) {
-	r := &Receiver{config: c, identity: c.Identity, file: file{name: filepath.Join(c.Dir, stateFile), save: c.Save}, refusals: map[string]uint64{"other": 0}, changed: make(chan struct{}, 1)}
+	r := &Receiver{config: c, identity: c.Identity, file: journal.File{Name: filepath.Join(c.Dir, stateFile), Save: c.Save}, refusals: map[string]uint64{"other": 0}, changed: make(chan struct{}, 1)}
 	for _, reason := range reasons {
 		r.refusals[reason.name] = 0
 	}
-	state, cut, err := r.file.read(r.step)
+	var state *held
+	cut, err := r.file.Read(func(b []byte) (err error) {
+		state, err = r.step(state, b)
+		return err
+	})
 	switch {
 	case err != nil && reasonOf(err) == "other":
 		return nil, fmt.Errorf("read the last good state: %w", err)
 	case err != nil:
+		state = nil
 		r.refuse(err)
-		c.Log.Error("the last good state on disk cannot be used: nothing is in force until the control plane is reached", "file", r.file.name, "err", err, "kept_as", r.file.damaged())
+		c.Log.Error("the last good state on disk cannot be used: nothing is in force until the control plane is reached", "file", r.file.Name, "err", err, "kept_as", r.file.SetAside())
 	case cut:
-		c.Log.Warn("the end of the last good state was cut off, as when a machine dies while it is written: what is before it is in force", "file", r.file.name)
+		c.Log.Warn("the end of the last good state was cut off, as when a machine dies while it is written: what is before it is in force", "file", r.file.Name)
 	}
 	r.state = state
 	r.contact = r.lastContact()
@@ -241,7 +247,7 @@ func (r *Receiver) follow(ctx context.Context, apply func(State) error) (begun b
 	defer cancel()
 	r.mu.Lock()
 	var have hello
-	if r.state != nil && !r.file.stale {
+	if r.state != nil && !r.file.Stale() {
 		have = hello{Number: r.state.Grants.Number(), Sum: r.state.sum}
 	}
 	r.mu.Unlock()
@@ -289,7 +295,7 @@ func (r *Receiver) follow(ctx context.Context, apply func(State) error) (begun b
 			}
 			return begun, fmt.Errorf("the control plane refuses this gateway: %s", no.Reason)
 		}
-		if (want || r.file.long()) && time.Since(asked) > askEvery {
+		if (want || r.file.Long()) && time.Since(asked) > askEvery {
 			want, asked = false, time.Now()
 			ask(asks)
 		}
@@ -370,8 +376,8 @@ func (r *Receiver) take(b []byte, apply func(State) error) (whole bool, err erro
 		r.Reported()
 		return whole, err
 	}
-	if next != before || r.file.stale {
-		if err := r.file.keep(b, whole); err != nil {
+	if next != before || r.file.Stale() {
+		if err := r.file.Keep(b, whole); err != nil {
 			r.config.Log.Error("what is in force is not on disk, and will be tried again: a restart without the control plane would serve something older", "err", err)
 		}
 	}
