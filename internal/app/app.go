@@ -138,7 +138,7 @@ func (a *App) build() (err error) {
 	}
 	a.resources = newResources(a.opts, a.state)
 	if a.opts.Control && len(a.opts.Resources) == 0 {
-		if a.management, err = newManagement(a.opts, a.state); err != nil {
+		if a.management, err = newManagement(a.opts, a.state, a.outbound); err != nil {
 			return err
 		}
 		if err := a.resources.from(a.management); err != nil {

@@ -15,6 +15,7 @@ import (
 	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
 	"sluice/internal/httpapi"
+	"sluice/internal/outbound"
 	"sluice/internal/store/sqlstore"
 	"sluice/internal/usage"
 )
@@ -34,7 +35,7 @@ type management struct {
 }
 
 // newManagement opens the store and binds the address.
-func newManagement(opts Options, s *state) (_ *management, err error) {
+func newManagement(opts Options, s *state, out *outbound.Client) (_ *management, err error) {
 	m := &management{now: opts.Now, logins: usage.NewLogins(hostName()), log: opts.Log}
 	defer func() {
 		if err != nil {
@@ -72,6 +73,10 @@ func newManagement(opts Options, s *state) (_ *management, err error) {
 		return nil, err
 	}
 	c := opts.Config.Management
+	providers, err := providersOf(c, s.seed, out, opts)
+	if err != nil {
+		return nil, err
+	}
 	if m.socket, err = net.Listen("tcp", c.Address); err != nil {
 		return nil, taken(err, opts.setting("management.address", "--management"))
 	}
@@ -80,7 +85,7 @@ func newManagement(opts Options, s *state) (_ *management, err error) {
 			return nil, err
 		}
 	}
-	api := httpapi.New(httpapi.Deps{Plane: m.plane, People: m.people, Log: opts.Log, Release: opts.Version})
+	api := httpapi.New(httpapi.Deps{Plane: m.plane, People: m.people, Providers: providers, URL: c.URL, Log: opts.Log, Release: opts.Version})
 	m.http = &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),

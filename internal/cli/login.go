@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,7 +83,8 @@ func (s saved) write(file string) (string, error) {
 
 func newLogin(s Streams) *cobra.Command {
 	var server serverFlags
-	var login, passwordFile, code, firstAdmin string
+	var login, passwordFile, code, firstAdmin, provider string
+	var oidc bool
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Log in at a management API, for the commands that follow",
@@ -90,8 +92,9 @@ func newLogin(s Streams) *cobra.Command {
 
 The password is asked for, or read from --password-file. With the token that the
 first start of "sluice serve" prints, --first-admin makes the account of the first
-platform-admin. Programs use an API token instead: SLUICE_TOKEN or --token-file.`,
-		Example: "  sluice login --server https://sluice.example.com --login ada",
+platform-admin. With --oidc, an identity provider says who you are, in a browser on
+this machine. Programs use an API token instead: SLUICE_TOKEN or --token-file.`,
+		Example: "  sluice login --server https://sluice.example.com --login ada\n  sluice login --server https://sluice.example.com --oidc",
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server.fresh = true
@@ -99,29 +102,11 @@ platform-admin. Programs use an API token instead: SLUICE_TOKEN or --token-file.
 			if err != nil {
 				return err
 			}
-			in := bufio.NewReader(s.In)
-			if login == "" {
-				if login, err = ask(s, in, "Login: "); err != nil {
-					return err
-				}
-			}
-			password, err := passwordOf(s, in, passwordFile, "Password: ")
-			if err != nil {
-				return err
-			}
-			if firstAdmin != "" {
-				if err := c.Claim(cmd.Context(), schema.Claim{Token: firstAdmin, Login: login, Password: password}); err != nil {
-					return err
-				}
-				fmt.Fprintf(s.Out, "%s is the first platform-admin\n", login)
-			}
-			in2 := schema.Credentials{Login: login, Password: password, Code: code}
-			l, err := c.LogIn(cmd.Context(), in2)
-			if client.CodeNeeded(err) {
-				if in2.Code, err = ask(s, in, "Code: "); err != nil {
-					return err
-				}
-				l, err = c.LogIn(cmd.Context(), in2)
+			var l *schema.Login
+			if oidc || provider != "" {
+				l, err = logInByBrowser(cmd.Context(), s, c, provider)
+			} else {
+				l, err = logInByPassword(cmd.Context(), s, c, login, passwordFile, code, firstAdmin)
 			}
 			if err != nil {
 				return err
@@ -139,8 +124,41 @@ platform-admin. Programs use an API token instead: SLUICE_TOKEN or --token-file.
 	flags.StringVar(&login, "login", "", "login name")
 	flags.StringVar(&passwordFile, "password-file", "", "file with the password")
 	flags.StringVar(&code, "code", "", "code of the second factor")
+	flags.BoolVar(&oidc, "oidc", false, "log in through an identity provider, in a browser")
+	flags.StringVar(&provider, "provider", "", "its name, where there are several; implies --oidc")
 	flags.StringVar(&firstAdmin, "first-admin", "", "token of the first start, to become the first platform-admin")
 	return cmd
+}
+
+// logInByPassword logs somebody in by their password, and makes the first platform-admin
+// of them with the token of the first start.
+func logInByPassword(ctx context.Context, s Streams, c *client.Client, login, passwordFile, code, firstAdmin string) (*schema.Login, error) {
+	var err error
+	in := bufio.NewReader(s.In)
+	if login == "" {
+		if login, err = ask(s, in, "Login: "); err != nil {
+			return nil, err
+		}
+	}
+	password, err := passwordOf(s, in, passwordFile, "Password: ")
+	if err != nil {
+		return nil, err
+	}
+	if firstAdmin != "" {
+		if err := c.Claim(ctx, schema.Claim{Token: firstAdmin, Login: login, Password: password}); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(s.Out, "%s is the first platform-admin\n", login)
+	}
+	in2 := schema.Credentials{Login: login, Password: password, Code: code}
+	l, err := c.LogIn(ctx, in2)
+	if client.CodeNeeded(err) {
+		if in2.Code, err = ask(s, in, "Code: "); err != nil {
+			return nil, err
+		}
+		l, err = c.LogIn(ctx, in2)
+	}
+	return l, err
 }
 
 // ask asks for a line.

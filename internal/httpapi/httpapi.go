@@ -20,6 +20,7 @@ import (
 
 	"sluice/internal/control"
 	"sluice/internal/control/identity"
+	"sluice/internal/control/identity/openid"
 	"sluice/internal/fault"
 	"sluice/internal/httpapi/schema"
 	"sluice/internal/resource"
@@ -30,6 +31,10 @@ type Deps struct {
 	Plane *control.Plane
 	// People have logins and API tokens.
 	People *identity.People
+	// Providers are identity providers through which people log in, and URL is where their
+	// browsers reach the API; "" where there are none.
+	Providers []*openid.Provider
+	URL       string
 	// Authenticate says who asks, instead of People; its error has a kind of fault. It
 	// is for tests.
 	Authenticate func(*http.Request) (identity.Actor, error)
@@ -49,6 +54,8 @@ type API struct {
 	log          *slog.Logger
 	mux          *http.ServeMux
 	huma         huma.API
+	providers    []*openid.Provider
+	url          string // where browsers reach it
 }
 
 // What one request may hold.
@@ -63,6 +70,7 @@ func New(deps Deps) *API {
 	if a.authenticate == nil {
 		a.authenticate = who(a.people)
 	}
+	a.providers, a.url = deps.Providers, deps.URL
 	config := huma.DefaultConfig("Sluice management API", deps.Release)
 	config.Info.Description = "API management for Apache Kafka. Documents are those of sluice/v1; errors are problem details (RFC 9457)."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
@@ -77,6 +85,7 @@ func New(deps Deps) *API {
 	a.whole()
 	a.joining()
 	a.accounts()
+	a.external()
 	a.auditing()
 	return a
 }
@@ -128,7 +137,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	secret, _ := bearer(r)
+	secret, _ := secretOf(r)
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		refuse(answered, problem(fault.New(fault.NotFound, "there is no %s: /v1/openapi.json says what there is", r.URL.Path), id))
 		return
@@ -147,7 +156,7 @@ func unknown(header http.Header, p *schema.Problem) *schema.Problem {
 }
 
 // forNobody are the routes that change something and ask for no login before.
-var forNobody = map[string]bool{"/v1/claim": true, "/v1/login": true, "/v1/password": true}
+var forNobody = map[string]bool{"/v1/claim": true, "/v1/login": true, "/v1/password": true, "/v1/login/oidc/exchange": true}
 
 // answered remembers the status of an answer.
 type answered struct {

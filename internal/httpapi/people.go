@@ -14,23 +14,46 @@ import (
 	"sluice/internal/httpapi/schema"
 )
 
-// who says who asks: by an API token, or by the secret of a login.
+// who says who asks: by an API token, or by the secret of a login, which browsers keep
+// in a cookie.
 func who(people *identity.People) func(*http.Request) (identity.Actor, error) {
+	browsers := http.NewCrossOriginProtection()
 	return func(r *http.Request) (identity.Actor, error) {
-		if r.Header.Get("Authorization") == "" {
+		secret, ok := secretOf(r)
+		switch {
+		case !ok && r.Header.Get("Authorization") == "":
 			return identity.Nobody(), nil
-		}
-		secret, ok := bearer(r)
-		if !ok {
+		case !ok:
 			return identity.Nobody(), fault.New(fault.Denied, "Authorization has to be: Bearer, and an API token or what a login gave")
-		}
-		if strings.HasPrefix(secret, identity.TokenPrefix) {
+		case r.Header.Get("Authorization") == "": // by a cookie, which browsers send for pages of others too
+			if err := browsers.Check(r); err != nil {
+				return identity.Nobody(), fault.Wrap(fault.Denied, err, "another site's page asks for this")
+			}
+			actor, _, err := people.Who(r.Context(), secret)
+			if fault.KindOf(err) == fault.Denied { // it has ended: the browser logs in again
+				return identity.Nobody(), nil
+			}
+			return actor, err
+		case strings.HasPrefix(secret, identity.TokenPrefix):
 			actor, _, err := people.WhoHasToken(r.Context(), secret)
 			return actor, err
 		}
 		actor, _, err := people.Who(r.Context(), secret)
 		return actor, err
 	}
+}
+
+// secretOf returns what a request asks with.
+func secretOf(r *http.Request) (secret string, ok bool) {
+	if r.Header.Get("Authorization") != "" {
+		return bearer(r)
+	}
+	for _, name := range []string{secureCookies + loginCookie, loginCookie} {
+		if c, err := r.Cookie(name); err == nil && c.Value != "" {
+			return c.Value, true
+		}
+	}
+	return "", false
 }
 
 // bearer returns what a request asks with (RFC 6750 §2.1).
@@ -72,11 +95,15 @@ func (a *API) accounts() {
 			return &struct{ Body schema.Login }{schema.Login{Token: secret.Reveal(), Person: login.Person, Expires: login.Expires}}, nil
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "logout", Method: http.MethodPost, Path: "/v1/logout", Summary: "End the login that asks", Tags: tags, DefaultStatus: http.StatusNoContent},
-		func(ctx context.Context, _ *struct{}) (*emptyOutput, error) {
+		func(ctx context.Context, _ *struct{}) (*struct {
+			Cookie string `header:"Set-Cookie"`
+		}, error) {
 			if err := a.people.LogOut(ctx, from(ctx), asked(ctx).secret); err != nil {
 				return nil, a.failed(ctx, err)
 			}
-			return &emptyOutput{}, nil
+			return &struct {
+				Cookie string `header:"Set-Cookie"`
+			}{a.cookie(loginCookie, "", -1).String()}, nil
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "invite", Method: http.MethodPost, Path: "/v1/people", Summary: "Make an account; its person sets a password with the token", Tags: tags, DefaultStatus: http.StatusCreated},
 		func(ctx context.Context, in *struct{ Body schema.Person }) (*struct{ Body schema.Invitation }, error) {

@@ -27,7 +27,10 @@ const (
 )
 
 // client is one that the provider knows.
-func client(id, alg, method string) object {
+func client(id, alg, method string) object { return clientAt(back, id, alg, method) }
+
+// clientAt is one that people are sent back to.
+func clientAt(back, id, alg, method string) object {
 	c := object{"client_id": id, "redirect_uris": []string{back}, "id_token_signed_response_alg": alg, "token_endpoint_auth_method": method}
 	if method != "none" {
 		c["client_secret"] = secret

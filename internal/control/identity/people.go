@@ -460,6 +460,9 @@ func (p *People) roles(person *Person) []Membership {
 	return p.deps.Directory().Of(person.Login, groups)
 }
 
+// Passwords says who may log in with one.
+func (p *People) Passwords() PasswordsFor { return p.config.Passwords }
+
 // Roles are those that documents give a person at this moment.
 func (p *People) Roles(person *Person) []Membership { return p.roles(person) }
 

@@ -3,7 +3,9 @@ package identity_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base32"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -884,6 +886,43 @@ func TestExternal(t *testing.T) {
 			_, err = h.people.Actor(h.t.Context(), "nobody")
 			h.refused("nobody", err, fault.NotFound, "nobody")
 		}, func(c *Config) { c.Providers = map[string][]string{"corp": {"elsewhere"}} })
+	})
+}
+
+// A login is handed over to the program that has the verifier, once and within a minute.
+func TestHandOver(t *testing.T) {
+	visit(t, func(h *house) {
+		const verifier = "a verifier of some forty-three characters or more"
+		sum := sha256.Sum256([]byte(verifier))
+		challenge := base64.RawURLEncoding.EncodeToString(sum[:])
+		eve := External{Provider: "corp", Issuer: "https://corp.example.com", Subject: "1", Name: "eve"}
+		begin := func() string {
+			t.Helper()
+			code, err := h.people.HandOver(h.t.Context(), here, eve, challenge)
+			h.ok("hand over", err)
+			return h.secret(code)
+		}
+		try := func(code, verifier string) error {
+			_, l, err := h.people.LogInByCode(h.t.Context(), here, code, verifier)
+			if err == nil && (l.Person != "corp:eve" || l.Method != "corp") {
+				t.Errorf("it logs in %+v", l)
+			}
+			return err
+		}
+		_, err := h.people.HandOver(h.t.Context(), here, eve, "plain")
+		h.refused("no challenge", err, fault.Invalid, "S256")
+		code := begin()
+		h.refused("without the verifier", try(code, ""), fault.Denied, "does not exist")
+		h.refused("with the challenge", try(code, challenge), fault.Denied, "does not exist")
+		h.ok("with the verifier", try(code, verifier))
+		h.did("person corp:eve: login corp:eve ok")
+		h.refused("a second time", try(code, verifier), fault.Denied, "was used")
+		code = begin()
+		time.Sleep(time.Minute)
+		h.refused("too late", try(code, verifier), fault.Denied, "too old")
+		code = begin()
+		h.ok("disable", h.people.Disable(h.t.Context(), h.root, here, "corp:eve"))
+		h.refused("disabled meanwhile", try(code, verifier), fault.Denied, "does not exist")
 	})
 }
 

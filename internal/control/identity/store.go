@@ -157,6 +157,7 @@ type Purpose string
 const (
 	ForFirstAdmin Purpose = "first-admin" // to make the first platform-admin
 	ForPassword   Purpose = "password"    // to set a password
+	ForLogin      Purpose = "login"       // to log in, for whom a provider has proved
 	ForGateway    Purpose = "gateway"     // to join as a gateway
 )
 

@@ -162,6 +162,18 @@ func (c *Client) LogIn(ctx context.Context, body schema.Credentials) (*schema.Lo
 	return &out, c.do(ctx, http.MethodPost, "/v1/login", nil, 0, body, &out)
 }
 
+// LoginMethods says in which ways people log in.
+func (c *Client) LoginMethods(ctx context.Context) (*schema.LoginMethods, error) {
+	var out schema.LoginMethods
+	return &out, c.do(ctx, http.MethodGet, "/v1/login/methods", nil, 0, nil, &out)
+}
+
+// LogInByCode logs in with the code that a browser brought.
+func (c *Client) LogInByCode(ctx context.Context, body schema.HandedOver) (*schema.Login, error) {
+	var out schema.Login
+	return &out, c.do(ctx, http.MethodPost, "/v1/login/oidc/exchange", nil, 0, body, &out)
+}
+
 // CodeNeeded says whether a login lacks the code of the second factor only.
 func CodeNeeded(err error) bool {
 	var p *schema.Problem
