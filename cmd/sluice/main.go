@@ -26,6 +26,9 @@ func main() {
 func programs() cli.Programs {
 	return cli.Programs{
 		Serve:         serve,
+		Control:       control,
+		Gateway:       gateway,
+		Join:          join,
 		Check:         check,
 		Doctor:        doctor,
 		Backup:        backup,
@@ -41,8 +44,33 @@ func options(s cli.Setup) app.Options {
 	return app.Options{Config: s.Config, Resources: s.Resources, Version: buildVersion(), Control: len(s.Resources) == 0 && len(s.Config.Resources) == 0}
 }
 
-func serve(ctx context.Context, s cli.Setup) error {
+func control(ctx context.Context, s cli.Setup) error {
 	opts := options(s)
+	var err error
+	if opts.Log, err = app.NewLogger(s.Config.Log, s.Log); err != nil {
+		return err
+	}
+	c, err := app.NewControlPlane(opts)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+func join(ctx context.Context, s cli.Setup, control, token string) (name, environment string, err error) {
+	return app.Join(ctx, options(s), control, token)
+}
+
+func gateway(ctx context.Context, s cli.Setup) error {
+	opts := options(s)
+	opts.Control, opts.Joined = false, true
+	return runApp(ctx, s, opts)
+}
+
+func serve(ctx context.Context, s cli.Setup) error { return runApp(ctx, s, options(s)) }
+
+// runApp runs a gateway, with a control plane or without, until the context ends.
+func runApp(ctx context.Context, s cli.Setup, opts app.Options) error {
 	var err error
 	if opts.Log, err = app.NewLogger(s.Config.Log, s.Log); err != nil {
 		return err

@@ -28,6 +28,7 @@ import (
 	"sluice/internal/gateway/handler"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
+	"sluice/internal/grant/feed"
 	"sluice/internal/kafka/sasl"
 	"sluice/internal/outbound"
 	"sluice/internal/telemetry"
@@ -54,6 +55,9 @@ type Options struct {
 	// Control serves the control plane, with the documents of its store, when no
 	// resources are named.
 	Control bool
+	// Joined takes what is in force from the control plane that Join has joined, in place
+	// of resources and of a control plane in this process.
+	Joined bool
 	// flagsOnly: there is no configuration file to change, as in the demo.
 	flagsOnly bool
 }
@@ -77,13 +81,29 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// sound says what is wrong with the configuration.
+func (o Options) sound() error {
+	var problems []string
+	for _, p := range o.Config.Validate() {
+		if !p.Warning {
+			problems = append(problems, p.String())
+		}
+	}
+	if len(problems) > 0 {
+		return &ProblemsError{What: "configuration", Problems: problems}
+	}
+	return nil
+}
+
 // App is a gateway with everything around it. Make one with New, start it with
 // Run.
 type App struct {
 	opts         Options
 	log          *slog.Logger
 	state        *state
-	resources    *resources
+	resources    *resources  // nil where a control plane elsewhere has them
+	follower     *follower   // of that one, else nil
+	source       source      // either
 	management   *management // nil where documents are in files
 	clusters     *clusters
 	certificates []*certificate
@@ -94,8 +114,9 @@ type App struct {
 	reloads      *prometheus.CounterVec
 	asked        chan chan error // calls of Reload
 	draining     atomic.Bool
-	stopped      chan struct{}         // closed when Run has returned
-	standings    map[appTopic]standing // of what is in force; watch's
+	unapplied    atomic.Pointer[string] // why the last change is not in force; nil when it is
+	stopped      chan struct{}          // closed when Run has returned
+	standings    map[appTopic]standing  // of what is in force; watch's
 }
 
 // New reads and checks everything, takes the data directory and binds all
@@ -104,14 +125,8 @@ type App struct {
 // for. A new App must be given to Run, which releases what it holds.
 func New(opts Options) (*App, error) {
 	opts = opts.withDefaults()
-	var problems []string
-	for _, p := range opts.Config.Validate() {
-		if !p.Warning {
-			problems = append(problems, p.String())
-		}
-	}
-	if len(problems) > 0 {
-		return nil, &ProblemsError{What: "configuration", Problems: problems}
+	if err := opts.sound(); err != nil {
+		return nil, err
 	}
 	a := &App{
 		opts: opts, log: opts.Log, registry: telemetry.NewRegistry(opts.Version),
@@ -136,16 +151,34 @@ func (a *App) build() (err error) {
 	if err != nil {
 		return err
 	}
-	a.resources = newResources(a.opts, a.state)
-	if a.opts.Control && len(a.opts.Resources) == 0 {
-		if a.management, err = newManagement(a.opts, a.state, a.outbound); err != nil {
+	if a.opts.Joined {
+		id, err := (*feed.Identity)(nil), error(nil)
+		if a.follower, id, err = newFollower(a.opts, a.state); err != nil {
+			return err
+		}
+		a.opts.Config.Environment, a.source = id.Environment, a.follower
+		c = a.opts.Config
+	} else {
+		a.resources = newResources(a.opts, a.state)
+		a.source = a.resources
+	}
+	if a.opts.Control && len(a.opts.Resources) == 0 && !a.opts.Joined {
+		if a.management, err = newManagement(a.opts, a.state, a.outbound, nil); err != nil {
 			return err
 		}
 		if err := a.resources.from(a.management); err != nil {
 			return err
 		}
 	}
-	result, err := a.resources.start()
+	var result *loaded
+	phantom := a.state.derive("phantom")
+	if a.follower != nil {
+		if result, err = a.follower.start(); err == nil {
+			phantom = a.follower.resolved.last.Common.Phantom
+		}
+	} else {
+		result, err = a.resources.start()
+	}
 	if err != nil {
 		return err
 	}
@@ -165,7 +198,7 @@ func (a *App) build() (err error) {
 	clientLimits := limits(c.Limits)
 	clientLimits.MaxConnections = withinDescriptors(clientLimits.MaxConnections, a.log)
 	a.gateway, err = gateway.New(gateway.Config{
-		Listeners: listeners, Limits: clientLimits, DataDir: c.DataDir, PhantomSecret: a.state.derive("phantom"), Telemetry: telemetryOf(c.Telemetry),
+		Listeners: listeners, Limits: clientLimits, DataDir: c.DataDir, PhantomSecret: phantom, Telemetry: telemetryOf(c.Telemetry),
 	}, gateway.Deps{
 		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now, Logins: a.logins(),
 	}, result.Snapshot)
@@ -173,12 +206,18 @@ func (a *App) build() (err error) {
 		return a.addressError(err)
 	}
 	a.standings = standings(result.Snapshot, a.opts.Now())
-	a.registry.MustRegister(a.reloads, a.resources.saves, clusterCollector{a.clusters}, certificateCollector{a.certificates})
+	if a.follower != nil {
+		a.registry.MustRegister(feedCollector{a.follower})
+		a.follower.reportAs(a.report(a.opts.Now()))
+	} else {
+		a.registry.MustRegister(a.resources.saves)
+	}
+	a.registry.MustRegister(a.reloads, clusterCollector{a.clusters}, certificateCollector{a.certificates})
 	for _, r := range []string{"applied", "refused"} {
 		a.reloads.WithLabelValues(r)
 	}
 	a.operations, err = telemetry.NewServer(telemetry.ServerConfig{
-		Address: c.Operations.Address, Metrics: a.registry, NotReady: a.NotReady, Log: a.log,
+		Address: c.Operations.Address, Metrics: a.registry, NotReady: a.NotReady, Notes: a.notes, Log: a.log,
 	})
 	if err != nil {
 		return taken(err, a.opts.setting("operations.address", "--operations"))
@@ -206,6 +245,9 @@ func (a *App) release() {
 	}
 	if a.outbound != nil {
 		a.outbound.Close()
+	}
+	if a.follower != nil {
+		a.follower.stop()
 	}
 	if a.management != nil {
 		a.management.close()
@@ -247,6 +289,25 @@ func (a *App) NotReady() []string {
 		reasons = append(reasons, "the gateway is draining")
 	}
 	return append(reasons, a.clusters.notReady()...)
+}
+
+// notes says what people should know and keeps no traffic away.
+func (a *App) notes() []string {
+	var out []string
+	if why := a.unapplied.Load(); why != nil {
+		out = append(out, "what was changed last is not in force: "+*why)
+	}
+	if a.follower != nil {
+		out = append(out, a.follower.notes()...)
+	}
+	return out
+}
+
+// report is what the control plane is told of this gateway.
+func (a *App) report(started time.Time) func() feed.Report {
+	return func() feed.Report {
+		return feed.Report{Clusters: a.clusters.reports(), Release: a.opts.Version, Started: started, Connections: a.Connections()}
+	}
 }
 
 // Ready waits until every target cluster has been reached once.
@@ -295,6 +356,9 @@ func (a *App) Run(ctx context.Context) error {
 	group.Wait()
 	a.clusters.wg.Wait()
 	a.outbound.Close()
+	if a.follower != nil {
+		a.follower.stop()
+	}
 	if a.management != nil {
 		a.management.close()
 	}
@@ -336,10 +400,14 @@ func (a *App) watch(ctx context.Context) {
 	defer poll.Stop()
 	warn := time.NewTicker(daily)
 	defer warn.Stop()
-	if a.resources.behind {
+	if a.resources != nil && a.resources.behind {
 		a.catchUp()
 	}
-	phase := time.NewTimer(a.resources.untilChange())
+	var arrivals <-chan arrival // from the control plane
+	if a.follower != nil {
+		arrivals = a.follower.arrivals
+	}
+	phase := time.NewTimer(a.source.untilChange())
 	defer phase.Stop()
 	// Backing topics are looked at in the background, of the newest set only.
 	var checks sync.WaitGroup
@@ -365,26 +433,28 @@ func (a *App) watch(ctx context.Context) {
 				c.warn()
 			}
 		case <-phase.C:
-			if a.resources.due() {
-				a.apply(a.resources.again)
+			if a.source.due() {
+				a.apply(a.source.again)
 			}
-			phase.Reset(a.resources.untilChange())
+			phase.Reset(a.source.untilChange())
 		case answer := <-a.asked:
-			answer <- errors.Join(a.apply(a.resources.load), a.reloadCertificates(true))
-			phase.Reset(a.resources.untilChange())
+			answer <- errors.Join(a.apply(a.source.load), a.reloadCertificates(true))
+			phase.Reset(a.source.untilChange())
 		case <-changed:
-			if a.resources.changed() {
-				a.apply(a.resources.load)
-				phase.Reset(a.resources.untilChange())
+			if a.source.changed() {
+				a.apply(a.source.load)
+				phase.Reset(a.source.untilChange())
 			}
+		case came := <-arrivals:
+			came.done <- a.apply(func() (*loaded, error) { return a.follower.take(came.state) })
 		case <-poll.C:
 			began := time.Now()
-			if a.resources.changed() {
-				a.apply(a.resources.load)
-				phase.Reset(a.resources.untilChange())
+			if a.source.changed() {
+				a.apply(a.source.load)
+				phase.Reset(a.source.untilChange())
 			}
 			a.reloadCertificates(false)
-			a.resources.catchUp()
+			a.source.catchUp()
 			// Large sets are looked at less often, up to three times a second.
 			poll.Reset(max(a.opts.PollEvery, min(10*time.Since(began), 3*a.opts.PollEvery)))
 		}
@@ -396,9 +466,12 @@ func (a *App) apply(load func() (*loaded, error)) error {
 	result, err := load()
 	if err != nil {
 		a.reloads.WithLabelValues("refused").Inc()
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		a.unapplied.Store(&why)
 		a.refused(err)
 		return err
 	}
+	a.unapplied.Store(nil)
 	a.reloads.WithLabelValues("applied").Inc()
 	a.put(result)
 	return nil

@@ -35,7 +35,7 @@ type management struct {
 }
 
 // newManagement opens the store and binds the address.
-func newManagement(opts Options, s *state, out *outbound.Client) (_ *management, err error) {
+func newManagement(opts Options, s *state, out *outbound.Client, gateways httpapi.Gateways) (_ *management, err error) {
 	m := &management{now: opts.Now, logins: usage.NewLogins(hostName()), log: opts.Log}
 	defer func() {
 		if err != nil {
@@ -85,7 +85,7 @@ func newManagement(opts Options, s *state, out *outbound.Client) (_ *management,
 			return nil, err
 		}
 	}
-	api := httpapi.New(httpapi.Deps{Plane: m.plane, People: m.people, Providers: providers, URL: c.URL, Log: opts.Log, Release: opts.Version})
+	api := httpapi.New(httpapi.Deps{Plane: m.plane, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Log: opts.Log, Release: opts.Version})
 	m.http = &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),

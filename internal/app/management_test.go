@@ -33,12 +33,17 @@ func (w *world) control() *running {
 // is none.
 func (w *world) person(r *running, login string) *client.Client {
 	w.t.Helper()
+	return w.personAt(r.management, login)
+}
+
+func (w *world) personAt(m *management, login string) *client.Client {
+	w.t.Helper()
 	const password = "correct horse, battery staple"
-	nobody, err := client.New(client.Config{Server: r.ManagementAddress()})
+	nobody, err := client.New(client.Config{Server: m.address()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if token, until, err := r.management.people.FirstAdmin(w.t.Context()); err != nil {
+	if token, until, err := m.people.FirstAdmin(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	} else if !until.IsZero() {
 		if err := nobody.Claim(w.t.Context(), schema.Claim{Token: token.Reveal(), Login: login, Password: password}); err != nil {
@@ -49,7 +54,7 @@ func (w *world) person(r *running, login string) *client.Client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c, err := client.New(client.Config{Server: r.ManagementAddress(), Token: l.Token})
+	c, err := client.New(client.Config{Server: m.address(), Token: l.Token})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"sluice/internal/control"
 	"sluice/internal/control/publish"
 	"sluice/internal/grant"
+	"sluice/internal/grant/feed"
 	"sluice/internal/resource"
 )
 
@@ -32,12 +33,14 @@ type resources struct {
 	log   *slog.Logger
 	state *state
 
-	plane  *control.Plane // where the documents are; nil when they are in files
-	number uint64         // the generation of snapshots
-	seq    int64          // of the documents that were read last
-	// of the control plane: the clusters in force, and what was said of its documents
-	clusters map[string]publish.Cluster
-	warnings []string
+	plane       *control.Plane // where the documents are; nil when they are in files
+	number      uint64         // the generation of snapshots
+	environment string
+	seq         int64        // of the documents that were read last
+	reserve     *reserve     // of numbers, where gateways run apart; else nil
+	common      *feed.Common // what the last state's grants have in common
+	here        *resolved    // clusters of the control plane's documents, where its gateway is this process
+	warnings    []string     // what was said of its documents
 
 	set    *resource.Set // the last good one
 	files  []string      // all that the last read referred to
@@ -54,7 +57,7 @@ type resources struct {
 }
 
 func newResources(opts Options, s *state) *resources {
-	return &resources{opts: opts, log: opts.Log, state: s, number: generation, program: program(opts.Version), saves: prometheus.NewGauge(prometheus.GaugeOpts{
+	return &resources{opts: opts, log: opts.Log, state: s, number: generation, environment: opts.Config.Environment, program: program(opts.Version), saves: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sluice_data_directory_saved", Help: "1 while the data directory has what is in force, 0 while it cannot be written.",
 	})}
 }
@@ -63,7 +66,7 @@ func newResources(opts Options, s *state) *resources {
 func (r *resources) from(m *management) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	r.plane = m.plane
+	r.plane, r.here = m.plane, newResolved(r.opts.Log)
 	return m.store.Read(ctx, func(s control.Reader) error {
 		id, err := s.Identity()
 		r.number = id.Generation
@@ -101,16 +104,11 @@ func (r *resources) start() (*loaded, error) {
 // load reads and compiles the documents, and keeps what came out.
 func (r *resources) load() (*loaded, error) {
 	if r.plane != nil {
-		m := r.plane.Model()
-		r.seq = m.Seq()
-		result, problems, err := r.compile(m.Set(), m.Verifiers)
+		state, err := r.compiled()
 		if err != nil {
-			r.later()
 			return nil, err
 		}
-		r.keepClusters(result)
-		r.warned(problems)
-		return result, nil
+		return r.here.take(state)
 	}
 	if len(r.opts.Resources) == 0 {
 		return nil, errors.New("no resource documents are named: give their files or directories with -f, or as resources in the configuration")
@@ -127,20 +125,6 @@ func (r *resources) load() (*loaded, error) {
 		r.log.Warn("resources", "problem", p.String())
 	}
 	return result, nil
-}
-
-// keepClusters lets clusters that cannot be used as they are now stay as they were.
-func (r *resources) keepClusters(result *loaded) {
-	next := map[string]publish.Cluster{}
-	for _, c := range result.Clusters {
-		next[c.Name] = c
-	}
-	for _, name := range result.Broken {
-		if c, known := r.clusters[name]; known {
-			result.Clusters, next[name] = append(result.Clusters, c), c
-		}
-	}
-	r.clusters = next
 }
 
 // warned logs problems of the control plane's documents, each set once.
@@ -196,11 +180,18 @@ func (r *resources) compile(set *resource.Set, verifiers func(string) []grant.Ve
 	if r.set == nil && !r.behind {
 		workers = runtime.GOMAXPROCS(0) // of whom there are none yet
 	}
+	if r.reserve != nil {
+		if err := r.reserve.begin(r.state, r.environment); err != nil {
+			return nil, nil, err
+		}
+	}
 	secrets := map[resource.SecretRef]string{}
-	result, problems := publish.Compile(set, publish.Options{
-		Environment: r.opts.Config.Environment, Generation: r.number, Now: r.opts.Now(), Seed: r.state.seed,
-		Verifiers: verifiers, Bare: r.plane != nil,
-		Secret: func(ref resource.SecretRef) (string, error) { // each once, so that what is sealed is what was compiled
+	opts := publish.Options{
+		Environment: r.environment, Generation: r.number, Now: r.opts.Now(), Seed: r.state.seed, Verifiers: verifiers,
+		History: r.state.history, Previous: r.state.snapshot, Proved: r.proved, Workers: workers,
+	}
+	if opts.Bare = r.plane != nil; !opts.Bare {
+		opts.Secret = func(ref resource.SecretRef) (string, error) { // each once, so that what is sealed is what was compiled
 			if secret, known := secrets[ref]; known {
 				return secret, nil
 			}
@@ -209,11 +200,16 @@ func (r *resources) compile(set *resource.Set, verifiers func(string) []grant.Ve
 				secrets[ref] = secret
 			}
 			return secret, err
-		},
-		History: r.state.history, Previous: r.state.snapshot, Proved: r.proved, Workers: workers,
-	})
+		}
+	}
+	result, problems := publish.Compile(set, opts)
 	if result == nil {
 		return nil, problems, problemsError(problems)
+	}
+	if r.plane != nil {
+		if err := r.joined(set, result); err != nil {
+			return nil, problems, err
+		}
 	}
 	if err := r.state.keep(result.History, result.Snapshot, r.leave(set, result, secrets)); err != nil {
 		return nil, problems, err

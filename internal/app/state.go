@@ -26,6 +26,10 @@ const (
 	historyFile  = "history.json"
 	snapshotFile = "snapshot.json"
 	seedBytes    = 32
+	// environmentsDir has those besides the one of the configuration, feedDir what the
+	// feed between control plane and gateways keeps.
+	environmentsDir = "environments"
+	feedDir         = "feed"
 )
 
 // state is a data directory that this process has taken for itself.
@@ -294,4 +298,14 @@ func writeFile(name string, data []byte) error {
 		return dir.Sync()
 	}
 	return nil
+}
+
+// part returns the state of another environment, in a directory of its own below s, with
+// the seed of s. It lives as long as s.
+func (s *state) part(name string) (*state, error) {
+	dir := filepath.Join(s.dir, environmentsDir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	return &state{dir: dir, seed: s.seed, saved: map[string]string{seedFile: hex.EncodeToString(s.seed) + "\n"}}, nil
 }

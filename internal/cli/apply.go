@@ -233,15 +233,18 @@ func listDocuments(s Streams, kind resource.Kind, all []schema.Document) error {
 		fmt.Fprintf(s.Err, "no documents of kind %s that you may see\n", kind)
 		return nil
 	}
+	if kind == resource.KindGateway {
+		return listGateways(s, all)
+	}
 	rows := [][]string{{"NAME", "ENVIRONMENT", "TEAM", "STATE", "SERIAL", "CHANGED"}}
 	for _, d := range all {
-		var metadata struct{ Name, Environment string }
+		metadata, err := metadataOf(d)
+		if err != nil {
+			return err
+		}
 		var spec struct {
 			State     string
 			Lifecycle struct{ State string }
-		}
-		if err := json.Unmarshal(d.Metadata, &metadata); err != nil {
-			return fmt.Errorf("read the answer: %w", err)
 		}
 		if err := json.Unmarshal(d.Spec, &spec); err != nil {
 			return fmt.Errorf("read the answer: %w", err)
@@ -253,6 +256,15 @@ func listDocuments(s Streams, kind resource.Kind, all []schema.Document) error {
 		rows = append(rows, row)
 	}
 	return table(s.Out, rows)
+}
+
+type metadata struct{ Name, Environment string }
+
+func metadataOf(d schema.Document) (m metadata, err error) {
+	if err = json.Unmarshal(d.Metadata, &m); err != nil {
+		err = fmt.Errorf("read the answer: %w", err)
+	}
+	return m, err
 }
 
 func dash(s string) string {

@@ -64,6 +64,13 @@ type Finding struct {
 type Programs struct {
 	// Serve runs a gateway until the context ends.
 	Serve func(context.Context, Setup) error
+	// Control runs a control plane without a gateway until the context ends.
+	Control func(context.Context, Setup) error
+	// Gateway runs a gateway of a control plane elsewhere until the context ends.
+	Gateway func(context.Context, Setup) error
+	// Join makes this machine a gateway of the control plane at host:port, and returns
+	// which one.
+	Join func(ctx context.Context, s Setup, control, token string) (name, environment string, err error)
 	// Check returns what is wrong with resource documents.
 	Check func(s Setup, withoutSecrets bool) []Problem
 	// Doctor looks at everything and reports as it goes.
@@ -160,7 +167,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newDemo(s, p), newServe(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newLint(s), newBreaking(s), newAudit(s), newVersion(s, p), newBroker(s, p),
+		newDemo(s, p), newServe(s, p), newControl(s, p), newGateway(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newLint(s), newBreaking(s), newAudit(s), newVersion(s, p), newBroker(s, p),
 	)
 	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s), newBackup(s, p), newRestore(s, p))
 	root.AddCommand(newPeople(s), newLogins(s), newTokens(s), newSecondFactor(s))

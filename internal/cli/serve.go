@@ -17,6 +17,7 @@ import (
 // setupFlags are the flags of commands about a gateway.
 type setupFlags struct {
 	config, dataDir, listen, operations, brokerPorts, management string
+	feed, control                                                string
 	environment, logLevel, logFormat                             string
 	resources                                                    []string
 }
@@ -24,21 +25,35 @@ type setupFlags struct {
 const defaultConfig = "sluice.yaml"
 
 func (f *setupFlags) add(cmd *cobra.Command) {
+	f.common(cmd)
 	flags := cmd.Flags()
-	flags.StringVarP(&f.config, "config", "c", "", "configuration file (default sluice.yaml, if there is one)")
 	flags.StringArrayVarP(&f.resources, "resources", "f", nil, "file or directory of resource documents; may be repeated")
 	flags.StringVar(&f.environment, "environment", "", "environment to serve")
-	flags.StringVar(&f.dataDir, "data-dir", "", "directory for what lets the gateway restart")
 	addressFlags(cmd, &f.listen, &f.brokerPorts, &f.operations)
-	flags.StringVar(&f.management, "management", "", "host:port of the management API (default 127.0.0.1:18080)")
+	f.managed(cmd)
+}
+
+// common are the flags of every command that runs or prepares something.
+func (f *setupFlags) common(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&f.config, "config", "c", "", "configuration file (default sluice.yaml, if there is one)")
+	flags.StringVar(&f.dataDir, "data-dir", "", "directory for what lets it restart")
 	flags.StringVar(&f.logLevel, "log-level", "", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "", "text or json")
+}
+
+func (f *setupFlags) managed(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.management, "management", "", "host:port of the management API (default 127.0.0.1:18080)")
 }
 
 // addressFlags are those that messages about a taken port name.
 func addressFlags(cmd *cobra.Command, listen, brokerPorts, operations *string) {
 	cmd.Flags().StringVar(listen, "listen", "", "host:port of the first Kafka listener (default 127.0.0.1:19092)")
 	cmd.Flags().StringVar(brokerPorts, "broker-ports", "", "its ports for brokers (default the 100 after --listen)")
+	operationsFlag(cmd, operations)
+}
+
+func operationsFlag(cmd *cobra.Command, operations *string) {
 	cmd.Flags().StringVar(operations, "operations", "", "host:port of /livez, /readyz and /metrics (default 127.0.0.1:19644)")
 }
 
@@ -57,6 +72,8 @@ func (f *setupFlags) load(s Streams) (Setup, error) {
 	set(&c.Environment, f.environment)
 	set(&c.DataDir, f.dataDir)
 	set(&c.Management.Address, f.management)
+	set(&c.Feed.Address, f.feed)
+	set(&c.Feed.Control, f.control)
 	set(&c.Log.Level, f.logLevel)
 	set(&c.Log.Format, f.logFormat)
 	if err := applyAddresses(&c, f.listen, f.brokerPorts, f.operations); err != nil {

@@ -41,6 +41,8 @@ type Config struct {
 	Telemetry Telemetry `json:"telemetry"`
 	// The management API, where no resources are named: documents are then in the control plane's store.
 	Management Management `json:"management"`
+	// The feed between control plane and gateways that run apart: `sluice control` and `sluice gateway`.
+	Feed Feed `json:"feed"`
 	// Health and metrics over HTTP.
 	Operations Operations `json:"operations"`
 	// What is logged.
@@ -279,6 +281,16 @@ type ManagementTLS struct {
 	Key SecretRef `json:"key"`
 }
 
+// Feed is where a control plane and its gateways meet. Both prove who they are with certificates (TLS 1.3) that the control plane makes.
+type Feed struct {
+	// Host and port where `sluice control` waits for gateways.
+	Address string `json:"address"`
+	// The host and port that invitations name, where gateways reach it under another one. The default is address.
+	AdvertisedAddress string `json:"advertisedAddress"`
+	// Host and port of the control plane, for `sluice gateway`. The default is where it has joined.
+	Control string `json:"control"`
+}
+
 // Operations is the HTTP listener for health and metrics.
 type Operations struct {
 	// Host and port of /livez, /readyz and /metrics. They are for operators: keep them off public networks.
@@ -321,6 +333,7 @@ func Default() Config {
 		Management: Management{Address: "127.0.0.1:18080", Login: Login{
 			Passwords: "everybody", IdleTimeout: time.Hour, MaxLifetime: 12 * time.Hour, MaxTokenLifetime: 90 * 24 * time.Hour, GroupsLifetime: 30 * 24 * time.Hour,
 		}},
+		Feed:       Feed{Address: "127.0.0.1:18081"},
 		Operations: Operations{Address: "127.0.0.1:19644"},
 		Log:        Log{Level: "info", Format: "text"},
 	}

@@ -68,6 +68,11 @@ func (c *Config) Validate() []Problem {
 		v.warn("operations.address", "metrics name applications and topics, and other machines can read them here", "use 127.0.0.1, or keep the network closed")
 	}
 	c.validateManagement(v)
+	for i, address := range []string{c.Feed.Address, c.Feed.AdvertisedAddress, c.Feed.Control} {
+		if _, _, ok := hostPort(address); !ok && (address != "" || i == 0) {
+			v.report([]string{"feed.address", "feed.advertisedAddress", "feed.control"}[i], fmt.Sprintf("%q is not host:port", address), "write it as 127.0.0.1:18081")
+		}
+	}
 	v.oneOf("log.level", c.Log.Level, levels)
 	v.oneOf("log.format", c.Log.Format, formats)
 	for i, host := range c.Outbound.AllowHosts {
@@ -219,6 +224,7 @@ func (c *Config) validateSockets(v *validator) {
 	}
 	add("operations", c.Operations.Address, PortRange{})
 	add("management", c.Management.Address, PortRange{})
+	add("feed", c.Feed.Address, PortRange{})
 }
 
 // meet says whether sockets of two hosts may collide on one port.

@@ -94,3 +94,8 @@ func (m *Model) GatewayEnvironments() map[string]int {
 	}
 	return out
 }
+
+// HasGateway says whether there is a gateway of a name.
+func (m *Model) HasGateway(name string) bool {
+	return m.records[resource.Key{Kind: resource.KindGateway, Name: name}] != nil
+}

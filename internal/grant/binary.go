@@ -11,7 +11,7 @@ import (
 
 // binaryFormat is the version of the binary encoding, its first byte. A field
 // that is added to a credential or below raises it.
-const binaryFormat = 2
+const binaryFormat = 3
 
 // MarshalBinary writes the snapshot for a process that has to have it soon: it is
 // read several times as fast as JSON and takes a quarter of its room, since a
@@ -105,7 +105,7 @@ func (d *Delta) UnmarshalBinary(data []byte) error {
 // multiple of the bytes that are there.
 const (
 	minGrantBytes      = 5 + 16 + 6
-	minTopicBytes      = 2 + 16 + 1 + 2*3 + 2 + 1
+	minTopicBytes      = 2 + 16 + 1 + 2*3 + 2 + 1 + 1
 	minPhaseBytes      = 4
 	minCredentialBytes = 7
 	minVerifierBytes   = 7
@@ -226,6 +226,7 @@ func (e *encoder) topic(t *Topic) {
 	}
 	e.bool(t.DeleteRecords)
 	e.bool(t.AlterConfigs)
+	e.number(uint64(max(t.MaxStaleness, 0)))
 	e.size(len(t.Phases))
 	for _, p := range t.Phases {
 		e.time(p.From)
@@ -425,6 +426,11 @@ func (d *decoder) topic(t *Topic) {
 		*r = Right{Access: Access(d.byteBelow(len(accessNames))), Until: d.time(), Rule: d.text()}
 	}
 	t.DeleteRecords, t.AlterConfigs = d.bool(), d.bool()
+	if n := d.number(); n <= math.MaxInt64 {
+		t.MaxStaleness = time.Duration(n)
+	} else {
+		d.fail("a duration of %d", n)
+	}
 	t.Phases = make([]Phase, d.count(minPhaseBytes))
 	for i := range t.Phases {
 		t.Phases[i] = Phase{From: d.time(), State: State(d.byteBelow(len(stateNames))), Rule: d.text(), Message: d.text()}

@@ -291,7 +291,7 @@ func sameGrant(a, b *Grant) bool {
 
 func sameTopic(a, b *Topic) bool {
 	return a == b || a.Exposed == b.Exposed && a.Backing == b.Backing && a.ID == b.ID && a.Subscription == b.Subscription &&
-		sameRight(a.Read, b.Read) && sameRight(a.Write, b.Write) && a.DeleteRecords == b.DeleteRecords && a.AlterConfigs == b.AlterConfigs &&
+		sameRight(a.Read, b.Read) && sameRight(a.Write, b.Write) && a.MaxStaleness == b.MaxStaleness && a.DeleteRecords == b.DeleteRecords && a.AlterConfigs == b.AlterConfigs &&
 		slices.EqualFunc(a.Phases, b.Phases, samePhase)
 }
 

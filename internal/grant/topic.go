@@ -131,6 +131,9 @@ type Topic struct {
 	// away: no running client depends on them as on reading and writing.
 	DeleteRecords bool `json:"deleteRecords,omitempty"`
 	AlterConfigs  bool `json:"alterConfigs,omitempty"`
+	// MaxStaleness is how long the topic may be served without word from the control
+	// plane, see [Snapshot.Stale]; 0 means without limit.
+	MaxStaleness time.Duration `json:"maxStaleness,omitempty"`
 	// Phases are ordered by From; before the first one the topic is Refused.
 	Phases []Phase `json:"phases"`
 }

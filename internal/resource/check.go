@@ -333,7 +333,15 @@ func channels(s *Contract, report func(channel, field, message, fix string)) {
 	}
 }
 
+// staleness is at least what a gateway needs to notice that it is alone.
+func (c checker) staleness(d Duration) {
+	if d != 0 && time.Duration(d) < 10*time.Second {
+		c.report("spec.maxStaleness", fmt.Sprintf("is %v", time.Duration(d)), "write 10s or more, or remove the line for no limit")
+	}
+}
+
 func (c checker) product(s *ProductSpec) {
+	c.staleness(s.MaxStaleness)
 	if len(s.Versions) == 0 {
 		c.report("spec.versions", "is missing", "name what the product holds, as [orders.v1]")
 	}

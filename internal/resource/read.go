@@ -333,7 +333,10 @@ var documents = map[Kind]func(*reader, Source){
 		decode(r, s, &r.set.Teams, false, func(c checker, d *Team) { c.team(&d.Spec) })
 	},
 	KindEnvironment: func(r *reader, s Source) {
-		decode(r, s, &r.set.Environments, false, func(c checker, d *Environment) { c.environment(d.Name(), &d.Spec) })
+		decode(r, s, &r.set.Environments, false, func(c checker, d *Environment) {
+			c.environment(d.Name(), &d.Spec)
+			c.staleness(d.Spec.MaxStaleness)
+		})
 	},
 	KindCluster: func(r *reader, s Source) {
 		decode(r, s, &r.set.Clusters, true, func(c checker, d *Cluster) { c.cluster(&d.Spec) })

@@ -204,6 +204,9 @@ type EnvironmentSpec struct {
 	// Lint are packs of rules, as docs-complete, whose errors and warnings keep a revision
 	// out; see contracts.md.
 	Lint []string `json:"lint,omitzero"`
+	// MaxStaleness is how long its gateways serve without word from the control plane;
+	// without limit by default. Then topics are withheld, as of a suspended subscription.
+	MaxStaleness Duration `json:"maxStaleness,omitzero"`
 }
 
 // ClusterSpec is a target cluster, the real Kafka, in one environment.
@@ -411,6 +414,9 @@ type ProductSpec struct {
 	Plans map[string]Plan `json:"plans,omitzero"`
 	// Terms are for people.
 	Terms string `json:"terms,omitzero"`
+	// MaxStaleness is how long gateways serve its topics without word from the control
+	// plane, where that is shorter than their environment permits.
+	MaxStaleness Duration `json:"maxStaleness,omitzero"`
 }
 
 // Plan is on which conditions.

@@ -23,7 +23,10 @@ type ServerConfig struct {
 	// NotReady returns why no traffic should come here, one sentence each; none
 	// means ready. It must be quick and safe for concurrent use.
 	NotReady func() []string
-	Log      *slog.Logger
+	// Notes returns what people should know and keeps no traffic away, in the same way;
+	// it may be nil.
+	Notes func() []string
+	Log   *slog.Logger
 }
 
 // Server is the operations HTTP server. It has no logins: its address must be
@@ -44,15 +47,22 @@ func NewServer(config ServerConfig) (*Server, error) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "alive\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		reasons := config.NotReady()
+		var notes []string
+		if config.Notes != nil {
+			notes = config.Notes()
+		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		if len(reasons) == 0 {
 			io.WriteString(w, "ready\n")
-			return
+		} else {
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		w.WriteHeader(http.StatusServiceUnavailable)
 		for _, reason := range reasons {
 			fmt.Fprintf(w, "not ready: %s\n", reason)
+		}
+		for _, note := range notes {
+			fmt.Fprintf(w, "note: %s\n", note)
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(config.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))

@@ -61,16 +61,7 @@ func (c *compiler) clusters() []Cluster {
 		if d.Metadata.Environment != c.opts.Environment {
 			continue
 		}
-		before := len(c.problems)
-		cluster := c.cluster(d)
-		if c.opts.Bare && resource.Bad(c.problems[before:]) { // the others go on, and so does everything else
-			for i := range c.problems[before:] {
-				c.problems[before+i].Warning = true
-			}
-			c.broken = append(c.broken, d.Name())
-			continue
-		}
-		out = append(out, cluster)
+		out = append(out, c.cluster(d))
 	}
 	slices.SortFunc(out, func(a, b Cluster) int { return cmp.Compare(a.Name, b.Name) })
 	return out

@@ -305,6 +305,7 @@ func (c *compiler) topicsFor(v *view, d *resource.Credential, method grant.Metho
 		if e != nil {
 			g.ID = e.ID
 		}
+		g.MaxStaleness = c.maxStaleness(t.subscription)
 		g.Read = right(t.read, e, func(e *Entry) *Held { return e.Read }, "subscription "+subscription+": right to read withdrawn", now)
 		g.Write = right(t.write, e, func(e *Entry) *Held { return e.Write }, "subscription "+subscription+": right to write withdrawn", now)
 		var lost time.Time
@@ -392,4 +393,24 @@ func suspendedBy(app *resource.Document[resource.ApplicationSpec]) string {
 		return ""
 	}
 	return "application " + app.Name() + ": suspended"
+}
+
+// maxStaleness is how long gateways may serve what a subscription brings without word
+// from the control plane; 0 means without limit.
+func (c *compiler) maxStaleness(s *resource.Subscription) time.Duration {
+	var least time.Duration
+	limit := func(d resource.Duration) {
+		if d > 0 && (least == 0 || time.Duration(d) < least) {
+			least = time.Duration(d)
+		}
+	}
+	if p := c.products[s.Spec.Product]; p != nil {
+		limit(p.Spec.MaxStaleness)
+	}
+	for _, e := range c.set.Environments {
+		if e.Name() == s.Metadata.Environment {
+			limit(e.Spec.MaxStaleness)
+		}
+	}
+	return least
 }

@@ -34,10 +34,10 @@ type Options struct {
 	// Seed is secret, random, and kept for the life of the installation: topic ids,
 	// prefixes and virtual cluster ids derive from it. 32 bytes.
 	Seed []byte
-	// Secret resolves a reference; its error must not hold the secret.
+	// Secret resolves a reference; its error must not hold the secret. With nil, target
+	// clusters are left to [Clusters], where the gateway runs; Verifiers has to be set.
 	Secret func(resource.SecretRef) (string, error)
-	// Bare lets the environment be without a target cluster, and leaves out one that
-	// cannot be used, so that nothing else waits for it.
+	// Bare lets the environment be without a target cluster.
 	Bare bool
 	// Verifiers, when set, returns what proves the secret of a credential, by its name,
 	// instead of a reference in its document.
@@ -59,11 +59,9 @@ type Result struct {
 	Snapshot *grant.Snapshot
 	// History is for the caller to keep before the snapshot is used.
 	History *History
-	// Clusters are the target clusters of the environment, by name.
+	// Clusters are the target clusters of the environment, by name; none without
+	// Options.Secret.
 	Clusters []Cluster
-	// Broken are, with Options.Bare, clusters that cannot be used as they are: a secret
-	// cannot be read, or is none. Their problems are warnings.
-	Broken []string
 	// NextChange is when to compile again although no document changed: a phase
 	// begins or a credential expires. Zero means never.
 	NextChange time.Time
@@ -94,7 +92,10 @@ func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 			}
 		}
 	}
-	clusters := c.clusters()
+	var clusters []Cluster
+	if opts.Secret != nil {
+		clusters = c.clusters()
+	}
 	credentials := c.credentials(views)
 	if resource.Bad(c.problems) {
 		return nil, c.sorted()
@@ -106,7 +107,7 @@ func Compile(set *resource.Set, opts Options) (*Result, []resource.Problem) {
 	}
 	next := c.history.kept[opts.Environment].settle(snapshot, c.scope, opts.Now)
 	c.history.prune(opts.Environment, c.applications, c.scope, opts.Now)
-	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, Broken: c.broken, NextChange: next, Derived: c.derived, Compiled: len(views)}, c.sorted()
+	return &Result{Snapshot: snapshot, History: c.history, Clusters: clusters, NextChange: next, Derived: c.derived, Compiled: len(views)}, c.sorted()
 }
 
 // Check checks a set as a whole, in all its environments, as Compile does with the
@@ -173,7 +174,6 @@ type compiler struct {
 	credentialsOf   map[appKey][]*resource.Credential
 	prefixes        map[string]appKey // see ownerOf
 	derived         int               // credentials
-	broken          []string
 }
 
 func newCompiler(set *resource.Set, opts Options, in scope) *compiler {

@@ -173,8 +173,8 @@ const (
 )
 
 // Run follows the control plane until the context ends. Each new state is kept on disk
-// and then given to apply, by one goroutine; an error of apply is logged, and reported as
-// a refusal, but the state counts as the one in force.
+// and then given to apply, by one goroutine. An error of apply is reported as a refusal,
+// and the state counts as the one in force all the same: what can be used of it may be.
 func (r *Receiver) Run(ctx context.Context, apply func(State) error) {
 	pause := againFirst
 	told := ""
@@ -381,14 +381,17 @@ func (r *Receiver) take(b []byte, apply func(State) error) (whole bool, err erro
 			r.config.Log.Error("what is in force is not on disk, and will be tried again: a restart without the control plane would serve something older", "err", err)
 		}
 	}
-	now := r.config.Now()
-	r.mu.Lock()
-	r.state, r.refused, r.contact = next, "", now
-	r.mu.Unlock()
+	refused := ""
 	if next != before {
 		if err := apply(next.State); err != nil {
-			r.config.Log.Error("a part of what is in force cannot be used", "err", err)
+			refused = err.Error()
 		}
+	}
+	now := r.config.Now()
+	r.mu.Lock()
+	r.state, r.refused, r.contact = next, refused, now
+	r.mu.Unlock()
+	if next != before {
 		r.Reported()
 	}
 	return whole, nil
