@@ -310,9 +310,14 @@ func (c *changing) mayWrite(d resource.Any, before *Record) error {
 			return c.may(identity.Consent, c.object(d, false))
 		}
 	case *resource.Subscription:
+		var was *resource.Subscription
 		if before != nil {
-			return c.mayReplace(d, before.Document.(*resource.Subscription))
+			was = before.Document.(*resource.Subscription)
+			if err := c.mayReplace(d, was); err != nil {
+				return err
+			}
 		}
+		return c.answered(d, was)
 	}
 	return nil
 }
@@ -430,8 +435,10 @@ func (c *changing) mayReplace(d, was *resource.Subscription) error {
 	switch {
 	case d.Spec.Application != was.Spec.Application, d.Spec.Product != was.Spec.Product, d.Metadata.Environment != was.Metadata.Environment:
 		return fault.New(fault.Conflict, "%s is of application %s to product %s in %s and stays so: close it, and make another one", d.Key(), was.Spec.Application, was.Spec.Product, was.Metadata.Environment)
-	case d.Spec.Plan == was.Spec.Plan, c.automatic(d), was.Spec.State == string(lifecycle.Pending):
+	case d.Spec.Plan == was.Spec.Plan && maps.Equal(d.Spec.Answers, was.Spec.Answers), c.automatic(d), was.Spec.State == string(lifecycle.Pending):
 		return nil
+	case c.environment(d.Metadata.Environment).FourEyes:
+		return fault.New(fault.Denied, "%s: plan %s wants approval, and %s wants that by somebody else than who asks: make another subscription, and close this one when it is approved", d.Key(), d.Spec.Plan, d.Metadata.Environment)
 	}
 	if err := c.may(identity.Approve, c.object(d, false)); err != nil {
 		return fault.Wrap(fault.Denied, err, "%s: plan %s wants approval, which is for whoever approves subscriptions to %s", d.Key(), d.Spec.Plan, d.Spec.Product)

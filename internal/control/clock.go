@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"sluice/internal/control/identity"
@@ -82,12 +84,18 @@ func (k *clock) due(m *Model, r *Record) time.Time {
 			consider(warnAt(r, end))
 		}
 	case *resource.Subscription:
-		if state == lifecycle.Active || state == lifecycle.Suspended {
+		switch state {
+		case lifecycle.Active, lifecycle.Suspended:
 			consider(d.Spec.Expires)
+		case lifecycle.Pending:
+			consider(r.Status.Since.Add(lifecycle.WaitsFor))
 		}
 	case *resource.Version:
 		if l := d.Spec.Lifecycle; state == lifecycle.Deprecated && !l.Sunset.IsZero() {
 			consider(l.Sunset.Add(time.Duration(l.Grace)))
+		}
+		for _, p := range r.Status.Proposals {
+			consider(p.Time.Add(lifecycle.WaitsFor))
 		}
 	}
 	return first
@@ -127,7 +135,25 @@ func (p *Plane) pass(ctx context.Context, key resource.Key) error {
 			if s := stateOf(d); (s == lifecycle.Active || s == lifecycle.Suspended) && !d.Spec.Expires.IsZero() && !c.now.Before(d.Spec.Expires) {
 				return c.act(r, Move{Key: key, Action: lifecycle.Expire})
 			}
+			if stateOf(d) == lifecycle.Pending && !c.now.Before(r.Status.Since.Add(lifecycle.WaitsFor)) {
+				c.q.Reason = undecided
+				return c.act(r, Move{Key: key, Action: lifecycle.Reject})
+			}
 		case *resource.Version:
+			if overdue := c.overdue(r); len(overdue) > 0 {
+				next := c.following(r)
+				next.Status.Proposals = maps.Clone(r.Status.Proposals)
+				for _, environment := range overdue {
+					delete(next.Status.Proposals, environment)
+				}
+				if err := c.put(next, next.links()); err != nil {
+					return err
+				}
+				if err := c.tell(next, "reject", map[string]any{"environments": overdue, "why": undecided}); err != nil {
+					return err
+				}
+				r = next
+			}
 			l := d.Spec.Lifecycle
 			if stateOf(d) == lifecycle.Deprecated && !l.Sunset.IsZero() && !c.now.Before(l.Sunset.Add(time.Duration(l.Grace))) {
 				return c.act(r, Move{Key: key, Action: lifecycle.Retire})
@@ -135,6 +161,21 @@ func (p *Plane) pass(ctx context.Context, key resource.Key) error {
 		}
 		return nil
 	})
+}
+
+// undecided is why the clock rejects what waits.
+const undecided = "nobody decided in time"
+
+// overdue returns the environments for which revisions have waited too long.
+func (c *changing) overdue(r *Record) []string {
+	var out []string
+	for environment, p := range r.Status.Proposals {
+		if !c.now.Before(p.Time.Add(lifecycle.WaitsFor)) {
+			out = append(out, environment)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // passCredential ends a credential, or secrets of it, or tells that it will end.

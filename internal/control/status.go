@@ -23,6 +23,8 @@ type Status struct {
 	Deployments map[string]Deployment `json:"deployments,omitzero"`
 	// Proposals are deployments that wait for a second person, by environment.
 	Proposals map[string]Proposal `json:"proposals,omitzero"`
+	// Thread is what was said about a subscription, the oldest first.
+	Thread []Message `json:"thread,omitzero"`
 	// Joined is who a gateway is, once it has joined.
 	Joined Joined `json:"joined,omitzero"`
 }

@@ -82,6 +82,7 @@ func New(deps Deps) *API {
 	a.moves()
 	a.credentials()
 	a.deployments()
+	a.inbox()
 	a.whole()
 	a.joining()
 	a.accounts()

@@ -29,6 +29,7 @@ var (
 	rightWords         = []string{"read", "write", "readwrite", "none"}
 	manageWords        = []string{DeleteRecords, AlterConfigs}
 	operationWords     = []string{"send", "receive"}
+	QuestionTypes      = []string{"text", "number", "boolean", "date", "email", "choice"}
 	approvals          = []string{"automatic", "manual"}
 	visibilities       = []string{"private", "team", "partner", "public"}
 	compatibilities    = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
@@ -383,6 +384,7 @@ func (c checker) product(s *ProductSpec) {
 			}
 		}
 		c.oneOf(path+".approval", p.Approval, approvals)
+		c.form(path+".form", p.Form)
 		c.limits(path+".limits", p.Limits)
 		if p.Price.File != "" {
 			c.warn(path+".price", "is not charged in this release", "")
@@ -421,6 +423,28 @@ func (c checker) limits(path string, l Limits) {
 	number("connectionsPerSecond", l.ConnectionsPerSecond)
 	if l.Replay != nil {
 		check("replay", true, int64(*l.Replay))
+	}
+}
+
+// maxQuestions bounds a form.
+const maxQuestions = 50
+
+func (c checker) form(path string, questions []Question) {
+	if len(questions) > maxQuestions {
+		c.report(path, fmt.Sprintf("has %d questions", len(questions)), fmt.Sprintf("ask at most %d", maxQuestions))
+	}
+	for i, q := range questions {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if c.required(at+".name", q.Name, "name the question") {
+			c.name(at+".name", q.Name)
+		}
+		if first := slices.IndexFunc(questions, func(o Question) bool { return o.Name == q.Name }); first < i && q.Name != "" {
+			c.report(at+".name", "is that of another question", "give one of them another")
+		}
+		c.oneOf(at+".type", q.Type, QuestionTypes)
+		if (q.Type == "choice") != (len(q.Choices) > 0) {
+			c.report(at+".choices", "belong to a question of type choice, which needs some", "write type: choice and choices: [a, b], or neither")
+		}
 	}
 }
 

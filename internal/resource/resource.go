@@ -434,11 +434,30 @@ type Plan struct {
 	Manage map[string][]string `json:"manage,omitzero"`
 	// Limits are checked and not enforced in this release; each gives a warning.
 	Limits Limits `json:"limits,omitzero"`
+	// Form are questions that whoever subscribes through the control plane answers.
+	Form []Question `json:"form,omitzero"`
 	// Approval of subscriptions is automatic or manual. Not used in this release: the
 	// subscription's state counts.
 	Approval string `json:"approval,omitzero"`
 	// Price is not charged in this release.
 	Price Price `json:"price,omitzero"`
+}
+
+// Question is one of a plan's form.
+type Question struct {
+	// Name is what the answer is called. Required.
+	Name string `json:"name,omitzero"`
+	// Title is the question, for people.
+	Title string `json:"title,omitzero"`
+	// Help says more, for people.
+	Help string `json:"help,omitzero"`
+	// Type is text, number, boolean, date, email or choice. The default is text.
+	Type string `json:"type,omitzero"`
+	// Choices are the answers to choose from. Required for choice, and not there for the
+	// others.
+	Choices []string `json:"choices,omitzero"`
+	// Required says that there has to be an answer. The default is false.
+	Required bool `json:"required,omitzero"`
 }
 
 // Price is where a plan's price is.
@@ -517,6 +536,9 @@ type SubscriptionSpec struct {
 	Product string `json:"product,omitzero"`
 	// Plan is the name of one of the product's plans. Required.
 	Plan string `json:"plan,omitzero"`
+	// Answers are those to the questions of the plan's form, by name; a number, a date
+	// (2026-12-31) and true or false are written as text. The control plane checks them.
+	Answers map[string]string `json:"answers,omitzero"`
 	// State is one of pending, active, suspended, closed, rejected or expired; see States.
 	// The default is active.
 	State string `json:"state,omitzero"`

@@ -26,6 +26,11 @@ const (
 	// topics of its own there.
 	Consent Operation = "consent to"
 	Approve Operation = "approve"
+	// Discuss is to write a message about a subscription that the other side reads, and
+	// Note one that stays on the provider's.
+	Discuss   Operation = "discuss"
+	Note      Operation = "write an internal note about"
+	ReadNotes Operation = "read the internal notes about"
 	// Deploy is to promote a revision of a version to an environment, or roll it back.
 	Deploy Operation = "deploy"
 	// Waive is to deploy what breaks somebody, for a reason.
@@ -130,6 +135,9 @@ var rules = []rule{
 	{operations: ops(Read), kinds: kinds(resource.KindSubscription), by: []grantee{
 		platformAdmin, ofOwner(OrgAdmin, Publisher, Approver, AppDeveloper, BillingAdmin, Auditor), ofProvider(OrgAdmin, Publisher, Approver, BillingAdmin, Auditor)}},
 	{operations: ops(Write, Delete), kinds: kinds(resource.KindSubscription), by: []grantee{ofOwner(AppDeveloper)}},
+	{operations: ops(Discuss), kinds: kinds(resource.KindSubscription), by: []grantee{ofOwner(AppDeveloper, OrgAdmin), ofProvider(Approver, Publisher, OrgAdmin)}},
+	{operations: ops(Note), kinds: kinds(resource.KindSubscription), by: []grantee{ofProvider(Approver, Publisher, OrgAdmin)}},
+	{operations: ops(ReadNotes), kinds: kinds(resource.KindSubscription), by: []grantee{ofProvider(Approver, Publisher, OrgAdmin, Auditor)}},
 	{operations: ops(Approve), kinds: kinds(resource.KindSubscription), by: []grantee{ofProvider(Approver, Publisher, OrgAdmin)}},
 
 	{operations: ops(Read), kinds: kinds(resource.KindCredential), by: []grantee{platformAdmin, ofOwner(OrgAdmin, AppDeveloper, Auditor)}},
@@ -150,7 +158,7 @@ func ops(o ...Operation) []Operation           { return o }
 func kinds(k ...resource.Kind) []resource.Kind { return k }
 
 // reading are the operations that change nothing.
-var reading = []Operation{Read, ReadBacking, ReadAudit, ReadUsage, ReadBills, ReadFeed}
+var reading = []Operation{Read, ReadBacking, ReadNotes, ReadAudit, ReadUsage, ReadBills, ReadFeed}
 
 // Actions are all there are, in the order of the table.
 func Actions() []Action {

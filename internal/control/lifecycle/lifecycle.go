@@ -58,6 +58,9 @@ const (
 // UndoRetirement is how long a retired version can be published again.
 const UndoRetirement = 30 * 24 * time.Hour
 
+// WaitsFor is how long a request waits for somebody to decide; then it is rejected.
+const WaitsFor = 30 * 24 * time.Hour
+
 // Object is a document in a state.
 type Object struct {
 	identity.Object

@@ -143,6 +143,8 @@ func good(action Action, actor identity.Actor) Facts {
 	switch {
 	case action == Resume:
 		f.Unpaid, f.BySystem = false, true
+	case action == Reject && actor.Kind() == identity.KindSystem:
+		f.Since = now.Add(-WaitsFor)
 	case action == Retire && actor.Kind() == identity.KindSystem:
 		f.Sunset = now.Add(-time.Hour)
 	}
@@ -316,6 +318,7 @@ func TestConditions(t *testing.T) {
 		{"a version of which nothing waits", NeedsAnotherThanAsked, both, resource.KindVersion, Published, Approve, func(f *Facts) { f.RequestedBy = "" }, "", ""},
 		{"a revision rejected without a reason", NeedsReason, both, resource.KindVersion, Published, Reject, func(f *Facts) { f.Reason = "" }, fault.Invalid, "give a reason"},
 		{"the clock approves what a person must", Automatic, identity.System(), resource.KindSubscription, Pending, Approve, func(f *Facts) { f.Automatic = false }, fault.Conflict, "a person to approve"},
+		{"the clock rejects what has not waited long", AfterWaiting, identity.System(), resource.KindSubscription, Pending, Reject, func(f *Facts) { f.Since = now.Add(1 - WaitsFor) }, fault.Conflict, "30 days"},
 		{"the clock suspends who paid", WhenUnpaid, identity.System(), resource.KindSubscription, Active, Suspend, func(f *Facts) { f.Unpaid = false }, fault.Conflict, "no bill"},
 		{"the clock resumes who has not paid", WhenPaid, identity.System(), resource.KindSubscription, Suspended, Resume, func(f *Facts) { f.Unpaid = true }, fault.Conflict, "overdue"},
 		{"the clock lifts what a person did", WhenPaid, identity.System(), resource.KindSubscription, Suspended, Resume, func(f *Facts) { f.BySystem = false }, fault.Conflict, "a person suspended it"},

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"strings"
+	"time"
 
 	"sluice/internal/control/identity"
 	"sluice/internal/fault"
@@ -79,6 +80,7 @@ var moves = []Move{
 	{resource.KindSubscription, Request, in(New), Pending, "D", nil},
 	{resource.KindSubscription, Approve, in(Pending), Active, "S", []Need{Automatic}},
 	{resource.KindSubscription, Approve, in(Pending), Active, "ABO", []Need{NeedsAnother}},
+	{resource.KindSubscription, Reject, in(Pending), Rejected, "S", []Need{AfterWaiting}},
 	{resource.KindSubscription, Reject, in(Pending), Rejected, "ABO", []Need{NeedsReason}},
 	{resource.KindSubscription, Cancel, in(Pending), Closed, "D", nil},
 	{resource.KindSubscription, Suspend, in(Active), Suspended, "S", []Need{WhenUnpaid}},
@@ -130,6 +132,8 @@ const (
 	WithinUndo Need = "within 30 days"
 	// AfterSunset holds once the sunset and its grace are over.
 	AfterSunset Need = "after the sunset"
+	// AfterWaiting holds once nobody has decided for as long as anything waits.
+	AfterWaiting Need = "after waiting"
 	// AfterEnd holds once the end that was set is reached.
 	AfterEnd Need = "after the end"
 	// Automatic holds where the plan approves by itself.
@@ -180,6 +184,8 @@ func (n Need) unmet(actor identity.Actor, f Facts) error {
 		return unless(f.Now.Before(f.Since.Add(UndoRetirement)), fault.Conflict, "it was retired on %s, more than 30 days ago: publish a new version", f.Since.UTC().Format("2006-01-02"))
 	case AfterSunset:
 		return unless(over, fault.Conflict, "its sunset and grace are not over")
+	case AfterWaiting:
+		return unless(!f.Now.Before(f.Since.Add(WaitsFor)), fault.Conflict, "it has not waited for %d days", WaitsFor/(24*time.Hour))
 	case AfterEnd:
 		return unless(!f.Ends.IsZero() && !f.Now.Before(f.Ends), fault.Conflict, "it has not reached its end")
 	case Automatic:

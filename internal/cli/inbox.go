@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
+)
+
+func newInbox(s Streams) *cobra.Command {
+	var server serverFlags
+	cmd := &cobra.Command{
+		Use: "inbox", Short: "Show what waits for you", Example: "  sluice inbox", Args: exactly(0, ""),
+		Long: `Show what waits for you, what waits longest first: subscriptions and revisions to
+approve or reject, messages to answer, and versions that your applications use and
+that are about to end.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			in, err := c.Inbox(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if server.output == formatJSON {
+				return writeJSON(s.Out, in)
+			}
+			if len(in.Items) == 0 {
+				fmt.Fprintln(s.Err, "nothing waits for you")
+				return nil
+			}
+			rows := [][]string{{"WHAT", "OF", "IN", "BY", "SINCE", "UNTIL", "ABOUT"}}
+			for _, w := range in.Items {
+				until := "-"
+				if w.Until != nil {
+					until = w.Until.UTC().Format(time.DateOnly)
+				}
+				about := w.About
+				if w.Message != "" {
+					about += ": " + oneLine(w.Message)
+				}
+				rows = append(rows, []string{w.What, w.Kind + " " + w.Name, dash(w.Environment), dash(w.By), w.Since.UTC().Format(time.DateOnly), until, about})
+			}
+			if in.More {
+				fmt.Fprintln(s.Err, "there is more than this")
+			}
+			return table(s.Out, rows)
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	return cmd
+}
+
+// oneLine is a text without line ends, cut off where it is long.
+func oneLine(text string) string {
+	words := []rune(strings.Join(strings.Fields(text), " "))
+	const most = 80
+	if len(words) > most {
+		return string(words[:most]) + "…"
+	}
+	return string(words)
+}
+
+func newMessages(s Streams) *cobra.Command {
+	var server serverFlags
+	var body schema.Say
+	cmd := &cobra.Command{
+		Use: "messages subscription NAME", Short: "Show what was said and done about a subscription, or write to the other side",
+		Example: "  sluice messages subscription acme-orders --say 'Which region are you in?'", Args: exactly(2, "a kind and a name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := server.client(formatTable, formatJSON)
+			if err != nil {
+				return err
+			}
+			if kind, _, err := kindOf(args[0]); err != nil {
+				return err
+			} else if kind != resource.KindSubscription {
+				return usagef("there are messages about subscriptions, and none about a %s", kind)
+			}
+			if body.Internal && body.Text == "" {
+				return usagef("--internal is for a message: give it with --say")
+			}
+			var all *schema.Thread
+			if body.Text != "" {
+				all, err = c.Say(cmd.Context(), args[1], body)
+			} else {
+				all, err = c.Messages(cmd.Context(), args[1])
+			}
+			if err != nil {
+				return err
+			}
+			if server.output == formatJSON {
+				return writeJSON(s.Out, all)
+			}
+			var rows [][]string
+			for _, m := range all.Items {
+				what := m.Action
+				if m.Internal {
+					what = "internal note"
+				} else if what == "" {
+					what = "message"
+				}
+				rows = append(rows, []string{m.Time.UTC().Format(time.RFC3339), m.By, what, oneLine(m.Text)})
+			}
+			return table(s.Out, rows)
+		},
+	}
+	server.add(cmd, formatTable, formatJSON)
+	cmd.Flags().StringVar(&body.Text, "say", "", "write this")
+	cmd.Flags().BoolVar(&body.Internal, "internal", false, "for your own side only")
+	return cmd
+}
