@@ -65,6 +65,7 @@ var rows = map[string]row{
 	"control":           {may: []string{"control/*", "resource", "strictyaml", "grant", "kafka/sasl", "fault"}, tests: []string{"store/sqlstore"}},
 	"control/identity":  {may: []string{"fault", "resource", "control/audit"}, tests: []string{"store/storetest"}},
 	"control/audit":     {may: []string{"fault"}},
+	"control/audit/*":   {may: []string{"control/audit"}, tests: []string{"store/sqlstore", "control"}},
 	"control/lifecycle": {may: []string{"fault", "control/identity", "resource"}},
 	"control/contract":  {may: []string{"fault", "control/contract/*", "strictyaml"}}, // strictyaml: the nearest name
 	// The parts of contract: a pure world of texts and trees.

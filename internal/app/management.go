@@ -24,6 +24,7 @@ import (
 type management struct {
 	store       *sqlstore.Store
 	sealer      *audit.Sealer
+	topic       *auditTopic // nil when the audit log is sent nowhere
 	plane       *control.Plane
 	people      *identity.People
 	socket      net.Listener
@@ -73,6 +74,11 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		return nil, err
 	}
 	c := opts.Config.Management
+	if t := c.Audit.Topic; t != nil {
+		if m.topic, err = newAuditTopic(*t, m.store, m.sealer, opts.Now, opts.Log); err != nil {
+			return nil, err
+		}
+	}
 	providers, err := providersOf(c, s.seed, out, opts)
 	if err != nil {
 		return nil, err
@@ -114,6 +120,9 @@ func (m *management) run(ctx context.Context) error {
 	group.Go(func() { m.plane.Run(ctx) })
 	group.Go(func() { m.sweep(ctx) })
 	group.Go(func() { tellUses(ctx, m.logins, m.plane, m.now, m.log) })
+	if m.topic != nil {
+		group.Go(func() { m.topic.forwarder.Run(ctx) })
+	}
 	sealing, stopSealing := context.WithCancel(context.WithoutCancel(ctx)) // to the last request
 	defer stopSealing()
 	group.Go(func() {
@@ -177,6 +186,9 @@ func (m *management) welcome(ctx context.Context) {
 }
 
 func (m *management) close() {
+	if m.topic != nil {
+		m.topic.close()
+	}
 	if m.socket != nil {
 		m.socket.Close()
 	}

@@ -114,27 +114,18 @@ func (p *Plane) ExportAudit(ctx context.Context, q Request, from int64, out io.W
 		return fmt.Errorf("export the audit log: %w", err)
 	}
 	return p.store.Read(ctx, func(r Reader) error {
-		log, err := r.Identity()
-		if err != nil {
-			return fmt.Errorf("export the audit log: %w", err)
-		}
-		_, err = audit.Export(out, r, log.ID, from, last)
+		_, err := audit.Export(out, r, p.sealer.Log(), from, last)
 		return err
 	})
 }
 
 // AuditKey returns the id of the log, and the public key that heads are signed with
 // here, to whoever may read some of the log.
-func (p *Plane) AuditKey(ctx context.Context, q Request) (log string, key ed25519.PublicKey, err error) {
+func (p *Plane) AuditKey(q Request) (log string, key ed25519.PublicKey, err error) {
 	if err := p.narrow(q.Actor, &audit.Query{}); err != nil {
 		return "", nil, err
 	}
-	err = p.store.Read(ctx, func(r Reader) error {
-		id, err := r.Identity()
-		log = id.ID
-		return err
-	})
-	return log, p.sealer.PublicKey(), err
+	return p.sealer.Log(), p.sealer.PublicKey(), nil
 }
 
 // NewSealer returns what signs heads of a store's audit log; of deps, Key, Log and

@@ -48,7 +48,7 @@ func (a *API) auditing() {
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "get-audit-key", Method: http.MethodGet, Path: "/v1/audit/key", Summary: "Get the public key that heads of the audit log are signed with here", Tags: tags},
 		func(ctx context.Context, _ *struct{}) (*struct{ Body schema.AuditKey }, error) {
-			log, key, err := a.plane.AuditKey(ctx, request(ctx))
+			log, key, err := a.plane.AuditKey(request(ctx))
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}

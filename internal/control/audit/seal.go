@@ -129,5 +129,8 @@ func (s *Sealer) Seal(ctx context.Context) (int64, error) {
 	return newestRow, nil
 }
 
+// Log is the id of the log.
+func (s *Sealer) Log() string { return s.log }
+
 // PublicKey is what heads are verified with.
 func (s *Sealer) PublicKey() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
