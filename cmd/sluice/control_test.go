@@ -17,22 +17,30 @@ import (
 
 // controlProcess is sluice serve without resources: control plane and gateway.
 type controlProcess struct {
+	feed          string // of sluice control: where gateways get what is in force
 	cmd           *exec.Cmd
 	server, first string // its address, and at the first start the token for the first platform-admin
 }
 
 var (
-	apiAddress = regexp.MustCompile(`msg="the management API is there" address=(\S+)`)
-	firstToken = regexp.MustCompile(`--first-admin (\S+?)"`)
+	apiAddress  = regexp.MustCompile(`msg="the management API is there" address=(\S+)`)
+	feedAddress = regexp.MustCompile(`msg="the control plane serves".* feed=(\S+)`)
+	firstToken  = regexp.MustCompile(`--first-admin (\S+?)"`)
 )
 
 func startControl(t *testing.T, dir string, firstStart bool) *controlProcess {
+	t.Helper()
+	return startProcess(t, firstStart, "serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0", "--management", "127.0.0.1:0")
+}
+
+// startProcess starts a command with a management API, and waits for that.
+func startProcess(t *testing.T, firstStart bool, args ...string) *controlProcess {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &controlProcess{cmd: exec.Command(self, asMain, "serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0", "--management", "127.0.0.1:0")}
+	p := &controlProcess{cmd: exec.Command(self, append([]string{asMain}, args...)...)}
 	log, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +61,9 @@ func startControl(t *testing.T, dir string, firstStart bool) *controlProcess {
 		if m := apiAddress.FindStringSubmatch(lines.Text()); m != nil {
 			p.server = m[1]
 		}
+		if m := feedAddress.FindStringSubmatch(lines.Text()); m != nil {
+			p.feed = m[1]
+		}
 		if m := firstToken.FindStringSubmatch(lines.Text()); m != nil {
 			p.first = m[1]
 		}
@@ -62,6 +73,22 @@ func startControl(t *testing.T, dir string, firstStart bool) *controlProcess {
 		}
 	}()
 	return p
+}
+
+// tell runs a story against the process.
+func (p *controlProcess) tell(t *testing.T, file, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filled := filepath.Join(dir, filepath.Base(file))
+	if err := os.WriteFile(filled, []byte(strings.NewReplacer("$SERVER", p.server, "$FIRST", p.first, "$FEED", p.feed).Replace(string(text))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := story(t, filled, info{}, dir); got != "" {
+		t.Fatal(got)
+	}
 }
 
 func (p *controlProcess) stop() {
@@ -91,20 +118,7 @@ func TestControlStories(t *testing.T) {
 	if err := os.WriteFile(password, []byte("correct horse, battery staple"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fill := func(file string) {
-		t.Helper()
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		filled := filepath.Join(dir, filepath.Base(file))
-		if err := os.WriteFile(filled, []byte(strings.NewReplacer("$SERVER", p.server, "$FIRST", p.first).Replace(string(text))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := story(t, filled, info{}, dir); got != "" {
-			t.Fatal(got)
-		}
-	}
+	fill := func(file string) { t.Helper(); p.tell(t, file, dir) }
 	fill("testdata/control/01-begin.txt")
 	for _, login := range []string{"ben", "cleo", "dan"} {
 		token := run(t, "invite", login, "--login-file", filepath.Join(dir, "root.json"))
@@ -129,4 +143,43 @@ func TestControlStories(t *testing.T) {
 	token := run(t, "people", "reset-password", "ben", "--login-file", root)
 	run(t, "password", "--server", p.server, "--token", token, "--password-file", filepath.Join(dir, "password2"))
 	run(t, "login", "--server", p.server, "--login", "ben", "--password-file", filepath.Join(dir, "password2"), "--login-file", ben)
+}
+
+// TestPlanesApart runs the stories of a control plane and a gateway that are processes of
+// their own.
+func TestPlanesApart(t *testing.T) {
+	dir := t.TempDir()
+	p := startProcess(t, true, "control", "--data-dir", filepath.Join(dir, "control"), "--feed", "127.0.0.1:0", "--operations", "127.0.0.1:0", "--management", "127.0.0.1:0")
+	if err := os.WriteFile(filepath.Join(dir, "password"), []byte("correct horse, battery staple"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.tell(t, "testdata/control/10-gateways.txt", dir)
+	root, data := filepath.Join(dir, "root.json"), filepath.Join(dir, "gateway")
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(run(t, "gateway", "invite", "gw-1", "--login-file", root)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.tell(t, "testdata/control/11-join.txt", dir)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := exec.Command(self, asMain, "gateway", "--data-dir", data, "--listen", "127.0.0.1:0", "--operations", "127.0.0.1:0")
+	log := &buffer{}
+	gateway.Stderr = log
+	if err := gateway.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		gateway.Process.Signal(syscall.SIGTERM)
+		gateway.Wait()
+		if t.Failed() {
+			t.Log(log)
+		}
+	})
+	for end := time.Now().Add(time.Minute); !regexp.MustCompile(`gw-1 +prod +without a cluster `).MatchString(run(t, "get", "gateways", "--login-file", root)); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the gateway does not come:\n%s", run(t, "get", "gateways", "--login-file", root))
+		}
+	}
+	p.tell(t, "testdata/control/12-gateway-is-there.txt", dir)
 }

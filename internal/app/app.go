@@ -227,10 +227,13 @@ func (a *App) build() (err error) {
 
 // logins is where the gateway takes down who logs in; nil for nowhere.
 func (a *App) logins() *usage.Logins {
-	if a.management == nil {
-		return nil
+	switch {
+	case a.follower != nil:
+		return a.follower.logins
+	case a.management != nil:
+		return a.management.logins
 	}
-	return a.management.logins
+	return nil
 }
 
 // release gives back what a half-built App holds.

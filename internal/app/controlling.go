@@ -87,7 +87,7 @@ func (c *ControlPlane) build() (err error) {
 		return err
 	}
 	plane := c.management.plane
-	c.sender = feed.NewSender(feed.SenderConfig{Authority: authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Log: c.log, Now: c.opts.Now})
+	c.sender = feed.NewSender(feed.SenderConfig{Authority: authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Reported: c.reported, Log: c.log, Now: c.opts.Now})
 	standings.sender = c.sender
 	c.registry.MustRegister(feederCollector{c})
 	c.publish()
@@ -185,6 +185,11 @@ func (c *ControlPlane) watch(ctx context.Context) {
 		c.publish()
 		timer.Reset(c.untilChange())
 	}
+}
+
+// reported takes down what a gateway tells of logins.
+func (c *ControlPlane) reported(gateway string, r feed.Report) {
+	noteAll(c.management.logins, gateway, r.Logins)
 }
 
 func (c *ControlPlane) untilChange() time.Duration {

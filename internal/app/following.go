@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/internal/grant/feed"
+	"sluice/internal/usage"
 )
 
 // Join makes this machine a gateway of a control plane: it redeems a token that sluice
@@ -54,6 +55,7 @@ type follower struct {
 	receiver *feed.Receiver
 	resolved *resolved
 	arrivals chan arrival
+	logins   *usage.Logins
 	stop     func()
 
 	mu       sync.Mutex // guards what follows
@@ -77,9 +79,9 @@ func newFollower(opts Options, s *state) (*follower, *feed.Identity, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &follower{opts: opts, resolved: newResolved(opts.Log), arrivals: make(chan arrival), stop: func() {}}
+	f := &follower{opts: opts, resolved: newResolved(opts.Log), arrivals: make(chan arrival), logins: usage.NewLogins(id.Name), stop: func() {}}
 	f.receiver, err = feed.NewReceiver(feed.ReceiverConfig{
-		Dir: dir, Identity: id, Control: opts.Config.Feed.Control, Save: writeFile, Log: opts.Log, Now: opts.Now, Report: f.told,
+		Dir: dir, Identity: id, Control: opts.Config.Feed.Control, Save: writeFile, Log: opts.Log, Now: opts.Now, Report: f.told, Unreported: f.untold,
 	})
 	return f, id, err
 }
@@ -195,7 +197,20 @@ func (f *follower) told() feed.Report {
 		out = f.report()
 	}
 	out.Withheld = f.withheld
+	for _, l := range f.logins.Take(f.opts.Now(), feed.MaxLogins) {
+		out.Logins = append(out.Logins, feed.Login{Credential: l.Credential, Secret: l.Secret, Time: l.Time, Address: l.Address, Software: l.Software})
+	}
 	return out
+}
+
+// untold takes back what could not be told.
+func (f *follower) untold(r feed.Report) { noteAll(f.logins, "", r.Logins) }
+
+// noteAll takes down logins at a gateway.
+func noteAll(to *usage.Logins, gateway string, logins []feed.Login) {
+	for _, l := range logins {
+		to.Note(usage.Login{Credential: l.Credential, Secret: l.Secret, Time: l.Time, Address: l.Address, Software: l.Software, Gateway: gateway})
+	}
 }
 
 // notes says what whoever looks after this should know.

@@ -328,6 +328,12 @@ func TestGatewaysGoOnWithoutTheirControlPlane(t *testing.T) {
 		t.Errorf("another connection has gone: %v", err)
 	}
 
+	// So does who logged in where, also while the control plane was away.
+	a.within(patience, "the last login is told", func() bool {
+		d, err := a.root.Get(t.Context(), "credentials", "other")
+		return err == nil && len(d.Status.Secrets) == 1 && d.Status.Secrets[0].Used != nil && d.Status.Secrets[0].Used.Gateway == "gw-2"
+	})
+
 	// The gateways stand in the management API, for who may see them.
 	d, err := a.root.Get(t.Context(), "gateways", "gw-1")
 	if err != nil || d.Status.Gateway == nil || !d.Status.Gateway.Connected || d.Status.Gateway.Behind || d.Status.Gateway.Joined == nil || d.Status.Gateway.InForce != one.gateway.Snapshot().Number().String() {

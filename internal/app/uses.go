@@ -18,7 +18,7 @@ const usesEvery = 2 * time.Second
 func tellUses(ctx context.Context, logins *usage.Logins, plane *control.Plane, now func() time.Time, log *slog.Logger) {
 	failing := false
 	tell := func(ctx context.Context) {
-		taken := logins.Take(now())
+		taken := logins.Take(now(), 0)
 		if len(taken) == 0 {
 			return
 		}

@@ -17,7 +17,7 @@ func (s *Snapshot) Stale(age time.Duration) (counts *Snapshot, withheld int, nex
 		n := 0
 		for _, t := range g.Topics {
 			switch {
-			case t.MaxStaleness <= 0:
+			case t.MaxStaleness <= 0, !slices.ContainsFunc(t.Phases, served):
 			case t.MaxStaleness <= age:
 				n++
 			case next == 0 || t.MaxStaleness < next:
@@ -46,6 +46,8 @@ func (s *Snapshot) Stale(age time.Duration) (counts *Snapshot, withheld int, nex
 	return counts, withheld, next
 }
 
+func served(p Phase) bool { return p.State == Open || p.State == BrownOut }
+
 func (g *Grant) stale(age time.Duration) *Grant {
 	out := &Grant{
 		Application: g.Application, Environment: g.Environment, Cluster: g.Cluster, VirtualClusterID: g.VirtualClusterID, Prefix: g.Prefix, IDKey: g.IDKey,
@@ -58,7 +60,7 @@ func (g *Grant) stale(age time.Duration) *Grant {
 		silent := *t
 		silent.Phases = slices.Clone(t.Phases)
 		for j, p := range silent.Phases {
-			if p.State == Open || p.State == BrownOut {
+			if served(p) {
 				silent.Phases[j] = Phase{From: p.From, State: Suspended, Rule: fmt.Sprintf("the control plane has been away for more than %v", t.MaxStaleness), Message: "this topic rests until the gateway knows again who may use it"}
 			}
 		}

@@ -53,7 +53,7 @@ func TestServerSaysInWordsWhatIsNotReady(t *testing.T) {
 			return []string{r}
 		}
 		return nil
-	}})
+	}, Notes: func() []string { return []string{"the control plane is away"} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestServerSaysInWordsWhatIsNotReady(t *testing.T) {
 	want("/livez", 200, "alive")
 	want("/readyz", 503, `not ready: target cluster "main": connection refused`)
 	reason.Store("")
-	want("/readyz", 200, "ready")
+	want("/readyz", 200, "ready\nnote: the control plane is away\n")
 	want("/metrics", 200, `sluice_build_info{version="v1"} 1`)
 	want("/metrics", 200, "go_goroutines")
 	want("/nothing", 404, "")

@@ -46,9 +46,10 @@ func NewLogins(gateway string) *Logins {
 	return &Logins{gateway: gateway, waiting: map[secret]Login{}, told: map[secret]time.Time{}}
 }
 
-// Note takes down a login. It never waits for whoever takes them.
+// Note takes down a login, at the collection's own gateway unless it names another. It
+// never waits for whoever takes them.
 func (l *Logins) Note(login Login) {
-	login.Gateway = l.gateway
+	login.Gateway = cmp.Or(login.Gateway, l.gateway)
 	key := secret{login.Credential, login.Secret}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,9 +58,9 @@ func (l *Logins) Note(login Login) {
 	}
 }
 
-// Take returns what is to be told now, by credential and secret, and forgets it. What
-// cannot be passed on is given back by Note.
-func (l *Logins) Take(now time.Time) []Login {
+// Take returns what is to be told now, by credential and secret, at most so many unless
+// most is 0, and forgets it. What cannot be passed on is given back by Note.
+func (l *Logins) Take(now time.Time, most int) []Login {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, at := range l.told {
@@ -69,6 +70,9 @@ func (l *Logins) Take(now time.Time) []Login {
 	}
 	var out []Login
 	for key, login := range l.waiting {
+		if most > 0 && len(out) == most {
+			break
+		}
 		if _, lately := l.told[key]; lately {
 			continue
 		}

@@ -14,7 +14,7 @@ func TestLoginsAreToldOnceAMinute(t *testing.T) {
 	}
 	take := func(want ...Login) {
 		t.Helper()
-		if got := l.Take(now); !slices.Equal(got, want) {
+		if got := l.Take(now, 0); !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
@@ -36,5 +36,29 @@ func TestLoginsAreToldOnceAMinute(t *testing.T) {
 	take(login("b", 1, "192.0.2.6"))
 	if n := len(l.told) + len(l.waiting); n != 1 {
 		t.Errorf("%d are remembered, want 1", n)
+	}
+}
+
+func TestLoginsAreTakenAFewAtATime(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	l := NewLogins("")
+	for n := range 5 {
+		l.Note(Login{Credential: "a", Secret: n, Time: now, Gateway: "gw-2"})
+	}
+	seen := map[int]bool{}
+	for _, want := range []int{3, 2, 0} {
+		got := l.Take(now, 3)
+		if len(got) != want {
+			t.Errorf("got %d, want %d", len(got), want)
+		}
+		for _, login := range got {
+			seen[login.Secret] = true
+			if login.Gateway != "gw-2" {
+				t.Errorf("a login at gw-2 is told as one at %q", login.Gateway)
+			}
+		}
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d of 5 are told", len(seen))
 	}
 }

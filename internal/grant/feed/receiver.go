@@ -32,7 +32,9 @@ type ReceiverConfig struct {
 	Save func(name string, data []byte) error
 	// Report says what the control plane is told; Number and Refused are filled in.
 	Report func() Report
-	Log    *slog.Logger
+	// Unreported gets a report that could not be sent; it may be nil.
+	Unreported func(Report)
+	Log        *slog.Logger
 	// Now is the clock for times that are kept on disk.
 	Now func() time.Time
 }
@@ -332,7 +334,11 @@ func (r *Receiver) talk(ctx context.Context, conn net.Conn, asks <-chan struct{}
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
 	for {
-		if err := say(conn, tellReport, r.report()); err != nil {
+		report := r.report()
+		if err := say(conn, tellReport, report); err != nil {
+			if r.config.Unreported != nil {
+				r.config.Unreported(report)
+			}
 			return err
 		}
 		select {

@@ -28,8 +28,10 @@ type SenderConfig struct {
 	Admit func(name, key string) (environment string, err error)
 	// Join redeems the secret of a token for a key: from then on the gateway has it.
 	Join func(ctx context.Context, secret, key, address string) (name, environment string, err error)
-	Log  *slog.Logger
-	Now  func() time.Time
+	// Reported gets what a gateway tells of itself; it may be nil. It must not wait.
+	Reported func(name string, r Report)
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Sender is the control plane's end of the feed. It is safe for concurrent use.
@@ -330,7 +332,7 @@ func (s *Sender) serve(ctx context.Context, conn *tls.Conn, log *slog.Logger, na
 	var heard error
 	reader.Go(func() {
 		defer cancel()
-		heard = s.listen(conn, p, asks)
+		heard = s.listen(conn, name, p, asks)
 	})
 	err := s.feed(ctx, conn, log, name, environment, leaf, have, asks)
 	conn.Close()
@@ -349,7 +351,7 @@ func (s *Sender) serve(ctx context.Context, conn *tls.Conn, log *slog.Logger, na
 }
 
 // listen takes what a gateway says.
-func (s *Sender) listen(conn net.Conn, p *peer, asks chan struct{}) error {
+func (s *Sender) listen(conn net.Conn, name string, p *peer, asks chan struct{}) error {
 	for {
 		m, err := readMessage(conn, false, silence+reportEvery)
 		if err != nil {
@@ -361,6 +363,13 @@ func (s *Sender) listen(conn net.Conn, p *peer, asks chan struct{}) error {
 			if err := m.as(&report); err != nil {
 				return err
 			}
+			if len(report.Logins) > MaxLogins {
+				return fmt.Errorf("a report has %d logins, it may have %d", len(report.Logins), MaxLogins)
+			}
+			if s.config.Reported != nil {
+				s.config.Reported(name, report)
+			}
+			report.Logins = nil
 			s.mu.Lock()
 			p.report, p.heard = report, s.config.Now()
 			s.mu.Unlock()

@@ -98,6 +98,21 @@ type Report struct {
 	Release     string    `json:"release,omitempty"`
 	Started     time.Time `json:"started,omitzero"`
 	Connections int       `json:"connections"`
+	// Logins are of secrets that were used since the report before, at most MaxLogins.
+	Logins []Login `json:"logins,omitempty"`
+}
+
+// MaxLogins is how many logins a report may have.
+const MaxLogins = 1000
+
+// Login is the last one with a secret of a credential. Its fields are those of
+// usage.Login; the gateway is who reports.
+type Login struct {
+	Credential string    `json:"credential"`
+	Secret     int       `json:"secret,omitempty"`
+	Time       time.Time `json:"time"`
+	Address    string    `json:"address,omitempty"`
+	Software   string    `json:"software,omitempty"`
 }
 
 // ClusterReport is how a gateway reaches a target cluster.
