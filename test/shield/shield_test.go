@@ -170,7 +170,7 @@ func start(t *testing.T) *world {
 		Namespace: grant.Namespace{Topics: 5, Partitions: 50},
 	}
 	snapshot, err := grant.New("test", grant.Number{Generation: 1, N: 1}, []*grant.Credential{
-		{Name: "acme", Method: grant.Plain, Identity: "acme", Verifiers: []grant.Verifier{grant.Verifier(verifier)}, Grant: acme},
+		{Name: "acme", Method: grant.Plain, Identity: "acme", Verifiers: []grant.Verifier{{Mechanism: verifier.Mechanism, Salt: verifier.Salt, StoredKey: verifier.StoredKey}}, Grant: acme},
 		{Name: "acme-token", Method: grant.OAuth, Identity: "https://issuer.test|acme", Grant: acme},
 	})
 	if err != nil {
