@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"sluice/internal/control/publish"
 	"sluice/internal/grant"
 	"sluice/internal/grant/feed"
+	"sluice/internal/journal"
 	"sluice/internal/resource"
 )
 
@@ -67,6 +69,7 @@ func (r *resources) from(m *management) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r.plane, r.here = m.plane, newResolved(r.opts.Log)
+	r.state.published = &published{file: journal.File{Name: filepath.Join(r.state.dir, publishedFile), Save: writeFile}}
 	return m.store.Read(ctx, func(s control.Reader) error {
 		id, err := s.Identity()
 		r.number = id.Generation

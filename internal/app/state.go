@@ -45,8 +45,10 @@ type state struct {
 	written  *grant.Snapshot   // that is in its file
 	leaving  *leaving          // what the resume file is to have; nil when it has it
 	left     [sha256.Size]byte // of the content that it has
-	unsaved  error             // why history or snapshot are not in their files
-	damaged  []damage          // files that could not be understood
+	// published holds history and snapshot instead of their files; nil without a control plane.
+	published *published
+	unsaved   error    // why history or snapshot are not in their files
+	damaged   []damage // files that could not be understood
 }
 
 // damage is a file that could not be understood, and what it means to go on
@@ -129,6 +131,13 @@ func (s *state) recall() error {
 	if s.recalled {
 		return nil
 	}
+	if s.published != nil {
+		if err := s.published.read(); err != nil {
+			s.damaged = append(s.damaged, damage{publishedFile, err, "what ended before the last change of the documents is answered as if it never was"})
+		}
+		s.history, s.snapshot, s.recalled = s.published.history, s.published.snapshot, true
+		return nil
+	}
 	text, ok, err := s.file(historyFile)
 	if err != nil {
 		return err
@@ -209,6 +218,9 @@ func (s *state) keep(history *publish.History, snapshot *grant.Snapshot, leaving
 func (s *state) flush() { s.unsaved = s.save() }
 
 func (s *state) save() error {
+	if s.published != nil {
+		return s.published.save(s.history, s.snapshot)
+	}
 	past, err := json.Marshal(s.history)
 	if err != nil {
 		return err

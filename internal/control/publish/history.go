@@ -148,6 +148,55 @@ func (h *History) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// Past is all that an application has or had in one environment.
+type Past struct {
+	Environment string   `json:"environment"`
+	Application string   `json:"application"`
+	Entries     []*Entry `json:"entries,omitempty"`
+}
+
+// Since returns what is another past than in an older history, in an order that does not
+// change; nil when nothing is.
+func (h *History) Since(old *History) []Past {
+	var out []Past
+	for k, entries := range h.apps {
+		if before := old.apps[k]; !maps.EqualFunc(entries, before, sameEntry) {
+			out = append(out, Past{k.environment, k.application, h.of(k.environment, k.application)})
+		}
+	}
+	for k, before := range old.apps {
+		if _, there := h.apps[k]; !there && len(before) > 0 {
+			out = append(out, Past{k.environment, k.application, nil})
+		}
+	}
+	slices.SortFunc(out, func(a, b Past) int {
+		return cmp.Or(cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Application, b.Application))
+	})
+	return out
+}
+
+// With returns a history with other pasts of some applications.
+func (h *History) With(pasts []Past) *History {
+	next := &History{apps: maps.Clone(h.apps)}
+	for _, p := range pasts {
+		delete(next.apps, appKey{p.Environment, p.Application})
+		for _, e := range p.Entries {
+			next.put(e.clone())
+		}
+	}
+	return next
+}
+
+func sameEntry(a, b *Entry) bool {
+	return a == b || a.Environment == b.Environment && a.Application == b.Application && a.Exposed == b.Exposed && a.Backing == b.Backing && a.Cluster == b.Cluster &&
+		a.ID == b.ID && a.Subscription == b.Subscription && a.Ends.Equal(b.Ends) && a.Lost.Equal(b.Lost) && sameHeld(a.Read, b.Read) && sameHeld(a.Write, b.Write) &&
+		maps.EqualFunc(a.Methods, b.Methods, sameHeld) && maps.EqualFunc(a.Credentials, b.Credentials, sameHeld)
+}
+
+func sameHeld(a, b *Held) bool {
+	return a == b || a != nil && b != nil && a.Lost.Equal(b.Lost)
+}
+
 // Len returns the count of topics remembered.
 func (h *History) Len() int {
 	n := 0

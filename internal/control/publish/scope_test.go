@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,11 @@ func testChanges(t *testing.T, seed uint64) {
 		}
 		if got, want := written(t, r.Snapshot), written(t, whole.Snapshot); got != want {
 			t.Fatalf("step %d: snapshot\n%s\nwant\n%s", step, got, want)
+		}
+		if known.History != nil {
+			if got, want := written(t, known.History.With(r.History.Since(known.History))), written(t, r.History); got != want {
+				t.Fatalf("step %d: the history with what is new of it is\n%s\nwant\n%s", step, got, want)
+			}
 		}
 		known.Previous, known.History = r.Snapshot, r.History
 		anew.Previous, anew.History = whole.Snapshot, &History{}
@@ -191,6 +197,41 @@ func change(random *rand.Rand, pick func(...string) string, set *resource.Set, c
 		if random.IntN(2) == 0 {
 			changed[key] = &resource.Subscription{APIVersion: resource.APIVersion, Kind: key.Kind, Metadata: resource.Metadata{Name: key.Name, Environment: "prod"},
 				Spec: resource.SubscriptionSpec{Application: application, Product: "orders" + pick("0", "1", "2"), Plan: "free", State: "active"}}
+		}
+	}
+}
+
+// TestSameEntry sees to it that no field is forgotten.
+func TestSameEntry(t *testing.T) {
+	at := start
+	full := func() *Entry {
+		return &Entry{Environment: "prod", Application: "erp", Exposed: "orders", Backing: "shop.orders", Cluster: "main", ID: grant.TopicID{1}, Subscription: "s", Ends: at, Lost: at,
+			Read: &Held{}, Write: &Held{Lost: at}, Methods: map[grant.Method]*Held{grant.Plain: {}}, Credentials: map[string]*Held{"c": {Lost: at}}}
+	}
+	if !sameEntry(full(), full()) {
+		t.Fatal("the same is not the same")
+	}
+	of := reflect.TypeFor[Entry]()
+	for i := range of.NumField() {
+		other := full()
+		if f := reflect.ValueOf(other).Elem().Field(i); f.IsZero() {
+			t.Fatalf("%s is not set here", of.Field(i).Name)
+		} else {
+			f.SetZero()
+		}
+		if sameEntry(full(), other) || sameEntry(other, full()) {
+			t.Errorf("%s is forgotten", of.Field(i).Name)
+		}
+	}
+	for name, change := range map[string]func(*Entry){
+		"when reading was lost":     func(e *Entry) { e.Read.Lost = at },
+		"when writing was lost":     func(e *Entry) { e.Write.Lost = time.Time{} },
+		"when a method was lost":    func(e *Entry) { e.Methods[grant.Plain].Lost = at },
+		"when a credential lost it": func(e *Entry) { e.Credentials["c"].Lost = at.Add(1) },
+	} {
+		other := full()
+		if change(other); sameEntry(full(), other) {
+			t.Errorf("%s is forgotten", name)
 		}
 	}
 }
