@@ -13,7 +13,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,7 +115,7 @@ type App struct {
 	draining     atomic.Bool
 	unapplied    atomic.Pointer[string] // why the last change is not in force; nil when it is
 	stopped      chan struct{}          // closed when Run has returned
-	standings    map[appTopic]standing  // of what is in force; watch's
+	standings    *standings             // of what is in force; watch's
 }
 
 // New reads and checks everything, takes the data directory and binds all
@@ -205,7 +204,7 @@ func (a *App) build() (err error) {
 	if err != nil {
 		return a.addressError(err)
 	}
-	a.standings = standings(result.Snapshot, a.opts.Now())
+	a.standings = standingsOf(result.Snapshot, a.opts.Now(), nil)
 	if a.follower != nil {
 		a.registry.MustRegister(feedCollector{a.follower})
 		a.follower.reportAs(a.report(a.opts.Now()))
@@ -345,7 +344,7 @@ func (a *App) Run(ctx context.Context) error {
 			}
 		})
 	}
-	inForce := summary(a.gateway.Snapshot().Number(), a.standings)
+	inForce := a.standings.summary(a.gateway.Snapshot().Number())
 	group.Go(func() { a.watch(ctx) })
 	stop := context.AfterFunc(ctx, func() { a.draining.Store(true) })
 	defer stop()
@@ -686,25 +685,6 @@ func (s *state) derive(purpose string) []byte {
 	h := hmac.New(sha256.New, s.seed)
 	h.Write([]byte("sluice " + purpose))
 	return h.Sum(nil)
-}
-
-// backings are the backing topics of each target cluster that a snapshot names.
-func backings(all snapshotTopics) map[string][]string {
-	seen := map[string]map[string]bool{}
-	for cluster, topic := range all {
-		if seen[cluster] == nil {
-			seen[cluster] = map[string]bool{}
-		}
-		seen[cluster][topic] = true
-	}
-	out := make(map[string][]string, len(seen))
-	for cluster, topics := range seen {
-		for t := range topics {
-			out[cluster] = append(out[cluster], t)
-		}
-		slices.Sort(out[cluster])
-	}
-	return out
 }
 
 // NewLogger returns the logger that a configuration asks for.

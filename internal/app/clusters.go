@@ -46,6 +46,7 @@ type clusters struct {
 	deps    clusterDeps
 	current atomic.Pointer[map[string]*cluster]
 	gone    map[*cluster]time.Duration
+	wanted  backings
 	ctx     context.Context // of what runs; nil before start
 	wg      sync.WaitGroup
 }
@@ -110,7 +111,7 @@ func (c *clusters) update(list []publish.Cluster, s *grant.Snapshot) {
 			c.deps.log.Info("target cluster is removed", "cluster", name)
 		}
 	}
-	wanted := backings(topicsOf(s))
+	wanted := c.wanted.of(s)
 	for name, cl := range next {
 		cl.Wanted(wanted[name])
 		if c.ctx != nil && cl.cancel == nil {
@@ -262,5 +263,49 @@ func (c clusterCollector) Collect(ch chan<- prometheus.Metric) {
 			up = 1
 		}
 		ch <- prometheus.MustNewConstMetric(clusterUp, prometheus.GaugeValue, up, cl.Name())
+	}
+}
+
+// backings counts the grants of each backing topic, by target cluster, so that following a
+// change costs what changed.
+type backings struct {
+	grants map[*grant.Grant]bool
+	topics map[string]map[string]int
+}
+
+// of returns the backing topics of a snapshot, by target cluster and in no order.
+func (b *backings) of(s *grant.Snapshot) map[string][]string {
+	if b.topics == nil {
+		b.topics = map[string]map[string]int{}
+	}
+	grants := make(map[*grant.Grant]bool, len(b.grants))
+	for g := range s.Grants() {
+		if grants[g] = true; !b.grants[g] {
+			b.count(g, 1)
+		}
+	}
+	for g := range b.grants {
+		if !grants[g] {
+			b.count(g, -1)
+		}
+	}
+	b.grants = grants
+	out := make(map[string][]string, len(b.topics))
+	for cluster, topics := range b.topics {
+		out[cluster] = slices.Collect(maps.Keys(topics))
+	}
+	return out
+}
+
+func (b *backings) count(g *grant.Grant, n int) {
+	topics := b.topics[g.Cluster]
+	if topics == nil {
+		topics = map[string]int{}
+		b.topics[g.Cluster] = topics
+	}
+	for _, t := range g.Topics {
+		if topics[t.Backing] += n; topics[t.Backing] == 0 {
+			delete(topics, t.Backing)
+		}
 	}
 }

@@ -49,10 +49,11 @@ func Diagnose(ctx context.Context, opts Options, report func(Finding)) {
 		return // told with the configuration
 	}
 	defer client.Close()
-	topics := backings(topicsOf(result.Snapshot))
+	topics := new(backings).of(result.Snapshot)
 	deps := clusterDeps{log: opts.Log, version: opts.Version, outbound: client, now: opts.Now}
 	for _, spec := range result.Clusters {
 		d.area = "target cluster " + spec.Name
+		slices.Sort(topics[spec.Name])
 		for _, f := range upstream.Diagnose(ctx, upstreamConfig(spec, newLogin(spec, deps), deps), topics[spec.Name]...) {
 			d.found(f.OK, f.Fix, "%s: %s", f.Step, f.Message)
 		}

@@ -508,7 +508,7 @@ func TestNumbersAreNotGivenTwice(t *testing.T) {
 	a.settled("gw-1")
 	first := r.gateway.Snapshot().Number()
 	a.end()
-	if err := os.Remove(filepath.Join(a.dir, "control", snapshotFile)); err != nil {
+	if err := os.Remove(filepath.Join(a.dir, "control", publishedFile)); err != nil {
 		t.Fatal(err)
 	}
 	a.begin()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,22 +33,67 @@ type standing struct {
 	rule   string
 }
 
-type appTopic struct{ application, topic string }
+// standings are those of all topics of a snapshot at a moment, by application.
+type standings struct {
+	at   time.Time
+	apps map[string]*appStandings
+}
 
-// standings are those of all topics of a snapshot at a moment. Where an
-// application's credentials differ, the one that may most counts.
-func standings(s *grant.Snapshot, now time.Time) map[appTopic]standing {
-	out := map[appTopic]standing{}
+type appStandings struct {
+	grants []*grant.Grant
+	topics map[string]standing // by exposed name
+	open   int                 // those that can be read or written
+}
+
+// standingsOf makes those of a snapshot. Applications whose grants are as they were, and
+// say the same now as then, stand as they did; old may be nil.
+func standingsOf(s *grant.Snapshot, now time.Time, old *standings) *standings {
+	grants := map[string][]*grant.Grant{}
 	for g := range s.Grants() {
+		grants[g.Application] = append(grants[g.Application], g)
+	}
+	next := &standings{at: now, apps: make(map[string]*appStandings, len(grants))}
+	for name, of := range grants {
+		if old != nil && old.apps[name].holds(of, old.at, now) {
+			next.apps[name] = old.apps[name]
+			continue
+		}
+		next.apps[name] = appStandingsOf(of, now)
+	}
+	return next
+}
+
+// holds says whether it is what these grants come to now. It may be nil.
+func (a *appStandings) holds(grants []*grant.Grant, at, now time.Time) bool {
+	if a == nil || len(a.grants) != len(grants) || now.Before(at) {
+		return false
+	}
+	for _, g := range grants {
+		if change := g.NextChange(at); !slices.Contains(a.grants, g) || !change.IsZero() && !now.Before(change) {
+			return false
+		}
+	}
+	return true
+}
+
+// appStandingsOf makes those of one application. Where its credentials differ, the one
+// that may most counts.
+func appStandingsOf(grants []*grant.Grant, now time.Time) *appStandings {
+	a := &appStandings{grants: grants, topics: map[string]standing{}}
+	for _, g := range grants {
 		for _, t := range g.Topics {
-			key := appTopic{g.Application, t.Exposed}
 			next := standingOf(t, now)
-			if before, known := out[key]; !known || len(next.rights) > len(before.rights) {
-				out[key] = next
+			if before, known := a.topics[t.Exposed]; !known || len(next.rights) > len(before.rights) {
+				a.topics[t.Exposed] = next
 			}
 		}
 	}
-	return out
+	for _, s := range a.topics {
+		if s.rights != "" {
+			a.open++
+		}
+	}
+	return a
 }
 
 func standingOf(t *grant.Topic, now time.Time) standing {
@@ -83,13 +127,36 @@ func standingOf(t *grant.Topic, now time.Time) standing {
 	return standing{rule: "withdrawn: " + rule}
 }
 
-// changes are the lines that tell two standings apart, in order.
-func changes(old, next map[appTopic]standing) []string {
-	keys := maps.Clone(old)
-	maps.Copy(keys, next)
+// changes are the lines that tell standings apart from older ones, in order.
+func (s *standings) changes(old *standings) []string {
 	var lines []string
-	for key := range keys {
-		before, after := old[key], next[key]
+	none := &appStandings{}
+	for name, app := range s.apps {
+		if before := old.apps[name]; before == nil {
+			lines = append(lines, app.changes(name, none)...)
+		} else if before != app {
+			lines = append(lines, app.changes(name, before)...)
+		}
+	}
+	for name, before := range old.apps {
+		if s.apps[name] == nil {
+			lines = append(lines, none.changes(name, before)...)
+		}
+	}
+	slices.Sort(lines)
+	return bounded(lines)
+}
+
+func (a *appStandings) changes(application string, old *appStandings) (lines []string) {
+	topics := map[string]bool{}
+	for topic := range old.topics {
+		topics[topic] = true
+	}
+	for topic := range a.topics {
+		topics[topic] = true
+	}
+	for topic := range topics {
+		before, after := old.topics[topic], a.topics[topic]
 		what := ""
 		switch {
 		case before.rights == after.rights:
@@ -103,10 +170,9 @@ func changes(old, next map[appTopic]standing) []string {
 		default:
 			what = "gone"
 		}
-		lines = append(lines, fmt.Sprintf("application %s: %s %s", key.application, key.topic, what))
+		lines = append(lines, fmt.Sprintf("application %s: %s %s", application, topic, what))
 	}
-	slices.Sort(lines)
-	return bounded(lines)
+	return lines
 }
 
 func bounded(lines []string) []string {
@@ -117,15 +183,15 @@ func bounded(lines []string) []string {
 }
 
 // summary says what is in force.
-func summary(number grant.Number, all map[appTopic]standing) string {
-	topics, applications := 0, map[string]bool{}
-	for key, s := range all {
-		if s.rights != "" {
-			topics++
-			applications[key.application] = true
+func (s *standings) summary(number grant.Number) string {
+	topics, applications := 0, 0
+	for _, app := range s.apps {
+		if app.open > 0 {
+			topics += app.open
+			applications++
 		}
 	}
-	return fmt.Sprintf("resources in force: %s for %s (snapshot %v)", counted(topics, "topic"), counted(len(applications), "application"), number)
+	return fmt.Sprintf("resources in force: %s for %s (snapshot %v)", counted(topics, "topic"), counted(applications, "application"), number)
 }
 
 func counted(n int, noun string) string {
@@ -138,8 +204,8 @@ func counted(n int, noun string) string {
 // inForce tells of a snapshot that is in force from now on, or of what time has
 // changed in one that was.
 func (a *App) inForce(s *grant.Snapshot, swapped bool) {
-	all := standings(s, a.opts.Now())
-	r := Reload{Summary: summary(s.Number(), all), Changes: changes(a.standings, all)}
+	all := standingsOf(s, a.opts.Now(), a.standings)
+	r := Reload{Summary: all.summary(s.Number()), Changes: all.changes(a.standings)}
 	a.standings = all
 	if !swapped && len(r.Changes) == 0 {
 		return

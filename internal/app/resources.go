@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"path/filepath"
 	"runtime"
@@ -273,21 +272,6 @@ func problemsError(problems []resource.Problem) error {
 		e.Problems = append(e.Problems, p.String())
 	}
 	return e
-}
-
-// snapshotTopics yields target cluster and backing topic of every grant.
-type snapshotTopics = iter.Seq2[string, string]
-
-func topicsOf(s *grant.Snapshot) snapshotTopics {
-	return func(yield func(string, string) bool) {
-		for g := range s.Grants() {
-			for _, t := range g.Topics {
-				if !yield(g.Cluster, t.Backing) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // moreLater stands after problems that keep the documents from being compiled.

@@ -61,12 +61,10 @@ func (c *compiler) checkDocuments() {
 		c.checkProduct(d)
 	}
 	c.checkApplications()
-	for _, d := range c.set.Subscriptions {
-		if c.scope.has(d.Spec.Application) {
-			c.at = d.Spec.Application
-			checkEnvironment(c, d)
-			c.checkSubscription(d)
-		}
+	for _, d := range c.subscriptions {
+		c.at = d.Spec.Application
+		checkEnvironment(c, d)
+		c.checkSubscription(d)
 	}
 	c.at = ""
 	c.checkCredentials()

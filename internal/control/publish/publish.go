@@ -163,12 +163,13 @@ type compiler struct {
 	problemsOf map[string][]resource.Problem
 	at         string
 
-	environments map[string]bool
-	apis         map[string]*resource.API
-	clusterDocs  map[string]*resource.Cluster
-	versions     map[string]*resource.Version
-	products     map[string]*resource.Product
-	applications map[string]*resource.Application
+	environments  map[string]bool
+	apis          map[string]*resource.API
+	clusterDocs   map[string]*resource.Cluster
+	versions      map[string]*resource.Version
+	products      map[string]*resource.Product
+	applications  map[string]*resource.Application
+	subscriptions []*resource.Subscription // in scope
 	// by virtual cluster, in the order of the documents, of the applications in scope
 	subscriptionsOf map[appKey][]*resource.Subscription
 	credentialsOf   map[appKey][]*resource.Credential
@@ -198,6 +199,7 @@ func newCompiler(set *resource.Set, opts Options, in scope) *compiler {
 	c.subscriptionsOf, c.credentialsOf = map[appKey][]*resource.Subscription{}, map[appKey][]*resource.Credential{}
 	for _, d := range set.Subscriptions {
 		if in.has(d.Spec.Application) {
+			c.subscriptions = append(c.subscriptions, d)
 			k := appKey{d.Metadata.Environment, d.Spec.Application}
 			c.subscriptionsOf[k] = append(c.subscriptionsOf[k], d)
 		}
