@@ -143,6 +143,7 @@ func TestControlStories(t *testing.T) {
 	token := run(t, "people", "reset-password", "ben", "--login-file", root)
 	run(t, "password", "--server", p.server, "--token", token, "--password-file", filepath.Join(dir, "password2"))
 	run(t, "login", "--server", p.server, "--login", "ben", "--password-file", filepath.Join(dir, "password2"), "--login-file", ben)
+	fill("testdata/control/07-two-people.txt")
 }
 
 // TestPlanesApart runs the stories of a control plane and a gateway that are processes of

@@ -3,7 +3,9 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +20,8 @@ import (
 func newApply(s Streams) *cobra.Command {
 	var server serverFlags
 	var documents documentFlags
-	var dryRun bool
+	var dryRun, force bool
+	var seen string
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Bring documents about: all of them, or none",
@@ -28,9 +31,13 @@ What is not in the files stays as it is; applying twice changes nothing. Secrets
 are read where this command runs, and only what proves them is kept. A new
 credential without a secret gets one, which is printed once.
 
+What changed between looking at the documents and applying them is not overwritten:
+somebody else was quicker, and the command says so. With --seen, that is so from the
+"sluice diff --seen" on that wrote the file. --force overwrites whatever is there.
+
 With --owner, the documents are marked as applied by it; --prune then removes
 those of the owner that are not in the files any more.`,
-		Example: "  sluice apply -f resources/",
+		Example: "  sluice apply -f resources/\n  sluice diff -f resources/ --seen seen.json; sluice apply -f resources/ --seen seen.json\n  sluice export | sluice apply -f - --server https://elsewhere.example.com",
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := server.client(formatTable, formatJSON)
@@ -40,6 +47,20 @@ those of the owner that are not in the files any more.`,
 			w, err := documents.read(s)
 			if err != nil {
 				return err
+			}
+			switch {
+			case force && seen != "":
+				return usagef("--force and --seen do not go together")
+			case seen != "":
+				if w.body.Tags, err = readSeen(seen); err != nil {
+					return err
+				}
+			case !force && !dryRun:
+				looked, err := c.Apply(cmd.Context(), w.body, true)
+				if err != nil {
+					return w.tell(s, err)
+				}
+				w.body.Tags = tagsOf(looked)
 			}
 			report, err := c.Apply(cmd.Context(), w.body, dryRun)
 			if err != nil {
@@ -51,12 +72,37 @@ those of the owner that are not in the files any more.`,
 	server.add(cmd, formatTable, formatJSON)
 	documents.add(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen, and change nothing")
+	cmd.Flags().StringVar(&seen, "seen", "", "file of sluice diff --seen: nothing may have changed since")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite what changed meanwhile")
 	return cmd
+}
+
+// tagsOf are the ETags of documents before what a report tells of them.
+func tagsOf(report *schema.Report) map[string]string {
+	tags := map[string]string{}
+	for _, o := range report.Outcomes {
+		if o.Result != "removed" { // which the owner decides
+			tags[o.Kind+"/"+o.Name] = o.Was
+		}
+	}
+	return tags
+}
+
+func readSeen(file string) (map[string]string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--seen: %w", err)
+	}
+	var tags map[string]string
+	if err := json.Unmarshal(b, &tags); err != nil {
+		return nil, fmt.Errorf("--seen: %s is none of sluice diff --seen: %w", file, err)
+	}
+	return tags, nil
 }
 
 func (f *documentFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&f.files, "file", "f", nil, "file or directory of documents; may be repeated")
+	flags.StringArrayVarP(&f.files, "file", "f", nil, "file or directory of documents, - for the standard input; may be repeated")
 	flags.StringVar(&f.owner, "owner", "", "what applies the documents, such as a repository and a path")
 	flags.BoolVar(&f.prune, "prune", false, "remove documents of the owner that are not in the files")
 	flags.StringVar(&f.reason, "reason", "", "for the audit log, and for what wants a reason")
@@ -66,6 +112,7 @@ func (f *documentFlags) add(cmd *cobra.Command) {
 func newDiff(s Streams) *cobra.Command {
 	var server serverFlags
 	var documents documentFlags
+	var seen string
 	cmd := &cobra.Command{
 		Use:     "diff",
 		Short:   "Say what apply would change",
@@ -85,6 +132,11 @@ func newDiff(s Streams) *cobra.Command {
 			if err != nil {
 				return w.tell(s, err)
 			}
+			if seen != "" {
+				if err := writeWhole(seen, func(out io.Writer) error { return writeJSON(out, tagsOf(report)) }); err != nil {
+					return err
+				}
+			}
 			if err := tellReport(s, report, server.output, true); err != nil {
 				return err
 			}
@@ -96,6 +148,7 @@ func newDiff(s Streams) *cobra.Command {
 	}
 	server.add(cmd, formatTable, formatJSON)
 	documents.add(cmd)
+	cmd.Flags().StringVar(&seen, "seen", "", "file to write for sluice apply --seen, which then refuses what changed meanwhile")
 	return cmd
 }
 

@@ -109,9 +109,9 @@ type wanted struct {
 // read reads documents, and the secrets that they refer to.
 func (f *documentFlags) read(s Streams) (*wanted, error) {
 	if len(f.files) == 0 {
-		return nil, usagef("-f is missing: name files or directories of documents")
+		return nil, usagef("-f is missing: name files or directories of documents, or - for the standard input")
 	}
-	set, problems := resource.ReadOpen(f.files...)
+	set, problems := resource.ReadOpen(s.In, f.files...)
 	for _, p := range problems {
 		fmt.Fprintln(s.Err, p)
 	}

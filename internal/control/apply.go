@@ -35,8 +35,8 @@ type Wanted struct {
 	// Waive is the reason for deploying revisions that break somebody; without one they
 	// are refused.
 	Waive string
-	// Serials are those that documents must have; 0 says that there must be none.
-	Serials map[resource.Key]int64
+	// Tags are those that documents must have; 0 says that there must be none.
+	Tags map[resource.Key]int64
 }
 
 // What became of a document.
@@ -52,8 +52,10 @@ type Outcome struct {
 	Key resource.Key
 	// Result is one of Created, Changed, Unchanged and Removed.
 	Result string
-	// Serial is the document's now; 0 when it was removed.
-	Serial int64
+	// Serial and Tag are the document's now; 0 when it was removed.
+	Serial, Tag int64
+	// Before is the tag that it had, 0 where there was none.
+	Before int64
 	// Differences are the fields that changed.
 	Differences []Difference
 	// State is the document's, where it has one.
@@ -101,8 +103,8 @@ func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, err
 			}
 		}
 		for _, d := range documents {
-			serial, must := want.Serials[d.Key()]
-			outcome, err := c.apply(d, want, serial, must)
+			tag, must := want.Tags[d.Key()]
+			outcome, err := c.apply(d, want, tag, must)
 			if err != nil {
 				return err
 			}
@@ -125,11 +127,11 @@ func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, err
 
 // Delete removes documents, all of them or none. What others refer to stays, unless
 // those are removed too.
-func (p *Plane) Delete(ctx context.Context, q Request, keys []resource.Key, serials map[resource.Key]int64) (*Report, error) {
+func (p *Plane) Delete(ctx context.Context, q Request, keys []resource.Key, tags map[resource.Key]int64) (*Report, error) {
 	report := &Report{}
 	err := p.change(ctx, q, func(c *changing) error {
 		*report = Report{}
-		if err := c.remove(keys, serials, report); err != nil {
+		if err := c.remove(keys, tags, report); err != nil {
 			return err
 		}
 		warnings, err := c.check()
@@ -140,6 +142,11 @@ func (p *Plane) Delete(ctx context.Context, q Request, keys []resource.Key, seri
 		return nil, err
 	}
 	return report, nil
+}
+
+// meanwhile says that a document is not what somebody has seen of it.
+func meanwhile(r *Record) error {
+	return fault.New(fault.Conflict, "%s has changed meanwhile, at %s: look at it again", r.Key(), r.Changed.UTC().Format(time.RFC3339))
 }
 
 // ownerOf returns who a document belongs to, as things are after the changes so far.
@@ -154,14 +161,11 @@ func (c *changing) object(d resource.Any, absent bool) identity.Object {
 }
 
 // apply brings one document about.
-func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (Outcome, error) {
+func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Outcome, error) {
 	key := d.Key()
 	before := c.edit.Get(key)
-	switch {
-	case must && before == nil && serial != 0:
+	if must && before == nil && tag != 0 {
 		return Outcome{}, fault.New(fault.Conflict, "%s is not there any more", key)
-	case must && before != nil && before.Serial != serial:
-		return Outcome{}, fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", key)
 	}
 	if err := c.owned(d); err != nil {
 		return Outcome{}, err
@@ -195,6 +199,9 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 			}
 			return Outcome{}, fault.New(fault.Conflict, "%s: the name is taken, choose another one", key)
 		}
+		if must && before.Tag() != tag {
+			return Outcome{}, meanwhile(before)
+		}
 	}
 	different, err := differs(before, d)
 	if err != nil {
@@ -205,7 +212,7 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 		return Outcome{}, err
 	}
 	if !different && before.Owner == after.Owner && !proved {
-		return Outcome{Key: key, Result: Unchanged, Serial: before.Serial, State: from}, nil
+		return Outcome{Key: key, Result: Unchanged, Serial: before.Serial, Tag: before.Tag(), Before: before.Tag(), State: from}, nil
 	}
 	if before != nil { // who owned it has to let it go, and who gets it has to take it
 		if err := c.may(identity.Write, c.object(before.Document, false)); err != nil {
@@ -242,7 +249,11 @@ func (c *changing) apply(d resource.Any, want Wanted, serial int64, must bool) (
 	if err := c.tell(after, "apply", revised.notes(differences)); err != nil {
 		return Outcome{}, err
 	}
-	outcome := Outcome{Key: key, Result: result, Serial: after.Serial, Differences: differences, State: stateOf(after.Document)}
+	var was int64
+	if before != nil {
+		was = before.Tag()
+	}
+	outcome := Outcome{Key: key, Result: result, Before: was, Serial: after.Serial, Tag: after.Tag(), Differences: differences, State: stateOf(after.Document)}
 	if revised != nil {
 		outcome.Revision, outcome.Deployed, outcome.warnings = after.Status.Revision, revised.deployed, revised.warnings
 	}
@@ -489,7 +500,7 @@ func (c *changing) prune(owner string, named map[resource.Key]bool, report *Repo
 }
 
 // remove removes documents, those first that refer to others.
-func (c *changing) remove(keys []resource.Key, serials map[resource.Key]int64, report *Report) error {
+func (c *changing) remove(keys []resource.Key, tags map[resource.Key]int64, report *Report) error {
 	keys = slices.Clone(keys)
 	slices.SortFunc(keys, func(a, b resource.Key) int { return compareKeys(b, a) })
 	going := map[resource.Key]bool{}
@@ -501,11 +512,11 @@ func (c *changing) remove(keys []resource.Key, serials map[resource.Key]int64, r
 		if r == nil {
 			return c.may(identity.Delete, identity.Object{Kind: key.Kind, Name: key.Name, Absent: true})
 		}
-		if serial, must := serials[key]; must && serial != r.Serial {
-			return fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", key)
-		}
 		if err := c.may(identity.Delete, c.object(r.Document, false)); err != nil {
 			return err
+		}
+		if tag, must := tags[key]; must && tag != r.Tag() {
+			return meanwhile(r)
 		}
 		if v, ok := r.Document.(*resource.Version); ok {
 			if s := lifecycle.State(v.Spec.Lifecycle.State); s != lifecycle.Draft && s != lifecycle.Retired {

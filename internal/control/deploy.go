@@ -369,14 +369,14 @@ type Promotion struct {
 	Revision int
 	// Waive is the reason for deploying what breaks somebody.
 	Waive string
-	// Serial is the one that the version must have; 0 for any.
-	Serial int64
+	// Tag is the one that the version must have; 0 for any.
+	Tag int64
 }
 
 // Promote brings a revision to the next environment of the order, or lets it wait for
 // a second person. Warnings stop nothing. The error has a kind of fault.
 func (p *Plane) Promote(ctx context.Context, q Request, m Promotion) (*Record, Deployed, []resource.Problem, error) {
-	return p.deployment(ctx, q, m.Version, m.To, "promote", m.Serial, func(c *changing, after *Record) (outcome, error) {
+	return p.deployment(ctx, q, m.Version, m.To, "promote", m.Tag, func(c *changing, after *Record) (outcome, error) {
 		s := after.Status
 		before := c.environment(m.To).After
 		d := deploying{environment: m.To, revision: m.Revision, from: before, waive: m.Waive}
@@ -410,15 +410,15 @@ type Rollback struct {
 	Version, Environment string
 	// To is a revision that the environment has had; 0 is the one before the current one.
 	To int
-	// Serial is the one that the version must have; 0 for any.
-	Serial int64
+	// Tag is the one that the version must have; 0 for any.
+	Tag int64
 }
 
 // Rollback brings back what an environment has had. It passed all checks then, and
 // waits for nobody. The version's document stays as it is: applying the same again
 // changes nothing. The error has a kind of fault.
 func (p *Plane) Rollback(ctx context.Context, q Request, m Rollback) (*Record, Deployed, []resource.Problem, error) {
-	return p.deployment(ctx, q, m.Version, m.Environment, "rollback", m.Serial, func(c *changing, after *Record) (outcome, error) {
+	return p.deployment(ctx, q, m.Version, m.Environment, "rollback", m.Tag, func(c *changing, after *Record) (outcome, error) {
 		current, ok := after.Status.Deployments[m.Environment]
 		if !ok {
 			return outcome{}, fault.New(fault.Conflict, "%s is not deployed to %s", after.Key(), m.Environment)
@@ -501,10 +501,10 @@ func (c *changing) bring(after *Record, d deploying) (outcome, error) {
 }
 
 // deployment changes what an environment has of a version.
-func (p *Plane) deployment(ctx context.Context, q Request, version, environment, action string, serial int64, f func(*changing, *Record) (outcome, error)) (after *Record, done Deployed, warnings []resource.Problem, err error) {
+func (p *Plane) deployment(ctx context.Context, q Request, version, environment, action string, tag int64, f func(*changing, *Record) (outcome, error)) (after *Record, done Deployed, warnings []resource.Problem, err error) {
 	key := resource.Key{Kind: resource.KindVersion, Name: version}
 	err = p.change(ctx, q, func(c *changing) error {
-		before, next, err := c.successor(key, serial)
+		before, next, err := c.successor(key, tag)
 		if err != nil {
 			return err
 		}

@@ -222,7 +222,7 @@ func TestPromotionsThatAreRefused(t *testing.T) {
 		"from elsewhere":                 {"ben", control.Promotion{Version: "orders.v1", From: "dev", To: "prod"}, fault.Invalid, "prod comes after qa"},
 		"of a revision that was nowhere": {"ben", control.Promotion{Version: "orders.v1", To: "prod", Revision: 7}, fault.Conflict, "has not been in qa"},
 		"to what it does not map":        {"ben", control.Promotion{Version: "orders.v1", To: "moon"}, fault.Conflict, "has no channel in moon"},
-		"of another serial":              {"ben", control.Promotion{Version: "orders.v1", To: "prod", Serial: 1}, fault.Conflict, "changed meanwhile"},
+		"of another serial":              {"ben", control.Promotion{Version: "orders.v1", To: "prod", Tag: 1}, fault.Conflict, "changed meanwhile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seq, rows := w.seq(), len(w.rows())

@@ -375,33 +375,57 @@ func TestADryRunSaysWhatWouldHappen(t *testing.T) {
 	}
 }
 
-func TestSerialsGuardAgainstWhatChangedMeanwhile(t *testing.T) {
+func TestTagsGuardAgainstWhatChangedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	w.apply("root", people)
 	w.apply("ben", offer)
-	key := resource.Key{Kind: resource.KindAPI, Name: "orders"}
-	change := func(title string, serial int64) error {
-		text := "kind: API\nmetadata: {name: orders, team: shop}\nspec: {title: " + title + ", visibility: partner}"
-		_, err := w.try(w.as("ben"), control.Wanted{Documents: documents(t, text), Serials: map[resource.Key]int64{key: serial}})
-		return err
+	key := resource.Key{Kind: resource.KindAPI, Name: "note"}
+	text := func(title string) string {
+		return "kind: API\nmetadata: {name: note, team: shop}\nspec: {title: " + title + "}"
 	}
-	if err := change("A", 0); fault.KindOf(err) != fault.Conflict {
-		t.Errorf("must not be there: %v", err)
+	change := func(login, title string, tag int64) (int64, error) {
+		report, err := w.try(w.as(login), control.Wanted{Documents: documents(t, text(title)), Tags: map[resource.Key]int64{key: tag}})
+		if err != nil {
+			return 0, err
+		}
+		return report.Outcomes[0].Tag, nil
 	}
-	if err := change("A", 1); err != nil {
+	conflict := func(what string, err error, words string) {
+		t.Helper()
+		if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := change("ben", "A", 3)
+	conflict("not there any more", err, "not there any more")
+	first, err := change("ben", "A", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = change("ben", "A", 0)
+	conflict("must not be there", err, "changed meanwhile")
+	second, err := change("ben", "B", first)
+	if err != nil {
 		t.Error(err)
 	}
-	if err := change("B", 1); fault.KindOf(err) != fault.Conflict {
-		t.Errorf("an old serial: %v", err)
+	_, err = change("ben", "C", first)
+	conflict("an old tag", err, "changed meanwhile")
+	// Somebody who may not see it learns nothing by guessing at tags.
+	_, right := change("dan", "D", second)
+	_, wrong := change("dan", "D", first)
+	if right == nil || wrong == nil || right.Error() != wrong.Error() {
+		t.Errorf("with the right tag %v, with a wrong one %v", right, wrong)
 	}
-	if err := change("B", 2); err != nil {
-		t.Error(err)
+	// Made again, it has another tag than ever before.
+	if _, err := w.plane.Delete(t.Context(), w.as("ben"), []resource.Key{key}, map[resource.Key]int64{key: second}); err != nil {
+		t.Fatal(err)
 	}
-	gone := resource.Key{Kind: resource.KindAPI, Name: "gone"}
-	_, err := w.try(w.as("ben"), control.Wanted{Documents: documents(t, "kind: API\nmetadata: {name: gone, team: shop}\nspec: {}"), Serials: map[resource.Key]int64{gone: 3}})
-	if fault.KindOf(err) != fault.Conflict {
-		t.Errorf("not there any more: %v", err)
+	again, err := change("ben", "A", 0)
+	if err != nil || again == first || again == second {
+		t.Errorf("tags %d, %d and, made again, %d: %v", first, second, again, err)
 	}
+	_, err = change("ben", "B", first)
+	conflict("the tag of one that was removed", err, "changed meanwhile")
 }
 
 func TestOnlyWhatNobodyNeedsIsRemoved(t *testing.T) {

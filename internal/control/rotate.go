@@ -28,15 +28,15 @@ type Rotation struct {
 
 // Rotate makes a new secret for a credential. The one before stays good for the
 // overlap, and then its connections are closed; with none they are at once. The
-// serial is the one that the document must have; 0 for any. The error has a kind of
+// tag is the one that the document must have; 0 for any. The error has a kind of
 // fault.
-func (p *Plane) Rotate(ctx context.Context, q Request, name string, overlap time.Duration, serial int64) (*Rotation, error) {
+func (p *Plane) Rotate(ctx context.Context, q Request, name string, overlap time.Duration, tag int64) (*Rotation, error) {
 	if overlap < 0 || overlap > MaxOverlap {
 		return nil, fault.New(fault.Invalid, "the overlap is %v: it may be up to %d days", overlap, MaxOverlap/(24*time.Hour))
 	}
 	var out *Rotation
 	err := p.change(ctx, q, func(c *changing) error {
-		after, known, err := c.secretOf(name, serial, lifecycle.Rotate)
+		after, known, err := c.secretOf(name, tag, lifecycle.Rotate)
 		if err != nil {
 			return err
 		}
@@ -69,12 +69,12 @@ func (p *Plane) Rotate(ctx context.Context, q Request, name string, overlap time
 // RevokePrevious ends the secret of a credential that is being replaced, and the
 // connections that logged in with it; the newest one stays. The error has a kind of
 // fault.
-func (p *Plane) RevokePrevious(ctx context.Context, q Request, name string, serial int64) (*Record, error) {
+func (p *Plane) RevokePrevious(ctx context.Context, q Request, name string, tag int64) (*Record, error) {
 	var after *Record
 	err := p.change(ctx, q, func(c *changing) error {
 		var known []Verifier
 		var err error
-		if after, known, err = c.secretOf(name, serial, lifecycle.RevokePrevious); err != nil {
+		if after, known, err = c.secretOf(name, tag, lifecycle.RevokePrevious); err != nil {
 			return err
 		}
 		ended := 0
@@ -107,8 +107,8 @@ func newSecret() string { return rand.Text() + rand.Text() }
 
 // secretOf begins a move of a credential's secrets: its next record, and what proves
 // them so far.
-func (c *changing) secretOf(name string, serial int64, action lifecycle.Action) (*Record, []Verifier, error) {
-	before, after, err := c.successor(resource.Key{Kind: resource.KindCredential, Name: name}, serial)
+func (c *changing) secretOf(name string, tag int64, action lifecycle.Action) (*Record, []Verifier, error) {
+	before, after, err := c.successor(resource.Key{Kind: resource.KindCredential, Name: name}, tag)
 	if err != nil {
 		return nil, nil, err
 	}

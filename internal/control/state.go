@@ -211,13 +211,13 @@ type Move struct {
 	Environment string
 	// Until is when a credential that retires ends.
 	Until time.Time
-	// Serial is the one that the document must have; 0 for any.
-	Serial int64
+	// Tag is the one that the document must have; 0 for any.
+	Tag int64
 }
 
 // successor returns a record that the actor may see, and the one that will follow it,
-// so far with the same document. The serial is the one that it must have; 0 for any.
-func (c *changing) successor(key resource.Key, serial int64) (before, after *Record, err error) {
+// so far with the same document. The tag is the one that it must have; 0 for any.
+func (c *changing) successor(key resource.Key, tag int64) (before, after *Record, err error) {
 	before = c.edit.Get(key)
 	if before == nil {
 		return nil, nil, c.may(identity.Read, identity.Object{Kind: key.Kind, Name: key.Name, Absent: true})
@@ -225,8 +225,8 @@ func (c *changing) successor(key resource.Key, serial int64) (before, after *Rec
 	if err := c.may(identity.Read, c.object(before.Document, false)); err != nil {
 		return nil, nil, err
 	}
-	if serial != 0 && serial != before.Serial {
-		return nil, nil, fault.New(fault.Conflict, "%s has changed meanwhile: look at it again", key)
+	if tag != 0 && tag != before.Tag() {
+		return nil, nil, meanwhile(before)
 	}
 	document, err := copied(before.Document)
 	if err != nil {
@@ -241,7 +241,7 @@ func (c *changing) successor(key resource.Key, serial int64) (before, after *Rec
 func (p *Plane) Act(ctx context.Context, q Request, m Move) (*Record, error) {
 	var after *Record
 	err := p.change(ctx, q, func(c *changing) error {
-		before, next, err := c.successor(m.Key, m.Serial)
+		before, next, err := c.successor(m.Key, m.Tag)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ type Record struct {
 	// Status is what the server knows besides.
 	Status Status
 	// Serial counts the changes of this document, from 1 on. Put takes the one that
-	// follows only. The ETag of the management API is made of it.
+	// follows only.
 	Serial int64
 	// Team and Organisation own the document, also where it does not say so itself;
 	// empty for what is the platform's.
@@ -30,6 +30,10 @@ type Record struct {
 	// store; what is finer is cut off when it is written.
 	Created, Changed time.Time
 }
+
+// Tag tells the states of a document apart. It never repeats, also when the document is
+// removed and made again, or the store is restored. It is more than 0.
+func (r *Record) Tag() int64 { return r.Changed.UnixMicro()<<10 | r.Serial&1023 }
 
 // Key names the record.
 func (r *Record) Key() resource.Key { return r.Document.Key() }

@@ -46,15 +46,15 @@ func (a *API) rotate(ctx context.Context, in *rotateInput) (*rotationOutput, err
 		}
 	}
 	key := resource.Key{Kind: resource.KindCredential, Name: in.Name}
-	serials, err := serialsOf(in.IfMatch, key)
+	tags, err := tagsOf(in.IfMatch, key)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	r, err := a.plane.Rotate(ctx, q, in.Name, overlap, serials[key])
+	r, err := a.plane.Rotate(ctx, q, in.Name, overlap, tags[key])
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &rotationOutput{ETag: etag(r.Record.Serial), Body: schema.Rotation{
+	return &rotationOutput{ETag: etag(r.Record.Tag()), Body: schema.Rotation{
 		Name: in.Name, Number: r.N, Secret: r.Secret, PreviousUntil: r.Until, Serial: r.Record.Serial, Request: q.ID, DryRun: q.DryRun,
 	}}, nil
 }
@@ -63,11 +63,11 @@ func (a *API) revokePrevious(ctx context.Context, in *moveInput) (*documentOutpu
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
 	key := resource.Key{Kind: resource.KindCredential, Name: in.Name}
-	serials, err := serialsOf(in.IfMatch, key)
+	tags, err := tagsOf(in.IfMatch, key)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	r, err := a.plane.RevokePrevious(ctx, q, in.Name, serials[key])
+	r, err := a.plane.RevokePrevious(ctx, q, in.Name, tags[key])
 	return a.moved(ctx, r, err)
 }
 

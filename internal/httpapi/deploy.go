@@ -164,27 +164,27 @@ func (a *API) listDeployments(ctx context.Context, in *nameInput) (*deploymentsO
 func (a *API) promote(ctx context.Context, in *promoteInput) (*deployOutput, error) {
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
-	serial, err := versionSerial(in.IfMatch, in.Name)
+	tag, err := versionTag(in.IfMatch, in.Name)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return a.deployed(ctx, q)(a.plane.Promote(ctx, q, control.Promotion{Version: in.Name, From: in.Body.From, To: in.Body.To, Revision: in.Body.Revision, Waive: in.Body.Waive, Serial: serial}))
+	return a.deployed(ctx, q)(a.plane.Promote(ctx, q, control.Promotion{Version: in.Name, From: in.Body.From, To: in.Body.To, Revision: in.Body.Revision, Waive: in.Body.Waive, Tag: tag}))
 }
 
 func (a *API) rollback(ctx context.Context, in *rollbackInput) (*deployOutput, error) {
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
-	serial, err := versionSerial(in.IfMatch, in.Name)
+	tag, err := versionTag(in.IfMatch, in.Name)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return a.deployed(ctx, q)(a.plane.Rollback(ctx, q, control.Rollback{Version: in.Name, Environment: in.Body.Environment, To: in.Body.To, Serial: serial}))
+	return a.deployed(ctx, q)(a.plane.Rollback(ctx, q, control.Rollback{Version: in.Name, Environment: in.Body.Environment, To: in.Body.To, Tag: tag}))
 }
 
-func versionSerial(tag, name string) (int64, error) {
+func versionTag(tag, name string) (int64, error) {
 	key := resource.Key{Kind: resource.KindVersion, Name: name}
-	serials, err := serialsOf(tag, key)
-	return serials[key], err
+	tags, err := tagsOf(tag, key)
+	return tags[key], err
 }
 
 // deployed makes an answer of what became of a revision.
@@ -193,7 +193,7 @@ func (a *API) deployed(ctx context.Context, q control.Request) func(*control.Rec
 		if err != nil {
 			return nil, a.failed(ctx, err)
 		}
-		out := &deployOutput{ETag: etag(r.Serial), Body: schema.DeployReport{Deployed: deployedBody(d), Serial: r.Serial, Request: q.ID, DryRun: q.DryRun}}
+		out := &deployOutput{ETag: etag(r.Tag()), Body: schema.DeployReport{Deployed: deployedBody(d), Serial: r.Serial, Request: q.ID, DryRun: q.DryRun}}
 		for _, w := range warnings {
 			out.Body.Warnings = append(out.Body.Warnings, faultOf(w))
 		}

@@ -138,7 +138,7 @@ func (a *API) get(ctx context.Context, kind resource.Kind, name string) (*docume
 			return nil, a.failed(ctx, err)
 		}
 	}
-	return &documentOutput{ETag: etag(r.Serial), Body: d}, nil
+	return &documentOutput{ETag: etag(r.Tag()), Body: d}, nil
 }
 
 func (a *API) putDocument(ctx context.Context, kind resource.Kind, in *putInput) (*outcomeOutput, error) {
@@ -153,20 +153,20 @@ func (a *API) putDocument(ctx context.Context, kind resource.Kind, in *putInput)
 	if len(documents) != 1 || documents[0].Key() != key {
 		return nil, a.failed(ctx, fault.New(fault.Invalid, "the body has to be the %s that the path names: kind: %s, metadata: {name: %s}", key, kind, in.Name))
 	}
-	serials, err := serialsOf(in.IfMatch, key)
+	tags, err := tagsOf(in.IfMatch, key)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	if in.IfNoneMatch == "*" {
-		serials = map[resource.Key]int64{key: 0}
+		tags = map[resource.Key]int64{key: 0}
 	}
-	report, err := a.plane.Apply(ctx, q, control.Wanted{Documents: documents, Serials: serials, Waive: in.Waive})
+	report, err := a.plane.Apply(ctx, q, control.Wanted{Documents: documents, Tags: tags, Waive: in.Waive})
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	out := &outcomeOutput{Status: http.StatusOK, Body: reported(q, report)}
 	if o := report.Outcomes[0]; !in.DryRun {
-		out.ETag = etag(o.Serial)
+		out.ETag = etag(o.Tag)
 		if o.Result == control.Created {
 			out.Status = http.StatusCreated
 		}
@@ -178,30 +178,42 @@ func (a *API) delete(ctx context.Context, kind resource.Kind, in *deleteInput) (
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Reason
 	key := resource.Key{Kind: kind, Name: in.Name}
-	serials, err := serialsOf(in.IfMatch, key)
+	tags, err := tagsOf(in.IfMatch, key)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	report, err := a.plane.Delete(ctx, q, []resource.Key{key}, serials)
+	report, err := a.plane.Delete(ctx, q, []resource.Key{key}, tags)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	return &reportOutput{reported(q, report)}, nil
 }
 
-func etag(serial int64) string { return strconv.Quote(strconv.FormatInt(serial, 10)) }
+// etag is a tag as HTTP has it, "" for none.
+func etag(tag int64) string {
+	if tag == 0 {
+		return ""
+	}
+	return strconv.Quote(strconv.FormatInt(tag, 36))
+}
 
-// serialsOf reads If-Match; nil when there is none.
-func serialsOf(tag string, key resource.Key) (map[resource.Key]int64, error) {
-	if tag == "" {
+// tagsOf reads If-Match; nil when there is none.
+func tagsOf(text string, key resource.Key) (map[resource.Key]int64, error) {
+	if text == "" {
 		return nil, nil
 	}
-	text, err := strconv.Unquote(strings.TrimPrefix(tag, "W/"))
-	serial, perr := strconv.ParseInt(text, 10, 64)
-	if err != nil || perr != nil || serial < 1 {
-		return nil, fault.New(fault.Invalid, "If-Match is %q: write the ETag of the document, quotes included", tag)
+	tag, ok := tagOf(text)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "If-Match is %q: write the ETag of the document, quotes included", text)
 	}
-	return map[resource.Key]int64{key: serial}, nil
+	return map[resource.Key]int64{key: tag}, nil
+}
+
+// tagOf is the tag of an ETag.
+func tagOf(text string) (int64, bool) {
+	inside, err := strconv.Unquote(strings.TrimPrefix(text, "W/"))
+	tag, perr := strconv.ParseInt(inside, 36, 64)
+	return tag, err == nil && perr == nil && tag > 0
 }
 
 // document makes a body of a record.
@@ -214,7 +226,7 @@ func document(r *control.Record) (schema.Document, error) {
 	if err := json.Unmarshal(b, &d); err != nil {
 		return schema.Document{}, fmt.Errorf("bug: %s: %w", r.Key(), err)
 	}
-	d.Status = &schema.Status{Serial: r.Serial, Organisation: r.Organisation, Team: r.Team, Owner: r.Owner, Created: r.Created, Changed: r.Changed, By: r.Status.By}
+	d.Status = &schema.Status{Serial: r.Serial, ETag: etag(r.Tag()), Organisation: r.Organisation, Team: r.Team, Owner: r.Owner, Created: r.Created, Changed: r.Changed, By: r.Status.By}
 	if !r.Status.Since.IsZero() {
 		d.Status.Since = &r.Status.Since
 	}
@@ -228,7 +240,7 @@ func document(r *control.Record) (schema.Document, error) {
 func reported(q control.Request, r *control.Report) schema.Report {
 	out := schema.Report{Outcomes: []schema.Outcome{}, Request: q.ID, DryRun: q.DryRun}
 	for _, o := range r.Outcomes {
-		body := schema.Outcome{Kind: string(o.Key.Kind), Name: o.Key.Name, Result: o.Result, Serial: o.Serial, State: string(o.State), Revision: o.Revision, Secret: o.Secret}
+		body := schema.Outcome{ETag: etag(o.Tag), Was: etag(o.Before), Kind: string(o.Key.Kind), Name: o.Key.Name, Result: o.Result, Serial: o.Serial, State: string(o.State), Revision: o.Revision, Secret: o.Secret}
 		for _, d := range o.Deployed {
 			body.Deployed = append(body.Deployed, deployedBody(d))
 		}

@@ -75,6 +75,7 @@ func New(deps Deps) *API {
 	config.Info.Description = "API management for Apache Kafka. Documents are those of sluice/v1; errors are problem details (RFC 9457)."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
 	config.CreateHooks = nil // no $schema fields in answers
+	config.Transformers = append(config.Transformers, ours)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "An API token."}}
 	config.Security = []map[string][]string{{"token": {}}, {}}
 	a.huma = humago.New(a.mux, config)
@@ -88,6 +89,7 @@ func New(deps Deps) *API {
 	a.accounts()
 	a.external()
 	a.auditing()
+	describeProblems(a.huma.OpenAPI())
 	return a
 }
 
@@ -127,11 +129,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	actor, err := a.authenticate(r)
 	if err != nil {
 		a.told(id, err)
-		refuse(answered, unknown(header, problem(err, id)))
+		refuse(answered, unasked(identity.Nobody(), problem(err, id)))
 		return
 	}
 	if actor.Kind() == identity.KindNobody && r.Method != http.MethodGet && r.Method != http.MethodHead && !forNobody[r.URL.Path] {
-		refuse(answered, unknown(header, problem(fault.New(fault.Denied, "you are not logged in: use sluice login, or an API token"), id)))
+		refuse(answered, unasked(actor, problem(fault.New(fault.Denied, "you are not logged in: use sluice login, or an API token"), id)))
 		return
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -140,20 +142,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	secret, _ := secretOf(r)
 	if _, pattern := a.mux.Handler(r); pattern == "" {
-		refuse(answered, problem(fault.New(fault.NotFound, "there is no %s: /v1/openapi.json says what there is", r.URL.Path), id))
+		a.noRoute(answered, r, id)
 		return
 	}
 	query := control.Request{Actor: actor, ID: id, Address: host}
 	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret})))
-}
-
-// unknown makes a refusal one of who asks, and not of what is asked for.
-func unknown(header http.Header, p *schema.Problem) *schema.Problem {
-	if p.Status == http.StatusForbidden {
-		p.Status, p.Title = http.StatusUnauthorized, http.StatusText(http.StatusUnauthorized)
-		header.Set("WWW-Authenticate", `Bearer realm="sluice"`)
-	}
-	return p
 }
 
 // forNobody are the routes that change something and ask for no login before.
@@ -168,6 +161,9 @@ type answered struct {
 func (w *answered) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
+		if status == http.StatusUnauthorized { // RFC 9110 §11.6.1
+			w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -205,7 +201,7 @@ func problem(err error, id string) *schema.Problem {
 	kind := fault.KindOf(err)
 	status := statuses[kind]
 	p := &schema.Problem{
-		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fault.MessageOf(err), Instance: "urn:sluice:request:" + id,
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fault.MessageOf(err), Instance: instance(id),
 	}
 	if errors.Is(err, identity.ErrCodeNeeded) {
 		p.Type = schema.CodeNeeded
@@ -226,9 +222,9 @@ func faultOf(p resource.Problem) schema.Fault {
 // failed turns an error of the control plane into an answer, and logs what only the
 // log may know.
 func (a *API) failed(ctx context.Context, err error) error {
-	id := request(ctx).ID
-	a.told(id, err)
-	return problem(err, id)
+	q := request(ctx)
+	a.told(q.ID, err)
+	return unasked(q.Actor, problem(err, q.ID))
 }
 
 func (a *API) told(id string, err error) {

@@ -114,11 +114,12 @@ func TestDocumentsAreCreatedReadChangedAndRemoved(t *testing.T) {
 	w := newWorld(t)
 	w.people()
 	resp, body := w.ask("ben", "PUT", "/v1/apis/orders", api)
-	if resp.StatusCode != 201 || resp.Header.Get("ETag") != `"1"` || !strings.Contains(body, `"result":"created"`) {
+	first := resp.Header.Get("ETag")
+	if resp.StatusCode != 201 || len(first) < 3 || !strings.Contains(body, `"result":"created"`) {
 		t.Fatalf("%d %v %s", resp.StatusCode, resp.Header, body)
 	}
 	resp, body = w.ask("ben", "PUT", "/v1/apis/orders", api)
-	if resp.StatusCode != 200 || resp.Header.Get("ETag") != `"1"` || !strings.Contains(body, `"result":"unchanged"`) {
+	if resp.StatusCode != 200 || resp.Header.Get("ETag") != first || !strings.Contains(body, `"result":"unchanged"`) {
 		t.Errorf("again: %d %v %s", resp.StatusCode, resp.Header, body)
 	}
 	changed := strings.Replace(api, `"spec":{`, `"spec":{"title":"Orders",`, 1)
@@ -128,16 +129,77 @@ func TestDocumentsAreCreatedReadChangedAndRemoved(t *testing.T) {
 	w.want(409, "ben", "PUT", "/v1/apis/orders", changed, "If-Match", `"7"`)
 	w.want(409, "ben", "PUT", "/v1/apis/orders", changed, "If-None-Match", `*`)
 	w.want(422, "ben", "PUT", "/v1/apis/orders", changed, "If-Match", `seven`)
-	w.want(200, "ben", "PUT", "/v1/apis/orders", changed, "If-Match", `"1"`)
+	w.want(200, "ben", "PUT", "/v1/apis/orders", changed, "If-Match", first)
 	resp, body = w.ask("ben", "GET", "/v1/apis/orders", "")
 	var d schema.Document
-	if err := json.Unmarshal([]byte(body), &d); err != nil || resp.Header.Get("ETag") != `"2"` || d.Status.Serial != 2 || d.Status.Team != "shop" || d.Status.Organisation != "acme" || string(d.Spec) != `{"title":"Orders","visibility":"partner"}` {
+	if err := json.Unmarshal([]byte(body), &d); err != nil || resp.Header.Get("ETag") == first || resp.Header.Get("ETag") != d.Status.ETag || d.Status.Serial != 2 || d.Status.Team != "shop" || d.Status.Organisation != "acme" || string(d.Spec) != `{"title":"Orders","visibility":"partner"}` {
 		t.Errorf("%v %s", err, body)
 	}
-	w.want(409, "ben", "DELETE", "/v1/apis/orders", "", "If-Match", `"1"`)
+	w.want(409, "ben", "DELETE", "/v1/apis/orders", "", "If-Match", first)
 	w.want(200, "ben", "DELETE", "/v1/apis/orders?dryRun=true", "")
-	w.want(200, "ben", "DELETE", "/v1/apis/orders", "", "If-Match", `"2"`)
+	w.want(200, "ben", "DELETE", "/v1/apis/orders", "", "If-Match", d.Status.ETag)
 	w.want(404, "ben", "GET", "/v1/apis/orders", "")
+	// Made again, it has an ETag that it never had.
+	w.want(201, "ben", "PUT", "/v1/apis/orders", api)
+	w.want(409, "ben", "PUT", "/v1/apis/orders", changed, "If-Match", first)
+	w.want(409, "ben", "POST", "/v1/apply", `{"documents":[`+changed+`],"tags":{"API/orders":`+quoted(first)+`}}`)
+	w.want(409, "ben", "POST", "/v1/apply", `{"documents":[`+changed+`],"tags":{"API/orders":""}}`)
+	w.want(422, "ben", "POST", "/v1/apply", `{"documents":[`+changed+`],"tags":{"orders":""}}`)
+	resp, _ = w.ask("ben", "GET", "/v1/apis/orders", "")
+	w.want(200, "ben", "POST", "/v1/apply", `{"documents":[`+changed+`],"tags":{"API/orders":`+quoted(resp.Header.Get("ETag"))+`}}`)
+}
+
+func quoted(s string) string {
+	b, _ := json.Marshal(s) // of a text it never fails
+	return string(b)
+}
+
+// A method that a path does not have is told with those that it has.
+func TestOtherMethods(t *testing.T) {
+	w := newWorld(t)
+	for path, allow := range map[string]string{"/v1/apis": "GET, HEAD", "/v1/apis/orders": "DELETE, GET, HEAD, PUT", "/v1/apply": "POST", "/v1/changes": "GET, HEAD", "/v1/audit/export": "GET, HEAD"} {
+		for _, method := range []string{"PATCH", "PUT", "POST", "DELETE", "GET"} {
+			if slices.Contains(strings.Split(allow, ", "), method) {
+				continue
+			}
+			resp, body := w.ask("root", method, path, "")
+			var p schema.Problem
+			if resp.StatusCode != 405 || resp.Header.Get("Allow") != allow || json.Unmarshal([]byte(body), &p) != nil || p.Status != 405 || p.Instance == "" {
+				t.Errorf("%s %s: %d, Allow %q, %s", method, path, resp.StatusCode, resp.Header.Get("Allow"), body)
+			}
+		}
+	}
+	w.want(404, "root", "DELETE", "/v1/nothing", "")
+}
+
+// What is wrong with a body is told with its place, and never with what was sent.
+func TestWrongBodies(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct{ path, body, at, detail string }{
+		"an unknown field":         {"/v1/apply", `{"documents":[],"prun":true}`, "prun", "unexpected property"},
+		"a field below":            {"/v1/tokens", `{"name":"x","roles":[{"role":"a","organisation":"b","tea":"canary"}]}`, "roles[0].tea", "unexpected property"},
+		"another type":             {"/v1/tokens", `{"name":["canary"]}`, "name", "expected string"},
+		"a field that is missing":  {"/v1/tokens", `{}`, "", "required property name"},
+		"no JSON":                  {"/v1/tokens", `{"name": canary`, "", "invalid character"},
+		"nothing":                  {"/v1/tokens", ``, "", "body is required"},
+		"an argument in the query": {"/v1/apply?dryRun=canary", `{"documents":[]}`, "query.dryRun", "invalid boolean"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, body := w.ask("root", "POST", c.path, c.body)
+			var p schema.Problem
+			decoder := json.NewDecoder(strings.NewReader(body))
+			decoder.DisallowUnknownFields()
+			if err := decoder.Decode(&p); err != nil || p.Status != resp.StatusCode || p.Instance != "urn:sluice:request:"+resp.Header.Get("X-Request-Id") || resp.Header.Get("Content-Type") != "application/problem+json" {
+				t.Fatalf("%v: %d %s %s", err, resp.StatusCode, resp.Header.Get("Content-Type"), body)
+			}
+			if resp.StatusCode != 422 && resp.StatusCode != 400 || !strings.Contains(p.Detail, c.detail) || strings.Contains(body, "canary") {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+			if c.at != "" && !slices.ContainsFunc(p.Faults, func(f schema.Fault) bool { return f.Path == c.at }) {
+				t.Errorf("no fault at %s: %s", c.at, body)
+			}
+		})
+	}
 }
 
 // Answers that are none are problem details, with the id of the request.
@@ -299,6 +361,24 @@ func TestTheAPIDescribesItself(t *testing.T) {
 		method, path, _ := strings.Cut(want, " ")
 		if d.Paths[path][strings.ToLower(method)] == nil {
 			t.Errorf("%s is not described", want)
+		}
+	}
+	if strings.Contains(body, "ErrorModel") || strings.Contains(body, "ErrorDetail") || !strings.Contains(body, `"Problem":{`) || !strings.Contains(body, `"Fault":{`) {
+		t.Error("refusals are not described as ours")
+	}
+	for path, item := range d.Paths {
+		for method, raw := range item {
+			var op struct {
+				Responses map[string]struct {
+					Content map[string]struct{ Schema map[string]string }
+				}
+			}
+			if method == "parameters" {
+				continue
+			}
+			if err := json.Unmarshal(raw, &op); err == nil && op.Responses["default"].Content["application/problem+json"].Schema["$ref"] != "#/components/schemas/Problem" {
+				t.Errorf("%s %s does not describe its problems: %+v", method, path, op.Responses["default"])
+			}
 		}
 	}
 	for _, want := range []string{`"Version":{`, `"lifecycle":`, `"compatibility":`} {

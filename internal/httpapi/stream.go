@@ -29,7 +29,7 @@ func (a *API) stream(s streamed) {
 			out.begin()
 		case !out.begun:
 			a.told(id, err)
-			refuse(w, problem(err, id))
+			refuse(w, unasked(request(r.Context()).Actor, problem(err, id)))
 		default:
 			a.log.Error("a large answer was broken off", "request", id, "path", r.URL.Path, "err", err)
 			panic(http.ErrAbortHandler) // so that whoever reads does not take a part for the whole

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -74,6 +75,20 @@ func (a *API) apply(ctx context.Context, in *applyInput) (*reportOutput, error) 
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
 	want := control.Wanted{Secrets: in.Body.Secrets, Owner: in.Body.Owner, Prune: in.Body.Prune, Waive: in.Body.Waive}
+	for name, text := range in.Body.Tags {
+		kind, of, ok := strings.Cut(name, "/")
+		tag := int64(0)
+		if ok && text != "" {
+			tag, ok = tagOf(text)
+		}
+		if !ok {
+			return nil, a.failed(ctx, fault.New(fault.Invalid, "tags: %q: %q: write a kind and a name, as API/orders, and an ETag, quotes included", clip(name), clip(text)))
+		}
+		if want.Tags == nil {
+			want.Tags = map[resource.Key]int64{}
+		}
+		want.Tags[resource.Key{Kind: resource.Kind(kind), Name: of}] = tag
+	}
 	wrong := &control.ProblemsError{}
 	for i, body := range in.Body.Documents {
 		set, err := read(body)
@@ -120,11 +135,11 @@ func (a *API) move(ctx context.Context, kind resource.Kind, action lifecycle.Act
 		}
 		m.Grace = grace
 	}
-	serials, err := serialsOf(in.IfMatch, m.Key)
+	tags, err := tagsOf(in.IfMatch, m.Key)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	m.Serial = serials[m.Key]
+	m.Tag = tags[m.Key]
 	r, err := a.plane.Act(ctx, q, m)
 	return a.moved(ctx, r, err)
 }
@@ -138,7 +153,7 @@ func (a *API) moved(ctx context.Context, r *control.Record, err error) (*documen
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &documentOutput{ETag: etag(r.Serial), Body: d}, nil
+	return &documentOutput{ETag: etag(r.Tag()), Body: d}, nil
 }
 
 // How a watch works.

@@ -35,11 +35,31 @@ func Read(paths ...string) (*Set, []Problem) { return newReader().read(paths) }
 // ReadOpen is Read for documents that are sent to a server: states that are not
 // written stay open, since they are for the server to say, and what contracts have
 // in files of their own stands in the documents.
-func ReadOpen(paths ...string) (*Set, []Problem) {
+//
+// The path - is what in holds; files that it refers to are relative to the working
+// directory.
+func ReadOpen(in io.Reader, paths ...string) (*Set, []Problem) {
 	r := newReader()
 	r.open = true
-	return r.read(paths)
+	files := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return p == standardInput })
+	if len(files) < len(paths) {
+		data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+		switch {
+		case err != nil:
+			r.add(Problem{File: standardInput, Message: fmt.Sprintf("cannot be read: %s", err), Fix: "try again"})
+		case len(data) > maxInput:
+			r.add(Problem{File: standardInput, Message: fmt.Sprintf("is larger than %d bytes", maxInput), Fix: "name files"})
+		default:
+			r.parse(standardInput, data)
+		}
+	}
+	return r.read(files)
 }
+
+const (
+	standardInput = "-"
+	maxInput      = 32 << 20 // bytes, as the server takes
+)
 
 func (r *reader) read(paths []string) (*Set, []Problem) {
 	for _, file := range r.listAll(paths) {

@@ -19,7 +19,7 @@ func (c *Client) Audit(ctx context.Context, query url.Values, f func(schema.Audi
 	}
 	for {
 		var page schema.AuditPage
-		if err := c.do(ctx, http.MethodGet, "/v1/audit", q, 0, nil, &page); err != nil {
+		if err := c.do(ctx, http.MethodGet, "/v1/audit", q, "", nil, &page); err != nil {
 			return err
 		}
 		for _, row := range page.Items {
@@ -37,7 +37,7 @@ func (c *Client) Audit(ctx context.Context, query url.Values, f func(schema.Audi
 // AuditKey returns what heads of the audit log are verified with.
 func (c *Client) AuditKey(ctx context.Context) (*schema.AuditKey, error) {
 	var out schema.AuditKey
-	return &out, c.do(ctx, http.MethodGet, "/v1/audit/key", nil, 0, nil, &out)
+	return &out, c.do(ctx, http.MethodGet, "/v1/audit/key", nil, "", nil, &out)
 }
 
 // ExportAudit writes the audit log from a row on, as CloudEvents. What was written is

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -71,8 +70,8 @@ func loopback(host string) bool {
 type Options struct {
 	DryRun bool
 	Reason string
-	// Serial is the one that the document must have; 0 for any.
-	Serial int64
+	// ETag is the one that the document must have; "" for any.
+	ETag string
 }
 
 func (o Options) query() url.Values {
@@ -89,13 +88,13 @@ func (o Options) query() url.Values {
 // Apply brings documents about, all of them or none.
 func (c *Client) Apply(ctx context.Context, body schema.Apply, dryRun bool) (*schema.Report, error) {
 	var out schema.Report
-	return &out, c.do(ctx, http.MethodPost, "/v1/apply", Options{DryRun: dryRun}.query(), 0, body, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/apply", Options{DryRun: dryRun}.query(), "", body, &out)
 }
 
 // Get returns a document; plural is its kind in paths, as subscriptions.
 func (c *Client) Get(ctx context.Context, plural, name string) (*schema.Document, error) {
 	var out schema.Document
-	return &out, c.do(ctx, http.MethodGet, "/v1/"+plural+"/"+url.PathEscape(name), nil, 0, nil, &out)
+	return &out, c.do(ctx, http.MethodGet, "/v1/"+plural+"/"+url.PathEscape(name), nil, "", nil, &out)
 }
 
 // List calls f for all documents of a kind that the query asks for, by name.
@@ -106,7 +105,7 @@ func (c *Client) List(ctx context.Context, plural string, query url.Values, f fu
 	}
 	for {
 		var page schema.Page
-		if err := c.do(ctx, http.MethodGet, "/v1/"+plural, q, 0, nil, &page); err != nil {
+		if err := c.do(ctx, http.MethodGet, "/v1/"+plural, q, "", nil, &page); err != nil {
 			return err
 		}
 		for _, d := range page.Items {
@@ -124,54 +123,54 @@ func (c *Client) List(ctx context.Context, plural string, query url.Values, f fu
 // Delete removes a document.
 func (c *Client) Delete(ctx context.Context, plural, name string, o Options) (*schema.Report, error) {
 	var out schema.Report
-	return &out, c.do(ctx, http.MethodDelete, "/v1/"+plural+"/"+url.PathEscape(name), o.query(), o.Serial, nil, &out)
+	return &out, c.do(ctx, http.MethodDelete, "/v1/"+plural+"/"+url.PathEscape(name), o.query(), o.ETag, nil, &out)
 }
 
 // Move makes a move of a document's life cycle.
 func (c *Client) Move(ctx context.Context, plural, name, action string, body schema.Move, o Options) (*schema.Document, error) {
 	var out schema.Document
-	return &out, c.do(ctx, http.MethodPost, "/v1/"+plural+"/"+url.PathEscape(name)+"/"+action, Options{DryRun: o.DryRun}.query(), o.Serial, body, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/"+plural+"/"+url.PathEscape(name)+"/"+action, Options{DryRun: o.DryRun}.query(), o.ETag, body, &out)
 }
 
 // Rotate makes a new secret for a credential.
 func (c *Client) Rotate(ctx context.Context, name string, body schema.Rotate, o Options) (*schema.Rotation, error) {
 	var out schema.Rotation
-	return &out, c.do(ctx, http.MethodPost, "/v1/credentials/"+url.PathEscape(name)+"/rotate", Options{DryRun: o.DryRun}.query(), o.Serial, body, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/credentials/"+url.PathEscape(name)+"/rotate", Options{DryRun: o.DryRun}.query(), o.ETag, body, &out)
 }
 
 // InviteGateway makes a token with which a gateway joins.
 func (c *Client) InviteGateway(ctx context.Context, name string, o Options) (*schema.Joining, error) {
 	var out schema.Joining
-	return &out, c.do(ctx, http.MethodPost, "/v1/gateways/"+url.PathEscape(name)+"/invite", o.query(), 0, nil, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/gateways/"+url.PathEscape(name)+"/invite", o.query(), "", nil, &out)
 }
 
 // Me says who asks.
 func (c *Client) Me(ctx context.Context) (*schema.Me, error) {
 	var out schema.Me
-	return &out, c.do(ctx, http.MethodGet, "/v1/me", nil, 0, nil, &out)
+	return &out, c.do(ctx, http.MethodGet, "/v1/me", nil, "", nil, &out)
 }
 
 // Claim makes the first platform-admin.
 func (c *Client) Claim(ctx context.Context, body schema.Claim) error {
-	return c.do(ctx, http.MethodPost, "/v1/claim", nil, 0, body, nil)
+	return c.do(ctx, http.MethodPost, "/v1/claim", nil, "", body, nil)
 }
 
 // LogIn logs in with a password.
 func (c *Client) LogIn(ctx context.Context, body schema.Credentials) (*schema.Login, error) {
 	var out schema.Login
-	return &out, c.do(ctx, http.MethodPost, "/v1/login", nil, 0, body, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/login", nil, "", body, &out)
 }
 
 // LoginMethods says in which ways people log in.
 func (c *Client) LoginMethods(ctx context.Context) (*schema.LoginMethods, error) {
 	var out schema.LoginMethods
-	return &out, c.do(ctx, http.MethodGet, "/v1/login/methods", nil, 0, nil, &out)
+	return &out, c.do(ctx, http.MethodGet, "/v1/login/methods", nil, "", nil, &out)
 }
 
 // LogInByCode logs in with the code that a browser brought.
 func (c *Client) LogInByCode(ctx context.Context, body schema.HandedOver) (*schema.Login, error) {
 	var out schema.Login
-	return &out, c.do(ctx, http.MethodPost, "/v1/login/oidc/exchange", nil, 0, body, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/login/oidc/exchange", nil, "", body, &out)
 }
 
 // CodeNeeded says whether a login lacks the code of the second factor only.
@@ -182,32 +181,32 @@ func CodeNeeded(err error) bool {
 
 // LogOut ends the login that the client asks with.
 func (c *Client) LogOut(ctx context.Context) error {
-	return c.do(ctx, http.MethodPost, "/v1/logout", nil, 0, nil, nil)
+	return c.do(ctx, http.MethodPost, "/v1/logout", nil, "", nil, nil)
 }
 
 // NewToken makes an API token of one's own.
 func (c *Client) NewToken(ctx context.Context, body schema.NewToken) (*schema.Token, error) {
 	var out schema.Token
-	return &out, c.do(ctx, http.MethodPost, "/v1/tokens", nil, 0, body, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/tokens", nil, "", body, &out)
 }
 
 // Invite makes an account for somebody.
 func (c *Client) Invite(ctx context.Context, body schema.Person) (*schema.Invitation, error) {
 	var out schema.Invitation
-	return &out, c.do(ctx, http.MethodPost, "/v1/people", nil, 0, body, &out)
+	return &out, c.do(ctx, http.MethodPost, "/v1/people", nil, "", body, &out)
 }
 
 // SetPassword sets a password with the token of an invitation.
 func (c *Client) SetPassword(ctx context.Context, body schema.NewPassword) error {
-	return c.do(ctx, http.MethodPost, "/v1/password", nil, 0, body, nil)
+	return c.do(ctx, http.MethodPost, "/v1/password", nil, "", body, nil)
 }
 
 // do carries out one exchange. The error is a *schema.Problem where the server
 // answered with one.
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, serial int64, body, into any) error {
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, etag string, body, into any) error {
 	ctx, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
-	resp, err := c.ask(ctx, method, path, query, serial, body)
+	resp, err := c.ask(ctx, method, path, query, etag, body)
 	if err != nil {
 		return err
 	}
@@ -224,7 +223,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 
 // stream copies an answer without bounds, which comes for as long as ctx lasts.
 func (c *Client) stream(ctx context.Context, path string, query url.Values, out io.Writer) error {
-	resp, err := c.ask(ctx, http.MethodGet, path, query, 0, nil)
+	resp, err := c.ask(ctx, http.MethodGet, path, query, "", nil)
 	if err != nil {
 		return err
 	}
@@ -240,7 +239,7 @@ func (c *Client) stream(ctx context.Context, path string, query url.Values, out 
 }
 
 // ask sends a request.
-func (c *Client) ask(ctx context.Context, method, path string, query url.Values, serial int64, body any) (*http.Response, error) {
+func (c *Client) ask(ctx context.Context, method, path string, query url.Values, etag string, body any) (*http.Response, error) {
 	u := *c.server
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	if unescaped, err := url.PathUnescape(path); err == nil {
@@ -265,8 +264,8 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	if serial != 0 {
-		r.Header.Set("If-Match", strconv.Quote(strconv.FormatInt(serial, 10)))
+	if etag != "" {
+		r.Header.Set("If-Match", etag)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

@@ -18,8 +18,10 @@ type Document struct {
 
 // Status is what the server knows of a document. It is not part of what is written.
 type Status struct {
-	// Serial counts the changes of the document, from 1 on; the ETag is made of it.
-	Serial int64 `json:"serial"`
+	// Serial counts the changes of the document, from 1 on. ETag is what If-Match takes; it
+	// never repeats.
+	Serial int64  `json:"serial"`
+	ETag   string `json:"etag"`
 	// Organisation and Team own the document.
 	Organisation string `json:"organisation,omitempty"`
 	Team         string `json:"team,omitempty"`
@@ -71,6 +73,9 @@ type Apply struct {
 	Reason string `json:"reason,omitempty"`
 	// Waive is the reason for deploying what breaks somebody, which is refused without.
 	Waive string `json:"waive,omitempty"`
+	// Tags are the ETags that documents must have, by kind and name, as API/orders; an
+	// empty one says that there must be none. Those that are not named may have any.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // Report says what became of documents.
@@ -90,8 +95,11 @@ type Outcome struct {
 	Name string `json:"name"`
 	// Result is created, changed, unchanged or removed.
 	Result string `json:"result" enum:"created,changed,unchanged,removed"`
-	// Serial is the document's now.
-	Serial int64 `json:"serial,omitempty"`
+	// Serial and ETag are the document's now; Was is the ETag that it had, left out where
+	// there was none.
+	Serial int64  `json:"serial,omitempty"`
+	ETag   string `json:"etag,omitempty"`
+	Was    string `json:"was,omitempty"`
 	// State is the document's, where it has one.
 	State string `json:"state,omitempty"`
 	// Revision is the one that was made of a version, Deployed where it went.
