@@ -130,6 +130,7 @@ func TestControlStories(t *testing.T) {
 	fill("testdata/control/03-credentials.txt")
 	fill("testdata/control/20-promotion.txt")
 	fill("testdata/control/21-approval.txt")
+	fill("testdata/control/22-explain.txt")
 	fill("testdata/control/04-backup.txt")
 	p.stop()
 	run(t, "restore", filepath.Join(dir, "all.backup"), "--data-dir", data)

@@ -199,7 +199,7 @@ func (a *App) build() (err error) {
 	a.gateway, err = gateway.New(gateway.Config{
 		Listeners: listeners, Limits: clientLimits, DataDir: c.DataDir, PhantomSecret: phantom, Telemetry: telemetryOf(c.Telemetry),
 	}, gateway.Deps{
-		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now, Logins: a.logins(),
+		Clusters: a.clusters, Tokens: tokens, Log: a.log, Registry: a.registry, Now: a.opts.Now, Logins: a.logins(), Refusals: a.refusals(),
 	}, result.Snapshot)
 	if err != nil {
 		return a.addressError(err)
@@ -233,6 +233,14 @@ func (a *App) logins() *usage.Logins {
 		return a.management.logins
 	}
 	return nil
+}
+
+// refusals is where the gateway keeps what it refuses; nil for nowhere.
+func (a *App) refusals() *usage.Refusals {
+	if a.management == nil {
+		return nil
+	}
+	return a.management.refusals
 }
 
 // release gives back what a half-built App holds.

@@ -56,6 +56,15 @@ func tellUses(ctx context.Context, logins *usage.Logins, plane *control.Plane, n
 	}
 }
 
+// refused finds what the gateway of this process refused.
+func (m *management) refused(id string) (control.Refusal, bool) {
+	r, ok := m.refusals.Find(id)
+	return control.Refusal{
+		ID: r.ID, Time: r.Time, Application: r.Application, Environment: r.Environment, Credential: r.Credential, Gateway: r.Gateway, Address: r.Address,
+		API: r.API, Operation: r.Operation, What: r.What, Name: r.Name, Verdict: r.Verdict, Rule: r.Rule,
+	}, ok
+}
+
 // hostName is what the gateway of this process is called.
 func hostName() string {
 	name, err := os.Hostname()

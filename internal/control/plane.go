@@ -25,6 +25,8 @@ type Deps struct {
 	Seed []byte
 	// Sealer signs heads of the audit log, which an export ends with.
 	Sealer *audit.Sealer
+	// Refusals finds what a gateway refused, by its id; nil where no gateway is at hand.
+	Refusals func(id string) (Refusal, bool)
 }
 
 // Plane is the control plane: everything that is changed is changed here. It is safe
@@ -36,6 +38,8 @@ type Plane struct {
 	seed   []byte
 	sealer *audit.Sealer
 
+	refusals func(id string) (Refusal, bool) // nil for none
+
 	model   atomic.Pointer[Model]
 	changed chan struct{}                 // has a value when the model may have become another one
 	next    atomic.Pointer[chan struct{}] // closed when the model becomes another one
@@ -46,7 +50,7 @@ func New(ctx context.Context, deps Deps) (*Plane, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, changed: make(chan struct{}, 1)}
+	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, refusals: deps.Refusals, changed: make(chan struct{}, 1)}
 	next := make(chan struct{})
 	p.next.Store(&next)
 	if err := p.refresh(ctx); err != nil {

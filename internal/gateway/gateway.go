@@ -87,7 +87,9 @@ type Deps struct {
 	// Tokens validates OAUTHBEARER tokens; nil where no issuer is set up.
 	Tokens *sasl.TokenValidator
 	// Logins takes down those that succeed; nil does not.
-	Logins   *usage.Logins
+	Logins *usage.Logins
+	// Refusals keeps what is refused; nil does not.
+	Refusals *usage.Refusals
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Now      func() time.Time

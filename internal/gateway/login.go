@@ -25,11 +25,12 @@ import (
 type login struct {
 	mechanism string // chosen by the handshake
 	server    sasl.Server
-	until     time.Time // when the session ends; zero means never
-	software  string    // what the client calls itself, for logs only
-	asked     int       // ApiVersions requests before the login
-	claimed   string    // who the client says it is, for the log of a refusal
-	why       string    // what speaks against it, for the log only
+	until     time.Time         // when the session ends; zero means never
+	software  string            // what the client calls itself, for logs only
+	asked     int               // ApiVersions requests before the login
+	claimed   string            // who the client says it is, for the log of a refusal
+	why       string            // what speaks against it, for the log only
+	known     *grant.Credential // whose secret was proved, although it does not count
 }
 
 // against is what the log says of a refused login.
@@ -184,6 +185,7 @@ func (c *clientConn) refuse(p *pending, mechanism, result string, message string
 	}
 	c.g.atMost(most, c.log, slog.LevelInfo, "login refused "+result, "login refused",
 		append([]any{"rejection", id, "mechanism", mechanism, "result", result, "software", c.login.software}, args...)...)
+	c.refused(usage.Refusal{ID: id, Time: c.g.deps.Now(), API: "SaslAuthenticate", Operation: "log in", What: "mechanism", Name: mechanism, Verdict: result, Rule: message})
 	c.pause(refusalDelay)
 	text := message + " (rejection " + id + ")"
 	err := c.reply(p, func(b []byte) []byte {
@@ -194,6 +196,23 @@ func (c *clientConn) refuse(p *pending, mechanism, result string, message string
 	}
 	c.pause(refusalLinger)
 	return errFinished
+}
+
+// refused keeps why the client was refused something.
+func (c *clientConn) refused(r usage.Refusal) {
+	refusals := c.g.deps.Refusals
+	if refusals == nil {
+		return
+	}
+	r.Address = c.address.String()
+	cred := c.credential.Load()
+	if cred == nil {
+		cred = c.login.known
+	}
+	if cred != nil {
+		r.Credential, r.Application, r.Environment = cred.Name, cred.Grant.Application, cred.Grant.Environment
+	}
+	refusals.Note(r)
 }
 
 // pause waits, shorter when the gateway drains or the connection ends.
@@ -316,6 +335,7 @@ func (c *clientConn) saslAuthenticate(p *pending, body []byte) error {
 		return c.refuse(p, l.mechanism, "failed", "authentication failed: no credential for this identity", "identity", name)
 	}
 	if why := cred.SecretUsable(identity.Secret, now); why != "" {
+		c.login.known = cred
 		return c.refuse(p, l.mechanism, "ended", why, "principal", cred.Name)
 	}
 	if before := c.credential.Load(); before != nil && before.Key() != cred.Key() {
@@ -369,7 +389,7 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	c.cluster = cluster
 	c.state = &handler.Conn{
 		Cluster: cluster, Addresses: c.l.addressing, Limits: c.g.config.Limits.Handler,
-		Metrics: c.g.handling, Reservations: &c.g.reserved, Telemetry: c.g.telemetry, Log: c.log, Current: func() *grant.Grant { return c.credential.Load().Grant },
+		Metrics: c.g.handling, Reservations: &c.g.reserved, Telemetry: c.g.telemetry, Log: c.log, Refused: c.refused, Current: func() *grant.Grant { return c.credential.Load().Grant },
 	}
 	c.credential.Store(cred)
 	c.g.authenticated(c, cred.Grant.Application)

@@ -84,6 +84,7 @@ func New(deps Deps) *API {
 	a.credentials()
 	a.deployments()
 	a.inbox()
+	a.explaining()
 	a.whole()
 	a.joining()
 	a.accounts()

@@ -22,6 +22,7 @@ type view struct {
 // topic is one exposed topic that a subscription brings.
 type topic struct {
 	exposed, backing, cluster string
+	version, channel          string
 	subscription              *resource.Subscription
 	methods                   []string
 	read, write               bool
@@ -157,7 +158,7 @@ func (c *compiler) subscribed(app *resource.Application, sub *resource.Subscript
 				}
 			}
 			topics = append(topics, &topic{
-				exposed: exposed, backing: backing.Topic, cluster: backing.Cluster,
+				exposed: exposed, backing: backing.Topic, cluster: backing.Cluster, version: name, channel: channel,
 				subscription: sub, methods: plan.Auth, read: read, write: write, manage: plan.Manage[channel],
 				phases: phases(rulesOf(app, sub, version, lost, had)),
 				over:   over(sub, c.opts.Now),

@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/gateway/clientmetrics"
 	"sluice/internal/grant"
+	"sluice/internal/usage"
 )
 
 // Conn is what handlers remember of one client connection. Its exported fields
@@ -28,6 +29,8 @@ type Conn struct {
 	// Telemetry takes the metrics that clients push; nil where it is off. Shared
 	// by all connections of a gateway.
 	Telemetry *clientmetrics.Collector
+	// Refused is told of each refusal that has an id of its own; it may be nil.
+	Refused func(usage.Refusal)
 	// Current returns the grant as it is now, which may be newer than the one
 	// an exchange has pinned.
 	Current func() *grant.Grant
@@ -105,6 +108,9 @@ func (x *Exchange) rejectNamed(what, name, op string, d grant.Decision) string {
 		name = name[:300]
 	}
 	x.log().Info("rejected", "rejection", r.id, what, name, "operation", op, "verdict", d.Verdict.String(), "rule", d.Rule)
+	if c.Refused != nil {
+		c.Refused(usage.Refusal{ID: r.id, Time: x.Now, API: x.api.Name, Operation: op, What: what, Name: name, Verdict: d.Verdict.String(), Rule: d.Rule})
+	}
 	return r.id
 }
 
