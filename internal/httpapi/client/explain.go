@@ -16,17 +16,17 @@ func (c *Client) Effective(ctx context.Context, plural, name, environment string
 		q.Set("environment", environment)
 	}
 	var out schema.Effective
-	return &out, c.do(ctx, http.MethodGet, "/v1/"+plural+"/"+url.PathEscape(name)+"/effective", q, 0, nil, &out)
+	return &out, c.do(ctx, http.MethodGet, "/v1/"+plural+"/"+url.PathEscape(name)+"/effective", q, "", nil, &out)
 }
 
 // Rejection says why a gateway refused a client something.
 func (c *Client) Rejection(ctx context.Context, id string) (*schema.Rejection, error) {
 	var out schema.Rejection
-	return &out, c.do(ctx, http.MethodGet, "/v1/rejections/"+url.PathEscape(id), nil, 0, nil, &out)
+	return &out, c.do(ctx, http.MethodGet, "/v1/rejections/"+url.PathEscape(id), nil, "", nil, &out)
 }
 
 // WhoIs says whose a name on a target cluster is.
 func (c *Client) WhoIs(ctx context.Context, name string) (*schema.WhoIs, error) {
 	var out schema.WhoIs
-	return &out, c.do(ctx, http.MethodGet, "/v1/whois", url.Values{"name": {name}}, 0, nil, &out)
+	return &out, c.do(ctx, http.MethodGet, "/v1/whois", url.Values{"name": {name}}, "", nil, &out)
 }
