@@ -67,13 +67,14 @@ var rows = map[string]row{
 	"control/audit":     {may: []string{"fault"}},
 	"control/audit/*":   {may: []string{"control/audit"}, tests: []string{"store/sqlstore", "control"}},
 	"control/lifecycle": {may: []string{"fault", "control/identity", "resource"}},
+	"control/token":     {},                                                           // its Name is part of what a credential proves
 	"control/contract":  {may: []string{"fault", "control/contract/*", "strictyaml"}}, // strictyaml: the nearest name
 	// The parts of contract: a pure world of texts and trees.
 	"control/contract/*":              {may: []string{"control/contract", "control/contract/*", "strictyaml"}},
 	"control/contract/metaschema/gen": {may: []string{"control/contract/metaschema"}}, // a program run by hand; writes metaschema/schemas.json
 	"control/identity/openid":         {may: []string{"control/identity", "outbound", "fault"}},
 	// publish turns secrets into verifiers where they are read, so that a snapshot holds none (sasl).
-	"control/publish": {may: []string{"grant", "control/contract", "resource", "strictyaml", "kafka/sasl", "fault"}},
+	"control/publish": {may: []string{"grant", "control/contract", "control/token", "resource", "strictyaml", "kafka/sasl", "fault"}},
 
 	"metering":       {may: []string{"usage", "fault"}},
 	"billing":        {may: []string{"metering", "resource", "fault", "billing/rating"}},

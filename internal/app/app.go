@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -181,11 +182,18 @@ func (a *App) build() (err error) {
 	if err != nil {
 		return err
 	}
-	listeners, err := a.listeners()
+	var own []sasl.Issuer
+	switch environment := a.opts.Config.Environment; {
+	case a.management != nil:
+		own = append(own, ownIssuer(environment, a.management.tokens.KeySet))
+	case a.follower != nil:
+		own = append(own, ownIssuer(environment, a.follower.tokenKeys))
+	}
+	tokens, err := newTokens(c.OAuth, own, a.outbound, a.opts.Now)
 	if err != nil {
 		return err
 	}
-	tokens, err := newTokens(c.OAuth, a.outbound, a.opts.Now)
+	listeners, err := a.listeners(tokens != nil)
 	if err != nil {
 		return err
 	}
@@ -537,7 +545,7 @@ func (a *App) reloadCertificates(atOnce bool) error {
 }
 
 // listeners turns the configuration's listeners into the gateway's.
-func (a *App) listeners() ([]gateway.ListenerConfig, error) {
+func (a *App) listeners(tokens bool) ([]gateway.ListenerConfig, error) {
 	var out []gateway.ListenerConfig
 	for i, l := range a.opts.Config.Listeners {
 		trusted, err := config.Networks(l.ProxyProtocol.TrustedNetworks)
@@ -547,6 +555,9 @@ func (a *App) listeners() ([]gateway.ListenerConfig, error) {
 		lc := gateway.ListenerConfig{
 			Name: l.Name, Address: l.Address, BrokerPorts: [2]int{l.BrokerPorts.First, l.BrokerPorts.Last},
 			AdvertisedHost: l.AdvertisedHost, AdvertisedPort: l.AdvertisedPort, Mechanisms: l.Mechanisms, ProxyTrusted: trusted,
+		}
+		if !tokens { // nobody's are trusted
+			lc.Mechanisms = slices.DeleteFunc(slices.Clone(lc.Mechanisms), func(m string) bool { return m == sasl.OAuthBearer })
 		}
 		if l.SNI != nil {
 			lc.Domain = l.SNI.Domain
@@ -595,15 +606,14 @@ func newOutbound(c config.Outbound) (*outbound.Client, error) {
 }
 
 // newTokens makes the validator of OAUTHBEARER tokens, nil without an issuer.
-func newTokens(c config.OAuth, client *outbound.Client, now func() time.Time) (*sasl.TokenValidator, error) {
-	if len(c.Issuers) == 0 {
+func newTokens(c config.OAuth, issuers []sasl.Issuer, client *outbound.Client, now func() time.Time) (*sasl.TokenValidator, error) {
+	if len(c.Issuers)+len(issuers) == 0 {
 		return nil, nil
 	}
 	fetch := func(ctx context.Context, url string) ([]byte, error) {
 		body, _, err := client.Get(ctx, url)
 		return body, err
 	}
-	var issuers []sasl.Issuer
 	for _, is := range c.Issuers {
 		keys := sasl.KeySource{File: is.JWKS.File, URL: is.JWKS.URL}
 		if is.JWKS.URL != "" {

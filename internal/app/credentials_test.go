@@ -2,8 +2,13 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -132,4 +137,175 @@ func TestASecretIsReplacedWhileClientsAreConnected(t *testing.T) {
 	if text := w.log.String(); strings.Contains(text, first) || strings.Contains(text, rotation.Secret) {
 		t.Error("a secret is in the log")
 	}
+}
+
+// token asks the token endpoint, as a client may: by the Authorization header, or in the
+// body.
+func (w *world) token(server, environment, id, secret string, basic bool) (status int, answer map[string]any) {
+	w.t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if !basic {
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	}
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, server+"/v1/oauth/"+environment+"/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if basic {
+		req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		w.t.Fatal(err)
+	}
+	return resp.StatusCode, answer
+}
+
+// bearer is a client of the gateway with a token.
+func (w *world) bearer(r *running, token string) (*kgo.Client, *ends) {
+	w.t.Helper()
+	e := &ends{}
+	return w.client(kgo.SeedBrokers(r.Bootstrap()), kgo.SASL(oauth.Auth{Token: token}.AsMechanism()), kgo.WithHooks(e),
+		kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(100*time.Millisecond)), e
+}
+
+// A client gets a token for its secret and logs in with it; when secret or credential
+// end, so do token and connection.
+func TestTokensOfTheBuiltInEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.control()
+	root, _ := w.subscribed(r)
+	first := w.credential(root, `{"kind":"Credential","metadata":{"name":"reader-oauth","environment":"test"},"spec":{"application":"reader","type":"oauth"}}`)
+	other := w.credential(root, `{"kind":"Credential","metadata":{"name":"reader-other","environment":"test"},"spec":{"application":"reader","type":"oauth","clientId":"other:client%id","subscriptions":["reader-orders"]}}`)
+	if len(first) < 40 || first == other {
+		t.Fatal("the server made no secrets")
+	}
+	get := func(id, secret string, basic bool) string {
+		t.Helper()
+		status, answer := w.token(r.ManagementAddress(), "test", id, secret, basic)
+		text, _ := answer["access_token"].(string)
+		if status != http.StatusOK || text == "" || answer["token_type"] != "Bearer" || answer["expires_in"] != 600.0 {
+			t.Fatalf("%d %v", status, answer)
+		}
+		return text
+	}
+	in := func(token string) (*kgo.Client, *ends) {
+		t.Helper()
+		c, e := w.bearer(r, token)
+		w.within(patience, "a login by token", func() bool { return c.Ping(t.Context()) == nil })
+		e.n.Store(0)
+		return c, e
+	}
+	token := get("reader-oauth", first, true)
+	c, ended := in(token)
+	if got := w.topics(c); got != "orders.placed" {
+		t.Errorf("sees %q", got)
+	}
+	in(get("other:client%id", other, true))
+	otherClient, otherEnded := in(get("other:client%id", other, false))
+
+	for name, try := range map[string][3]string{
+		"a wrong secret": {"test", "reader-oauth", first + "x"}, "an unknown client": {"test", "nobody", first}, "another environment": {"prod", "reader-oauth", first},
+		"a credential of another type": {"test", "reader-1", first},
+	} {
+		status, answer := w.token(r.ManagementAddress(), try[0], try[1], try[2], true)
+		if status != http.StatusUnauthorized || answer["error"] != "invalid_client" || answer["error_description"] != "unknown client or wrong secret" {
+			t.Errorf("%s: %d %v", name, status, answer)
+		}
+	}
+
+	// The secret before is good for tokens until it ends, and then what they opened is closed.
+	rotation, err := root.Rotate(t.Context(), "reader-oauth", schema.Rotate{Overlap: "1h"}, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newToken := get("reader-oauth", rotation.Secret, true)
+	current, currentEnded := in(newToken)
+	old := get("reader-oauth", first, true)
+	if ended.n.Load() > 0 {
+		t.Error("a rotation with overlap ends connections")
+	}
+	if _, err := root.Move(t.Context(), "credentials", "reader-oauth", "revoke-previous", schema.Move{}, client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	w.within(patience, "connections by tokens of the secret before are closed", func() bool { return ended.n.Load() > 0 })
+	late, _ := w.bearer(r, old)
+	if why := w.refused(late); !strings.Contains(why, "replaced by another one") {
+		t.Errorf("a token of the secret before: %q", why)
+	}
+	if status, answer := w.token(r.ManagementAddress(), "test", "reader-oauth", first, true); status != http.StatusUnauthorized || !strings.Contains(fmt.Sprint(answer["error_description"]), "replaced by another one") {
+		t.Errorf("the secret before: %d %v", status, answer)
+	}
+	if err := current.Ping(t.Context()); err != nil || currentEnded.n.Load() > 0 {
+		t.Errorf("a connection by a token of the new secret: %v, %d ended", err, currentEnded.n.Load())
+	}
+
+	// A revoked credential ends tokens that would be good for minutes.
+	if _, err := root.Move(t.Context(), "credentials", "reader-oauth", "revoke", schema.Move{}, client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	w.within(patience, "connections of the credential are closed", func() bool { return currentEnded.n.Load() > 0 })
+	late, _ = w.bearer(r, newToken)
+	if why := w.refused(late); !strings.Contains(why, "revoked") {
+		t.Errorf("a token of a revoked credential: %q", why)
+	}
+	if status, answer := w.token(r.ManagementAddress(), "test", "reader-oauth", rotation.Secret, true); status != http.StatusUnauthorized || !strings.Contains(fmt.Sprint(answer["error_description"]), "revoked") {
+		t.Errorf("a revoked credential: %d %v", status, answer)
+	}
+	if err := otherClient.Ping(t.Context()); err != nil || otherEnded.n.Load() > 0 {
+		t.Errorf("a connection of another credential: %v, %d ended", err, otherEnded.n.Load())
+	}
+	for v := range r.gateway.Snapshot().All() {
+		for _, v := range v.Verifiers {
+			if v.Mechanism == "OAUTHBEARER" && len(v.StoredKey)+len(v.Salt) > 0 {
+				t.Error("what proves a client secret has come to the gateway")
+			}
+		}
+	}
+	if text := w.log.String(); strings.Contains(text, first) || strings.Contains(text, token) {
+		t.Error("a secret or a token is in the log")
+	}
+}
+
+// Gateways that run apart take tokens of the control plane's endpoint, also while it is
+// away, and tell it who logged in.
+func TestTokensAtAGatewayThatRunsApart(t *testing.T) {
+	t.Parallel()
+	a := newApart(t)
+	a.fleet("reader")
+	secret := a.credential(a.root, `{"kind":"Credential","metadata":{"name":"reader-oauth","environment":"test"},"spec":{"application":"reader","type":"oauth"}}`)
+	a.join("gw-1")
+	opts := a.gatewayOptions("gw-1")
+	opts.Config.Listeners[0].Mechanisms = append(opts.Config.Listeners[0].Mechanisms, "OAUTHBEARER")
+	r := a.start(opts)
+	a.settled("gw-1")
+	status, answer := a.token(a.control.ManagementAddress(), "test", "reader-oauth", secret, true)
+	token, _ := answer["access_token"].(string)
+	if status != http.StatusOK || token == "" {
+		t.Fatalf("%d %v", status, answer)
+	}
+	in := func(r *running) {
+		t.Helper()
+		c, _ := a.bearer(r, token)
+		defer c.Close()
+		a.within(patience, "a login by token", func() bool { return c.Ping(t.Context()) == nil })
+	}
+	in(r)
+	a.within(patience, "the control plane knows of the login", func() bool {
+		d, err := a.root.Get(t.Context(), "credentials", "reader-oauth")
+		return err == nil && d.Status.Secrets[0].Used != nil && d.Status.Secrets[0].Used.Gateway == "gw-1" && d.Status.Secrets[0].Used.Address == "127.0.0.1"
+	})
+	a.end()
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
+	}
+	in(a.start(opts)) // it starts without the control plane
 }

@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +59,8 @@ type follower struct {
 	arrivals chan arrival
 	logins   *usage.Logins
 	stop     func()
+
+	keys atomic.Pointer[feed.Common] // the last one, for the keys of tokens
 
 	mu       sync.Mutex // guards what follows
 	withheld int        // topics, since the control plane is away
@@ -137,6 +141,7 @@ func (f *follower) take(s feed.State) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.keys.Store(&s.Common)
 	f.retry = time.Time{}
 	if len(f.resolved.said) > 0 {
 		f.retry = f.opts.Now().Add(time.Minute)
@@ -159,6 +164,14 @@ func (f *follower) stale(out *loaded) {
 	case withheld == 0 && before > 0:
 		f.opts.Log.Info("no topic is withheld any more since the control plane was away")
 	}
+}
+
+// tokenKeys are those of the control plane's token endpoint.
+func (f *follower) tokenKeys() ([]byte, error) {
+	if c := f.keys.Load(); c != nil && len(c.TokenKeys) > 0 {
+		return c.TokenKeys, nil
+	}
+	return nil, errors.New("the control plane has given no keys of its token endpoint")
 }
 
 func (f *follower) age() time.Duration { return f.receiver.Standing().Age(f.opts.Now()) }

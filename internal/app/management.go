@@ -14,6 +14,7 @@ import (
 	"sluice/internal/control"
 	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
+	"sluice/internal/control/token"
 	"sluice/internal/httpapi"
 	"sluice/internal/outbound"
 	"sluice/internal/store/sqlstore"
@@ -30,6 +31,7 @@ type management struct {
 	socket      net.Listener
 	http        *http.Server
 	certificate *certificate // nil for plaintext on loopback
+	tokens      *token.Issuer
 	logins      *usage.Logins
 	refusals    *usage.Refusals
 	now         func() time.Time
@@ -74,6 +76,9 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 	if err != nil {
 		return nil, err
 	}
+	if m.tokens, err = newIssuer(ctx, m.store, s.seed, opts.Now); err != nil {
+		return nil, err
+	}
 	c := opts.Config.Management
 	if t := c.Audit.Topic; t != nil {
 		if m.topic, err = newAuditTopic(*t, m.store, m.sealer, opts.Now, opts.Log); err != nil {
@@ -92,7 +97,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 			return nil, err
 		}
 	}
-	api := httpapi.New(httpapi.Deps{Plane: m.plane, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Log: opts.Log, Release: opts.Version})
+	api := httpapi.New(httpapi.Deps{Plane: m.plane, Tokens: m.tokens, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Log: opts.Log, Release: opts.Version})
 	m.http = &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
@@ -120,6 +125,7 @@ func (m *management) run(ctx context.Context) error {
 	defer cancel()
 	group.Go(func() { m.plane.Run(ctx) })
 	group.Go(func() { m.sweep(ctx) })
+	group.Go(func() { m.refreshTokens(ctx) })
 	group.Go(func() { tellUses(ctx, m.logins, m.plane, m.now, m.log) })
 	if m.topic != nil {
 		group.Go(func() { m.topic.forwarder.Run(ctx) })

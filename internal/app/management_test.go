@@ -26,6 +26,7 @@ func (w *world) control() *running {
 	opts := w.options()
 	opts.Resources, opts.Control = nil, true
 	opts.Config.Management.Address = "127.0.0.1:0"
+	opts.Config.Listeners[0].Mechanisms = append(opts.Config.Listeners[0].Mechanisms, "OAUTHBEARER")
 	return w.start(opts)
 }
 

@@ -14,6 +14,7 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/control"
 	"sluice/internal/control/publish"
+	"sluice/internal/control/token"
 	"sluice/internal/grant"
 	"sluice/internal/grant/feed"
 	"sluice/internal/journal"
@@ -35,6 +36,7 @@ type resources struct {
 	state *state
 
 	plane       *control.Plane // where the documents are; nil when they are in files
+	tokens      *token.Issuer  // of the plane
 	number      uint64         // the generation of snapshots
 	environment string
 	seq         int64        // of the documents that were read last
@@ -69,6 +71,7 @@ func (r *resources) from(m *management) error {
 	defer cancel()
 	r.plane, r.here = m.plane, newResolved(r.opts.Log)
 	r.state.published = &published{file: journal.File{Name: filepath.Join(r.state.dir, publishedFile), Save: writeFile}}
+	r.tokens = m.tokens
 	return m.store.Read(ctx, func(s control.Reader) error {
 		id, err := s.Identity()
 		r.number = id.Generation
@@ -218,9 +221,16 @@ func (r *resources) compile(set *resource.Set, verifiers func(string) []grant.Ve
 	}
 	r.log.Debug("documents compiled", "snapshot", result.Snapshot.Number(), "verifiers_derived", result.Derived)
 	r.set, r.change, r.behind, r.proved = set, result.NextChange, false, nil
+	if soon := opts.Now.Add(keysEvery); r.plane != nil && (r.change.IsZero() || soon.Before(r.change)) {
+		r.change = soon
+	}
 	r.told()
 	return result, problems, nil
 }
+
+// keysEvery is how often gateways are given the keys of the token endpoint that are new,
+// well before the first token that they sign.
+const keysEvery = 4 * time.Minute
 
 // saveAgain is how often writing the data directory is tried again.
 const saveAgain = 5 * time.Second

@@ -39,6 +39,10 @@ func (r *resources) compiled() (feed.State, error) {
 // gets a number of its own, since it is the state's.
 func (r *resources) joined(set *resource.Set, result *loaded) error {
 	common := &feed.Common{Phantom: r.state.derive("phantom")}
+	var err error
+	if common.TokenKeys, err = r.tokens.KeySet(); err != nil {
+		return err
+	}
 	for _, d := range set.Clusters {
 		if d.Metadata.Environment != r.environment {
 			continue

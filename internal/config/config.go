@@ -67,7 +67,7 @@ type Listener struct {
 	AdvertisedPort int `json:"advertisedPort"`
 	// TLS of clients; plaintext without it.
 	TLS *ListenerTLS `json:"tls"`
-	// SASL mechanisms that clients may use: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER. The default is all that are safe here: no PLAIN and no OAUTHBEARER in plaintext beyond loopback, no OAUTHBEARER without an issuer.
+	// SASL mechanisms that clients may use: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER. The default is all that are safe here: no PLAIN and no OAUTHBEARER in plaintext beyond loopback, and with files of resources no OAUTHBEARER without an issuer.
 	Mechanisms []string `json:"mechanisms"`
 	// Permit a listener without tls on an address that other machines reach. They, and everybody between, can read and change what clients send.
 	AllowPlaintextBeyondLoopback bool `json:"allowPlaintextBeyondLoopback"`
@@ -392,7 +392,7 @@ func (c *Config) safeMechanisms(l *Listener) []string {
 	var out []string
 	for _, m := range mechanisms {
 		secret := m == "PLAIN" || m == "OAUTHBEARER"
-		if secret && l.TLS == nil && !loopback(l.Address) || m == "OAUTHBEARER" && len(c.OAuth.Issuers) == 0 {
+		if secret && l.TLS == nil && !loopback(l.Address) || m == "OAUTHBEARER" && len(c.OAuth.Issuers) == 0 && len(c.Resources) > 0 {
 			continue
 		}
 		out = append(out, m)

@@ -13,7 +13,7 @@ func TestDefaultIsValid(t *testing.T) {
 	if problems := c.Validate(); len(problems) > 0 {
 		t.Error(problems)
 	}
-	if got := fmt.Sprint(c.Listeners[0].Address, c.Listeners[0].BrokerPorts, c.Listeners[0].Mechanisms); got != "127.0.0.1:1909219093-19192 [PLAIN SCRAM-SHA-256 SCRAM-SHA-512]" {
+	if got := fmt.Sprint(c.Listeners[0].Address, c.Listeners[0].BrokerPorts, c.Listeners[0].Mechanisms); got != "127.0.0.1:1909219093-19192 [PLAIN SCRAM-SHA-256 SCRAM-SHA-512 OAUTHBEARER]" {
 		t.Errorf("got %s", got)
 	}
 }

@@ -20,6 +20,9 @@ type Model struct {
 	set     *resource.Set     // the documents, each kind by name
 	proofs  map[string]proofs // by credential
 
+	clients     map[client]*resource.Credential
+	makeClients sync.Once
+
 	directory     *identity.Directory
 	makeDirectory sync.Once
 }

@@ -127,7 +127,9 @@ func (c *changing) secretOf(name string, tag int64, action lifecycle.Action) (*R
 
 // hasSecret says whether a credential is one whose secret is proved by what is kept
 // here.
-func hasSecret(d *resource.Credential) bool { return d.Spec.Type == "plain" || d.Spec.Type == "scram" }
+func hasSecret(d *resource.Credential) bool {
+	return d.Spec.Type == "plain" || d.Spec.Type == "scram" || d.Spec.OwnTokens()
+}
 
 // noteSecret writes the record of a credential whose secrets changed, and its audit
 // row.
@@ -184,7 +186,7 @@ func (p *Plane) Secrets(ctx context.Context, q Request, name string) ([]Secret, 
 		out = append(out, Secret{State: lifecycle.Active, Used: last})
 	}
 	for i := len(known) - 1; i >= max(0, len(known)-sasl.MaxSecrets); i-- {
-		s := Secret{N: known[i].N, State: lifecycle.Active, Created: known[i].Created, Ends: known[i].end(), Used: used(known[i].N)}
+		s := Secret{N: known[i].N, State: lifecycle.Active, Created: known[i].Created, Ends: known[i].end(), Used: used(known[i].Mark())}
 		switch {
 		case known[i].ended(p.now()):
 			s.State = lifecycle.Revoked

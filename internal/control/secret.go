@@ -25,14 +25,18 @@ func (c *changing) secret(d resource.Any, before *Record, want Wanted) (secret s
 	secret, given := want.Secrets[credential.Name()]
 	if !hasSecret(credential) {
 		if given {
-			return "", false, false, fault.New(fault.Invalid, "Credential %s is of type %s, which has no secret", credential.Name(), credential.Spec.Type)
+			return "", false, false, fault.New(fault.Invalid, "Credential %s is of type %s and has no secret here", credential.Name(), credential.Spec.Type)
 		}
 		return "", false, false, nil
 	}
 	if given && len(secret) < publish.MinSecretLength {
 		return "", false, false, fault.New(fault.Invalid, "the secret of Credential %s has %d characters, it needs %d: use a random one, for instance from: openssl rand -hex 16, or leave it out for one that the server makes", credential.Name(), len(secret), publish.MinSecretLength)
 	}
-	changesType := before != nil && before.Document.(*resource.Credential).Spec.Type != credential.Spec.Type
+	changesType := false
+	if before != nil {
+		was := before.Document.(*resource.Credential)
+		changesType = was.Spec.Type != credential.Spec.Type || !hasSecret(was)
+	}
 	if before == nil || changesType {
 		if !given && lifecycle.State(credential.Spec.State) != lifecycle.Revoked {
 			return newSecret(), true, true, nil
@@ -106,6 +110,10 @@ func (c *changing) prove(r *Record, secret string, until time.Time) error {
 	return err
 }
 
+// Mark tells the secret apart from all others, also from those of a credential that had
+// the name before: gateways know it by that.
+func (v Verifier) Mark() int { return int(v.Created.UnixMicro()) }
+
 // end is when a secret ends, or has ended; the zero time for never.
 func (v Verifier) end() time.Time {
 	if v.Revoked.IsZero() || !v.Until.IsZero() && v.Until.Before(v.Revoked) {
@@ -119,6 +127,7 @@ func (v Verifier) ended(now time.Time) bool { return !v.end().IsZero() && !now.B
 // proofs are what proves the secrets of a credential.
 type proofs struct {
 	verifiers []grant.Verifier // the newest secret first
+	clients   []grant.Verifier // of the token endpoint, the same with keys
 	ending    time.Time        // the first moment at which one ends by itself; zero for none
 }
 
@@ -142,7 +151,11 @@ func proofsOf(of []Verifier) (proofs, error) {
 			if i < len(of)-1 && !slices.ContainsFunc(out.verifiers, func(v grant.Verifier) bool { return v.Mechanism == one.Mechanism }) {
 				continue // of another type that the credential had
 			}
-			one.Secret, one.NotAfter = v.N, v.end()
+			one.Secret, one.NotAfter = v.Mark(), v.end()
+			if one.Mechanism == sasl.OAuthBearer { // gateways see tokens, and no secrets
+				out.clients = append(out.clients, one)
+				one = grant.Verifier{Mechanism: one.Mechanism, Secret: one.Secret, NotAfter: one.NotAfter}
+			}
 			out.verifiers = append(out.verifiers, one)
 		}
 	}

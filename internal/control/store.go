@@ -169,7 +169,7 @@ type Verifier struct {
 // Use is the last login with a secret of a credential, within a minute or so.
 type Use struct {
 	Credential string
-	// Secret is the number of the secret; 0 where none is counted.
+	// Secret is the mark of the secret; 0 where none is counted.
 	Secret int
 	Time   time.Time
 	// Address is where the client was, Software what it calls itself, "" when it does

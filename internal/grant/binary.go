@@ -247,7 +247,7 @@ func (e *encoder) credential(c *Credential, grant uint64) {
 		e.size(v.Iterations)
 		e.bytes(v.StoredKey)
 		e.bytes(v.ServerKey)
-		e.size(v.Secret)
+		e.number(uint64(v.Secret))
 		e.time(v.NotAfter)
 	}
 	e.time(c.NotAfter)
@@ -442,7 +442,7 @@ func (d *decoder) credential(grants []*Grant) *Credential {
 	if n := d.count(minVerifierBytes); n > 0 {
 		c.Verifiers = make([]Verifier, n)
 		for i := range c.Verifiers {
-			c.Verifiers[i] = Verifier{Mechanism: d.text(), Salt: d.bytes(), Iterations: d.size(), StoredKey: d.bytes(), ServerKey: d.bytes(), Secret: d.size(), NotAfter: d.time()}
+			c.Verifiers[i] = Verifier{Mechanism: d.text(), Salt: d.bytes(), Iterations: d.size(), StoredKey: d.bytes(), ServerKey: d.bytes(), Secret: int(d.number()), NotAfter: d.time()}
 		}
 	}
 	c.NotAfter, c.Revoked = d.time(), d.text()

@@ -35,8 +35,8 @@ type Verifier struct {
 	Iterations int    `json:"iterations,omitempty"`
 	StoredKey  []byte `json:"storedKey,omitempty"`
 	ServerKey  []byte `json:"serverKey,omitempty"`
-	// Secret numbers the secrets of a credential, of which a later one replaces an
-	// earlier one; 0 where they are not counted.
+	// Secret tells the secrets of credentials apart, also of one that had the name
+	// before; 0 where they are not counted.
 	Secret int `json:"secret,omitempty"`
 	// NotAfter ends the secret, and the connections that logged in with it; zero means
 	// no end. One that has ended stays for as long as whoever proves it is to be told.

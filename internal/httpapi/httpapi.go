@@ -38,6 +38,8 @@ type Deps struct {
 	// Authenticate says who asks, instead of People; its error has a kind of fault. It
 	// is for tests.
 	Authenticate func(*http.Request) (identity.Actor, error)
+	// Tokens signs those of the token endpoint; nil has none.
+	Tokens Tokens
 	// Gateways are those that run apart; nil where none can.
 	Gateways Gateways
 	Log      *slog.Logger
@@ -53,6 +55,7 @@ type API struct {
 	authenticate func(*http.Request) (identity.Actor, error)
 	log          *slog.Logger
 	mux          *http.ServeMux
+	open         *http.ServeMux // of routes whose callers prove themselves in their own way
 	huma         huma.API
 	providers    []*openid.Provider
 	url          string // where browsers reach it
@@ -66,7 +69,7 @@ const (
 
 // New returns an API.
 func New(deps Deps) *API {
-	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux()}
+	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux(), open: http.NewServeMux()}
 	if a.authenticate == nil {
 		a.authenticate = who(a.people)
 	}
@@ -82,6 +85,9 @@ func New(deps Deps) *API {
 	a.documents()
 	a.moves()
 	a.credentials()
+	if deps.Tokens != nil {
+		a.tokenEndpoint(deps.Tokens)
+	}
 	a.deployments()
 	a.inbox()
 	a.explaining()
@@ -127,6 +133,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", answered.status, "took", time.Since(began))
 	}()
+	if _, pattern := a.open.Handler(r); pattern != "" {
+		a.open.ServeHTTP(answered, r)
+		return
+	}
 	actor, err := a.authenticate(r)
 	if err != nil {
 		a.told(id, err)
@@ -137,10 +147,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(answered, unasked(actor, problem(fault.New(fault.Denied, "you are not logged in: use sluice login, or an API token"), id)))
 		return
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
+	host := hostOf(r)
 	secret, _ := secretOf(r)
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		a.noRoute(answered, r, id)
@@ -148,6 +155,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	query := control.Request{Actor: actor, ID: id, Address: host}
 	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret})))
+}
+
+// hostOf is where a request comes from.
+func hostOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 // forNobody are the routes that change something and ask for no login before.

@@ -493,13 +493,16 @@ func (c checker) credential(s *CredentialSpec, r *reader) {
 			c.report(path, "does not belong to a credential of type "+s.Type, "remove it, or change the type to "+strings.Join(types, " or "))
 		}
 	}
-	belongs("spec.clientId", s.ClientID != "", "plain", "scram")
-	belongs("spec.secret", !s.Secret.IsZero(), "plain", "scram")
+	secrets := []string{"plain", "scram"}
+	if s.OwnTokens() && r.open {
+		secrets = append(secrets, "oauth")
+	}
+	belongs("spec.clientId", s.ClientID != "", secrets...)
+	belongs("spec.secret", !s.Secret.IsZero(), secrets...)
 	belongs("spec.issuer", s.Issuer != "", "oauth")
 	belongs("spec.subject", s.Subject != "", "oauth")
 	belongs("spec.san", s.SAN != "", "mtls")
-	switch s.Type {
-	case "plain", "scram":
+	if s.Type == "plain" || s.Type == "scram" || s.OwnTokens() && r.open {
 		switch {
 		case r.asked && !s.Secret.IsZero():
 			c.report("spec.secret", "is a reference, which the server cannot follow", "use sluice apply, which sends the secret, or leave it out for one that the server makes")
@@ -509,7 +512,12 @@ func (c checker) credential(s *CredentialSpec, r *reader) {
 		if s.ClientID != "" && !clientIDText.MatchString(s.ClientID) {
 			c.report("spec.clientId", "has characters that SASL clients do not send alike", "use up to 255 letters, digits and signs, without spaces")
 		}
+	}
+	switch s.Type {
 	case "oauth":
+		if s.OwnTokens() && r.open { // the control plane's token endpoint gives them
+			break
+		}
 		c.required("spec.issuer", s.Issuer, "write the token's iss claim")
 		c.required("spec.subject", s.Subject, "write the token's subject")
 		if strings.Contains(s.Issuer, "|") {

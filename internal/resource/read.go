@@ -407,7 +407,7 @@ var documents = map[Kind]func(*reader, Source){
 				d.Spec.State = "active"
 			}
 			c.credential(&d.Spec, r)
-			if d.Spec.ClientID == "" && (d.Spec.Type == "plain" || d.Spec.Type == "scram") {
+			if d.Spec.ClientID == "" && (d.Spec.Type == "plain" || d.Spec.Type == "scram" || d.Spec.OwnTokens()) {
 				d.Spec.ClientID = d.Name()
 			}
 		})

@@ -557,15 +557,18 @@ type CredentialSpec struct {
 	Application string `json:"application,omitzero"`
 	// Type is one of plain, scram, oauth or mtls; see Credentials by type. Required.
 	Type string `json:"type,omitzero"`
-	// ClientID is the user name of plain and scram, up to 255 letters, digits and signs.
-	// The default is the document's name.
+	// ClientID is the user name of plain and scram, and what oauth without an issuer asks
+	// for tokens with: up to 255 letters, digits and signs. The default is the document's
+	// name.
 	ClientID string `json:"clientId,omitzero"`
-	// Secret is the password of plain and scram, at least 16 characters. Required for
-	// them, unless the credential is revoked.
+	// Secret is the password of plain and scram, and the client secret of oauth without an
+	// issuer, at least 16 characters. In files it is required for plain and scram, unless
+	// the credential is revoked; a control plane makes one where there is none.
 	Secret SecretRef `json:"secret,omitzero"`
-	// Issuer is the iss claim that tokens of oauth have, exactly. Required for it.
+	// Issuer is the iss claim that tokens of oauth have, exactly. Without issuer and
+	// subject, the control plane's own token endpoint gives them; files need both.
 	Issuer string `json:"issuer,omitzero"`
-	// Subject is the subject that tokens of oauth have, exactly. Required for it.
+	// Subject is the subject that tokens of oauth have, exactly. Required with an issuer.
 	Subject string `json:"subject,omitzero"`
 	// SAN is one subject alternative name of the client certificate of mtls, exactly:
 	// dns:…, uri:… or email:…. Required for it.
@@ -579,4 +582,10 @@ type CredentialSpec struct {
 	// Subscriptions narrow the credential to some of the application's, by name; all
 	// when the field is missing.
 	Subscriptions []string `json:"subscriptions,omitzero"`
+}
+
+// OwnTokens says whether tokens of the credential come from the control plane's own
+// token endpoint.
+func (s *CredentialSpec) OwnTokens() bool {
+	return s.Type == "oauth" && s.Issuer == "" && s.Subject == ""
 }

@@ -90,6 +90,32 @@ func (p *pace) take(from netip.Addr, now time.Time) error {
 	return nil
 }
 
+// spent says whether an address may try no more for now.
+func (p *pace) spent(from netip.Addr, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.byAddress[network(from)]
+	if b == nil && len(p.byAddress) >= maxAddresses {
+		b = &p.others
+	}
+	return b != nil && b.left+now.Sub(b.at).Minutes()*perAddress < 1
+}
+
+// Guesses bound how often machines may fail to prove themselves, by where they are:
+// 30 times a minute. Who succeeds is not counted. It is safe for concurrent use.
+type Guesses struct{ pace *pace }
+
+// NewGuesses returns a count that begins now.
+func NewGuesses(now time.Time) *Guesses { return &Guesses{newPace(now)} }
+
+// Spent says whether there have been too many lately from an address.
+func (f *Guesses) Spent(from netip.Addr, now time.Time) bool { return f.pace.spent(from, now) }
+
+// Count counts one.
+func (f *Guesses) Count(from netip.Addr, now time.Time) {
+	f.pace.take(from, now) // whether it is spent is asked for before
+}
+
 // network is what one household or host has: an IPv4 address, a /64 of IPv6.
 func network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")

@@ -19,6 +19,7 @@ import (
 var mechanismsOf = map[grant.Method][]string{
 	grant.Plain: {"PLAIN"},
 	grant.Scram: {"SCRAM-SHA-256", "SCRAM-SHA-512"},
+	grant.OAuth: {"OAUTHBEARER"}, // of a client at the control plane's token endpoint
 }
 
 // credentials makes the environment's credentials with their grants, and notes
@@ -224,13 +225,17 @@ func Proves(secret string, of [][]grant.Verifier) int {
 }
 
 func derive(mechanism, secret string, like []grant.Verifier) (grant.Verifier, error) {
-	for _, l := range like {
-		if l.Mechanism == mechanism {
-			v, err := sasl.Verifier{Mechanism: mechanism, Salt: l.Salt, Iterations: l.Iterations}.Derive(secret)
-			return granted(v), err
-		}
+	as := mechanism
+	if as == sasl.OAuthBearer { // the secret comes as with PLAIN
+		as = sasl.Plain
 	}
-	v, err := sasl.NewVerifier(mechanism, secret, nil)
+	v, err := sasl.Verifier{}, error(nil)
+	if i := slices.IndexFunc(like, func(l grant.Verifier) bool { return l.Mechanism == mechanism }); i >= 0 {
+		v, err = sasl.Verifier{Mechanism: as, Salt: like[i].Salt, Iterations: like[i].Iterations}.Derive(secret)
+	} else {
+		v, err = sasl.NewVerifier(as, secret, nil)
+	}
+	v.Mechanism = mechanism
 	return granted(v), err
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"sluice/internal/control/token"
 	"sluice/internal/grant"
 	"sluice/internal/resource"
 )
@@ -64,6 +65,9 @@ func identityOf(d *resource.Credential) (grant.Method, string) {
 	case "plain", "scram":
 		return grant.Method(s.Type), s.ClientID
 	case "oauth":
+		if s.OwnTokens() && s.ClientID != "" {
+			return grant.OAuth, token.Name + "|" + s.ClientID
+		}
 		if s.Issuer == "" || s.Subject == "" {
 			return grant.OAuth, ""
 		}

@@ -36,6 +36,9 @@ type Common struct {
 	// Phantom makes logins of unknown clients look like those of known ones, at all
 	// gateways alike. It is secret.
 	Phantom []byte `json:"phantom,omitempty"`
+	// TokenKeys are the public keys of the control plane's token endpoint, a JSON Web Key
+	// Set.
+	TokenKeys json.RawMessage `json:"tokenKeys,omitempty"`
 }
 
 // Document is one whose content is the business of whoever reads it.

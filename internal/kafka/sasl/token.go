@@ -43,6 +43,9 @@ type Issuer struct {
 	// PrincipalClaim names the top-level string claim that becomes Identity.Name;
 	// empty means "sub".
 	PrincipalClaim string
+	// SecretClaim, unless empty, names the claim that becomes Identity.Secret; tokens
+	// without it are refused.
+	SecretClaim string
 	// Leeway is the clock difference allowed for exp, nbf and iat; zero means
 	// 60 s, and it is at most 10 min.
 	Leeway time.Duration
@@ -176,7 +179,18 @@ func (v *TokenValidator) validate(ctx context.Context, token string) (Identity, 
 	if err != nil {
 		return Identity{}, err
 	}
-	return is.check(claims, named, v.now())
+	id, err := is.check(claims, named, v.now())
+	if err != nil || is.SecretClaim == "" {
+		return id, err
+	}
+	var numbers map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &numbers); err != nil {
+		return Identity{}, fmt.Errorf("parse claims: %.200s", err.Error())
+	}
+	if err := json.Unmarshal(numbers[is.SecretClaim], &id.Secret); err != nil || id.Secret == 0 {
+		return Identity{}, fmt.Errorf("issuer %q: no claim %s with a number", is.Issuer.Issuer, is.SecretClaim)
+	}
+	return id, nil
 }
 
 // check looks at the claims of a token whose signature is good.

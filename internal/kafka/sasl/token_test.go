@@ -244,7 +244,7 @@ func TestValidatorRefusesToBeWeak(t *testing.T) {
 		"or an empty one":               func(i *Issuer) { i.Audience = []string{""} },
 		"no key source":                 func(i *Issuer) { i.Keys = KeySource{} },
 		"without a fetch function":      func(i *Issuer) { i.Keys.Fetch = nil },
-		"from both":                     func(i *Issuer) { i.Keys.File = "f" },
+		"from more than one":            func(i *Issuer) { i.Keys.File = "f" },
 		`algorithm "none"`:              func(i *Issuer) { i.Algorithms = []string{"RS256", "none"} },
 		`algorithm "HS256"`:             func(i *Issuer) { i.Algorithms = []string{"HS256"} },
 		"leeway -1s is not":             func(i *Issuer) { i.Leeway = -time.Second },
