@@ -178,7 +178,7 @@ type answered struct {
 func (w *answered) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
-		if status == http.StatusUnauthorized { // RFC 9110 §11.6.1
+		if status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" { // RFC 9110 §11.6.1
 			w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
 		}
 	}

@@ -66,11 +66,10 @@ type refusedToken struct {
 	status      int
 	Code        string `json:"error"`
 	Description string `json:"error_description,omitempty"`
-	basic       bool   // the client used the Authorization header
 }
 
 func (o *oauth) refuse(w http.ResponseWriter, r refusedToken) {
-	if r.status == http.StatusUnauthorized && r.basic {
+	if r.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="sluice"`)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -104,8 +103,7 @@ func (o *oauth) token(w http.ResponseWriter, r *http.Request) {
 			<-o.waiting
 		default: // enough wait; this one is told at once, and its address has been counted
 		}
-		_, _, basic := r.BasicAuth()
-		o.refuse(w, refusedToken{status: http.StatusUnauthorized, Code: "invalid_client", Description: fault.MessageOf(err), basic: basic})
+		o.refuse(w, refusedToken{status: http.StatusUnauthorized, Code: "invalid_client", Description: fault.MessageOf(err)})
 		return
 	}
 	text, life, err := o.tokens.Issue(claims)
@@ -148,13 +146,13 @@ func clientOf(w http.ResponseWriter, r *http.Request) (id, secret string, refuse
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		if id == "" || secret == "" {
-			return "", "", &refusedToken{status: http.StatusUnauthorized, Code: "invalid_client", Description: "the client has to prove itself: client id and client secret, in the Authorization header or in the body", basic: true}
+			return "", "", &refusedToken{status: http.StatusUnauthorized, Code: "invalid_client", Description: "the client has to prove itself: client id and client secret, in the Authorization header or in the body"}
 		}
 		return id, secret, nil
 	}
 	user, password, ok := r.BasicAuth()
 	if !ok {
-		return "", "", &refusedToken{status: http.StatusUnauthorized, Code: "invalid_client", Description: "Authorization has to be Basic", basic: true}
+		return "", "", &refusedToken{status: http.StatusUnauthorized, Code: "invalid_client", Description: "Authorization has to be Basic"}
 	}
 	if secret != "" {
 		return bad("invalid_request", "the client proves itself in two ways: use one")
