@@ -54,7 +54,27 @@ func control(ctx context.Context, s cli.Setup) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	onHangup(ctx, func() { _ = c.Reload(ctx) }) // the log has it
 	return c.Run(ctx)
+}
+
+// onHangup calls f for every SIGHUP until the context ends.
+func onHangup(ctx context.Context, f func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hangup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				f()
+			}
+		}
+	}()
 }
 
 func join(ctx context.Context, s cli.Setup, control, token string) (name, environment string, err error) {
@@ -82,21 +102,9 @@ func runApp(ctx context.Context, s cli.Setup, opts app.Options) error {
 	if err != nil {
 		return err
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangup:
-				_ = a.Reload(ctx) // the log has it
-			}
-		}
-	}()
+	onHangup(ctx, func() { _ = a.Reload(ctx) }) // the log has it
 	return a.Run(ctx)
 }
 

@@ -166,6 +166,7 @@ func (a *App) build() (err error) {
 		if a.management, err = newManagement(a.opts, a.state, a.outbound, nil); err != nil {
 			return err
 		}
+		a.certificates = append(a.certificates, a.management.certificates()...)
 		if err := a.resources.from(a.management); err != nil {
 			return err
 		}
@@ -536,9 +537,12 @@ func differences(old, next *grant.Snapshot) (changed, removed int) {
 	return changed, old.Len() - kept
 }
 
-func (a *App) reloadCertificates(atOnce bool) error {
+func (a *App) reloadCertificates(atOnce bool) error { return reloadAll(a.certificates, atOnce) }
+
+// reloadAll reads certificates again where their files have changed, or at once.
+func reloadAll(certificates []*certificate, atOnce bool) error {
 	var all []error
-	for _, c := range a.certificates {
+	for _, c := range certificates {
 		all = append(all, c.reload(atOnce))
 	}
 	return errors.Join(all...)

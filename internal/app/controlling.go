@@ -34,6 +34,7 @@ type ControlPlane struct {
 	registry   *prometheus.Registry
 
 	compiled map[string]*resources // by environment; watch's
+	asked    chan chan error       // calls of Reload
 
 	mu     sync.Mutex
 	failed map[string]failure // guarded by mu: what is stored and not given to gateways, by environment
@@ -56,7 +57,7 @@ func NewControlPlane(opts Options) (*ControlPlane, error) {
 	if err := opts.sound(); err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{opts: opts, log: opts.Log, registry: telemetry.NewRegistry(opts.Version), compiled: map[string]*resources{}, failed: map[string]failure{}, given: map[string]int64{}}
+	c := &ControlPlane{opts: opts, log: opts.Log, registry: telemetry.NewRegistry(opts.Version), compiled: map[string]*resources{}, asked: make(chan chan error), failed: map[string]failure{}, given: map[string]int64{}}
 	if err := c.build(); err != nil {
 		c.release()
 		return nil, err
@@ -89,7 +90,7 @@ func (c *ControlPlane) build() (err error) {
 	plane := c.management.plane
 	c.sender = feed.NewSender(feed.SenderConfig{Authority: authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Reported: c.reported, Log: c.log, Now: c.opts.Now})
 	standings.sender = c.sender
-	c.registry.MustRegister(feederCollector{c})
+	c.registry.MustRegister(feederCollector{c}, certificateCollector{c.management.certificates()})
 	c.publish()
 	c.operations, err = telemetry.NewServer(telemetry.ServerConfig{
 		Address: conf.Operations.Address, Metrics: c.registry, NotReady: func() []string { return nil }, Notes: c.notes, Log: c.log,
@@ -130,6 +131,18 @@ func (c *ControlPlane) OperationsAddress() string { return c.operations.Address(
 
 // Registry returns the metrics.
 func (c *ControlPlane) Registry() *prometheus.Registry { return c.registry }
+
+// Reload reads the certificate of the management API now, changed or not. An error leaves
+// the old one.
+func (c *ControlPlane) Reload(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case c.asked <- answer: // whose reader answers at once
+		return <-answer
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Run serves until the context ends. It releases everything and may be called once.
 func (c *ControlPlane) Run(ctx context.Context) error {
@@ -172,6 +185,8 @@ func (c *ControlPlane) Run(ctx context.Context) error {
 func (c *ControlPlane) watch(ctx context.Context) {
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
+	daily := time.NewTicker(24 * time.Hour)
+	defer daily.Stop()
 	timer := time.NewTimer(c.untilChange())
 	defer timer.Stop()
 	for {
@@ -180,7 +195,14 @@ func (c *ControlPlane) watch(ctx context.Context) {
 			return
 		case <-c.management.plane.Changed():
 		case <-timer.C:
+		case answer := <-c.asked:
+			answer <- reloadAll(c.management.certificates(), true)
 		case <-look.C:
+			_ = reloadAll(c.management.certificates(), false) // the log has it
+		case <-daily.C:
+			for _, certificate := range c.management.certificates() {
+				certificate.warn()
+			}
 		}
 		c.publish()
 		timer.Reset(c.untilChange())

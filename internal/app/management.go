@@ -93,7 +93,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		return nil, taken(err, opts.setting("management.address", "--management"))
 	}
 	if c.TLS != nil {
-		if m.certificate, err = newCertificate("management", "management.tls", config.ListenerTLS{Certificate: c.TLS.Certificate, Key: c.TLS.Key, MinVersion: config.TLS12}, opts.Now, opts.Log); err != nil {
+		if m.certificate, err = newCertificate("management API", "management.tls", config.ListenerTLS{Certificate: c.TLS.Certificate, Key: c.TLS.Key, MinVersion: config.TLS12}, opts.Now, opts.Log); err != nil {
 			return nil, err
 		}
 	}
@@ -106,6 +106,14 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		m.http.TLSConfig = m.certificate.config()
 	}
 	return m, nil
+}
+
+// certificates are those that have to be looked at for changes.
+func (m *management) certificates() []*certificate {
+	if m.certificate == nil {
+		return nil
+	}
+	return []*certificate{m.certificate}
 }
 
 // address is where the API is, as people write it.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
+	"sluice/internal/config"
 	"sluice/internal/grant/feed"
 	"sluice/internal/httpapi/client"
 	"sluice/internal/httpapi/schema"
@@ -35,6 +37,7 @@ type apart struct {
 	// gateways reach the control plane here, whichever process and port it is.
 	front  net.Listener
 	behind atomic.Pointer[string]
+	ahead  atomic.Int64 // by which the control plane's clock is, in nanoseconds
 }
 
 type controlling struct {
@@ -85,6 +88,7 @@ func (a *apart) begin() {
 	opts.Resources, opts.Config.DataDir = nil, filepath.Join(a.dir, "control")
 	opts.Config.Management.Address, opts.Config.Feed.Address = "127.0.0.1:0", "127.0.0.1:0"
 	opts.Config.Feed.AdvertisedAddress = a.front.Addr().String()
+	opts.Now = func() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) }
 	c, err := NewControlPlane(opts)
 	if err != nil {
 		a.t.Fatal(err)
@@ -515,5 +519,87 @@ func TestNumbersAreNotGivenTwice(t *testing.T) {
 	a.settled("gw-1")
 	if next := r.gateway.Snapshot().Number(); next.Compare(first) <= 0 || r.gateway.Snapshot().Len() != 1 {
 		t.Errorf("%v follows %v", next, first)
+	}
+}
+
+// What is stored and cannot be given to gateways is said so, and tried again.
+func TestWhatIsNotInForceIsSaid(t *testing.T) {
+	a := newApart(t)
+	a.fleet("reader")
+	a.join("gw-1")
+	r := a.gateway("gw-1")
+	a.settled("gw-1")
+	a.end()
+	history := filepath.Join(a.dir, "control", historyFile)
+	if err := os.Rename(history, history+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(history, 0o700); err != nil { // which cannot be read as a file
+		t.Fatal(err)
+	}
+	a.begin()
+	resp, err := http.Get("http://" + a.control.OperationsAddress() + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "note: environment test: what was stored since") || !strings.Contains(string(text), historyFile) {
+		t.Errorf("/readyz says %d %s", resp.StatusCode, text)
+	}
+	if w, err := dial(r.Bootstrap(), "reader", secret); err != nil {
+		t.Errorf("a gateway has stopped with it: %v", err)
+	} else {
+		w.Close()
+	}
+	if err := os.Remove(history); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(history+".kept", history); err != nil {
+		t.Fatal(err)
+	}
+	a.ahead.Store(int64(2 * time.Minute)) // after which it is tried again
+	a.settled("gw-1")
+	if notes := a.control.notes(); len(notes) > 0 {
+		t.Errorf("it is still said: %q", notes)
+	}
+}
+
+func TestTheControlPlanesCertificateIsRenewed(t *testing.T) {
+	w := idle(t)
+	w.pair("first", time.Now().Add(300*24*time.Hour))
+	opts := w.options()
+	opts.Resources = nil
+	opts.Config.Management.Address, opts.Config.Feed.Address = "127.0.0.1:0", "127.0.0.1:0"
+	opts.Config.Management.TLS = &config.ManagementTLS{Certificate: config.SecretRef{File: filepath.Join(w.dir, "tls.crt")}, Key: config.SecretRef{File: filepath.Join(w.dir, "tls.key")}}
+	c, err := NewControlPlane(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	name := func() string {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(c.ManagementAddress(), "https://"), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	if got := name(); got != "first" {
+		t.Fatalf("the certificate is %s", got)
+	}
+	w.pair("second", time.Now().Add(300*24*time.Hour))
+	w.within(patience, "the new certificate is used", func() bool { return name() == "second" })
+	w.pair("third", time.Now().Add(300*24*time.Hour))
+	if err := c.Reload(ctx); err != nil || name() != "third" {
+		t.Errorf("after a reload the certificate is %s: %v", name(), err)
 	}
 }

@@ -24,6 +24,7 @@ type Options struct {
 	LatencyWindow time.Duration
 	Rate          int   // records per second while latency is measured
 	Applications  int   // of the larger control plane
+	Revocations   int   // of credentials, with -apart
 	Connections   int   // idle ones
 	SourceBytes   int64 // payload in each topic that is consumed
 	Workloads     choice

@@ -13,6 +13,7 @@
 //	go -C test run ./bench -workloads idle -ways floor,gateway,gateway-tls -connections 5000
 //	go -C test run ./bench -write ../docs/benchmarks.md
 //	go -C test run ./bench -scale -write ../docs/scale.md    beside many connections, topics and applications
+//	go -C test run ./bench -apart -write ../docs/control-apart.md    a control plane and gateways as processes of their own
 //	go -C test run ./bench -control -write ../docs/control-load.md   the control plane with much in it
 //
 // It knows the gateway by its binary and its documents only, and must not be imported.
@@ -72,6 +73,8 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.StringVar(&o.KafkaVersion, "kafka", kafkatest.DefaultVersion, "release of Apache Kafka: "+strings.Join(kafkatest.Versions(), ", "))
 	scale := flags.Bool("scale", false, "instead: CPU and latency of the gateway beside many connections, topics and applications")
 	control := flags.Bool("control", false, "instead: lists, changes and starts of a control plane with many applications")
+	apart := flags.Bool("apart", false, "instead: revocations, changes and returns of a control plane with gateways that are processes of their own")
+	flags.IntVar(&o.Revocations, "revocations", 1000, "credentials that are revoked with -apart")
 	flags.IntVar(&o.Applications, "applications", 10_000, "applications of the larger control plane; each has ten subscriptions")
 	asJSON := flags.Bool("json", false, "print JSON, every sample included, instead of tables")
 	write := flags.String("write", "", "write the report as Markdown into this `file` too")
@@ -115,7 +118,7 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 	o.SourceBytes = *source << 20
 	for name, ok := range map[string]bool{
 		"-rounds": o.Rounds > 0, "-window": o.Window > 0, "-warmup": o.Warmup >= 0, "-latency-window": o.LatencyWindow > 0,
-		"-rate": o.Rate > 0, "-connections": o.Connections > 0, "-applications": o.Applications >= 100, "-source": *source > 0,
+		"-rate": o.Rate > 0, "-connections": o.Connections > 0, "-applications": o.Applications >= 100, "-revocations": o.Revocations > 0, "-source": *source > 0,
 	} {
 		if !ok {
 			return fmt.Errorf("%s must be more than zero", name)
@@ -125,10 +128,16 @@ func command(ctx context.Context, args []string, out, log io.Writer) error {
 		return fmt.Errorf("-connections must be more than %d, with which memory is read first", idleWarmup)
 	}
 
-	if *scale || *control {
+	if *scale || *control || *apart {
 		var page []byte
 		var missing int
-		if *control {
+		if *apart {
+			r, err := runApart(ctx, o)
+			if err != nil {
+				return err
+			}
+			page = r.markdown()
+		} else if *control {
 			r, err := runControl(ctx, o)
 			if err != nil {
 				return err
