@@ -530,11 +530,12 @@ func TestWhatIsNotInForceIsSaid(t *testing.T) {
 	r := a.gateway("gw-1")
 	a.settled("gw-1")
 	a.end()
-	history := filepath.Join(a.dir, "control", historyFile)
-	if err := os.Rename(history, history+".kept"); err != nil {
+	numbers := filepath.Join(a.dir, "control", feedDir, reserveFile)
+	good, err := os.ReadFile(numbers)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(history, 0o700); err != nil { // which cannot be read as a file
+	if err := os.WriteFile(numbers, []byte("no number"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	a.begin()
@@ -544,7 +545,7 @@ func TestWhatIsNotInForceIsSaid(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "note: environment test: what was stored since") || !strings.Contains(string(text), historyFile) {
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "note: environment test: what was stored since") || !strings.Contains(string(text), reserveFile+" is damaged") {
 		t.Errorf("/readyz says %d %s", resp.StatusCode, text)
 	}
 	if w, err := dial(r.Bootstrap(), "reader", secret); err != nil {
@@ -552,10 +553,7 @@ func TestWhatIsNotInForceIsSaid(t *testing.T) {
 	} else {
 		w.Close()
 	}
-	if err := os.Remove(history); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(history+".kept", history); err != nil {
+	if err := os.WriteFile(numbers, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	a.ahead.Store(int64(2 * time.Minute)) // after which it is tried again

@@ -60,22 +60,11 @@ type apartGateway struct {
 
 // runApart measures planes that are processes of their own.
 func runApart(ctx context.Context, o Options) (r *apartReport, err error) {
-	b := &bench{Options: o}
-	b.facts.observe()
-	if b.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
+	b, end, err := begin(ctx, o)
+	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(b.dir)
-	if o.Gateway == "" {
-		b.logf("building the gateway")
-		if b.Gateway, err = buildGateway(ctx, b.dir); err != nil {
-			return nil, err
-		}
-	}
-	if err := b.startKafka(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.kafka.Close()) }()
+	defer func() { err = errors.Join(err, end()) }()
 	if err := b.makeBackings(ctx, 1); err != nil {
 		return nil, err
 	}

@@ -204,6 +204,33 @@ func (o Options) loginWays(l logins) []string {
 
 func (o Options) startMeasured() bool { return o.Workloads.start && slices.Contains(o.Ways, gateway) }
 
+// begin makes a folder, a gateway unless one is given, and starts Kafka, until end.
+func begin(ctx context.Context, o Options) (b *bench, end func() error, err error) {
+	b = &bench{Options: o}
+	b.facts.observe()
+	if b.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
+		return nil, nil, err
+	}
+	end = func() error {
+		var err error
+		if b.kafka != nil {
+			err = b.kafka.Close()
+		}
+		return errors.Join(err, os.RemoveAll(b.dir))
+	}
+	if o.Gateway == "" {
+		b.logf("building the gateway")
+		b.Gateway, err = buildGateway(ctx, b.dir)
+	}
+	if err == nil {
+		err = b.startKafka(ctx)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return b, end, nil
+}
+
 // startKafka starts the broker, with its data in memory where there is a file system for that.
 func (b *bench) startKafka(ctx context.Context) error {
 	const memory = "/dev/shm"

@@ -65,22 +65,11 @@ type controlReport struct {
 
 // runControl measures the control plane and the gateway in one process, by its API.
 func runControl(ctx context.Context, o Options) (r *controlReport, err error) {
-	b := &bench{Options: o}
-	b.facts.observe()
-	if b.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
+	b, end, err := begin(ctx, o)
+	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(b.dir)
-	if o.Gateway == "" {
-		b.logf("building the gateway")
-		if b.Gateway, err = buildGateway(ctx, b.dir); err != nil {
-			return nil, err
-		}
-	}
-	if err := b.startKafka(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.kafka.Close()) }()
+	defer func() { err = errors.Join(err, end()) }()
 	r = &controlReport{facts: b.facts, options: o, sizes: controlSizes(o.Applications), took: map[controlSize]map[string][]time.Duration{},
 		rounds: map[controlSize]map[string][]Quantiles{}, fill: map[controlSize]time.Duration{}, memory: map[controlSize]int64{}}
 	if err := b.makeBackings(ctx, r.sizes[len(r.sizes)-1].products); err != nil {
