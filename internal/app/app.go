@@ -5,6 +5,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -163,7 +164,11 @@ func (a *App) build() (err error) {
 		a.source = a.resources
 	}
 	if a.opts.Control && len(a.opts.Resources) == 0 && !a.opts.Joined {
-		if a.management, err = newManagement(a.opts, a.state, a.outbound, nil); err != nil {
+		recalled := make(chan error, 1) // beside reading the store, which takes as long
+		a.state.publishes()
+		go func() { recalled <- a.state.recall() }()
+		a.management, err = newManagement(a.opts, a.state, a.outbound, nil)
+		if err := cmp.Or(<-recalled, err); err != nil {
 			return err
 		}
 		a.certificates = append(a.certificates, a.management.certificates()...)

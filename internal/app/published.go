@@ -1,6 +1,7 @@
 package app
 
 import (
+	"encoding"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -22,48 +23,81 @@ type published struct {
 	snapshot *grant.Snapshot
 }
 
-// publishedRecord is a record of the file: a whole, or a change.
-type publishedRecord struct {
-	Format   int              `json:"format"`
-	History  *publish.History `json:"history,omitempty"`
-	Snapshot *grant.Snapshot  `json:"snapshot,omitempty"`
-	Past     []publish.Past   `json:"past,omitempty"`
-	Delta    *grant.Delta     `json:"delta,omitempty"`
-}
-
+// A record is a checksum of what follows; the format; whether it is a whole; the history,
+// or the pasts that changed, as JSON behind its length; and the snapshot, or a delta, in
+// its binary form, or nothing.
 const publishedFormat = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func publishedRecord(whole bool, past any, grants encoding.BinaryMarshaler) ([]byte, error) {
+	text, err := json.Marshal(past)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, crc32.Size, crc32.Size+16+2*len(text))
+	b = append(b, publishedFormat, map[bool]byte{true: 1}[whole])
+	b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	if grants != nil {
+		more, err := grants.MarshalBinary()
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, more...)
+	}
+	binary.BigEndian.PutUint32(b, crc32.Checksum(b[crc32.Size:], castagnoli))
+	return b, nil
+}
+
+// splitPublished is the way back.
+func splitPublished(b []byte) (whole bool, past, grants []byte, err error) {
+	const head = crc32.Size + 2
+	if len(b) < head || binary.BigEndian.Uint32(b) != crc32.Checksum(b[crc32.Size:], castagnoli) {
+		return false, nil, nil, journal.ErrDamaged
+	}
+	if b[crc32.Size] != publishedFormat {
+		return false, nil, nil, fmt.Errorf("it has format %d, this release reads %d", b[crc32.Size], publishedFormat)
+	}
+	length, n := binary.Uvarint(b[head:])
+	if n <= 0 || length > uint64(len(b)-head-n) {
+		return false, nil, nil, journal.ErrDamaged
+	}
+	text := head + n
+	return b[crc32.Size+1] == 1, b[text : text+int(length)], b[text+int(length):], nil
+}
 
 // read takes what is in the file; nothing when there is none.
 func (p *published) read() error {
 	var later []publish.Past
 	_, err := p.file.Read(func(b []byte) error {
-		if len(b) < crc32.Size || binary.BigEndian.Uint32(b) != crc32.Checksum(b[crc32.Size:], castagnoli) {
-			return journal.ErrDamaged
-		}
-		var r publishedRecord
-		if err := json.Unmarshal(b[crc32.Size:], &r); err != nil {
+		whole, past, grants, err := splitPublished(b)
+		if err != nil {
 			return err
 		}
-		switch {
-		case r.Format != publishedFormat:
-			return fmt.Errorf("it has format %d, this release reads %d", r.Format, publishedFormat)
-		case r.History != nil && r.Snapshot != nil:
-			p.history, p.snapshot, later = r.History, r.Snapshot, nil
-		case p.history == nil:
-			return fmt.Errorf("a change without what it changes: %w", journal.ErrDamaged)
-		default:
-			later = append(later, r.Past...)
-			if r.Delta != nil {
-				next, err := p.snapshot.Apply(*r.Delta)
-				if err != nil {
-					return err
-				}
-				p.snapshot = next
+		if whole {
+			p.history, p.snapshot, later = new(publish.History), new(grant.Snapshot), nil
+			if err := json.Unmarshal(past, p.history); err != nil {
+				return err
 			}
+			return p.snapshot.UnmarshalBinary(grants)
 		}
-		return nil
+		if p.history == nil {
+			return fmt.Errorf("a change without what it changes: %w", journal.ErrDamaged)
+		}
+		var changed []publish.Past
+		if err := json.Unmarshal(past, &changed); err != nil {
+			return err
+		}
+		later = append(later, changed...)
+		if len(grants) == 0 {
+			return nil
+		}
+		var delta grant.Delta
+		if err := delta.UnmarshalBinary(grants); err != nil {
+			return err
+		}
+		p.snapshot, err = p.snapshot.Apply(delta)
+		return err
 	})
 	if err != nil {
 		p.history, p.snapshot = nil, nil
@@ -77,31 +111,28 @@ func (p *published) read() error {
 
 // save writes what changed.
 func (p *published) save(history *publish.History, snapshot *grant.Snapshot) error {
-	r := publishedRecord{Format: publishedFormat}
 	whole := p.history == nil || p.file.Long()
+	var past any = history
+	var grants encoding.BinaryMarshaler = snapshot
 	if !whole {
-		r.Past = history.Since(p.history)
-		if p.snapshot != snapshot {
-			if delta := p.snapshot.Diff(snapshot); delta.From != delta.To || len(delta.Put)+len(delta.Remove) > 0 {
-				r.Delta = &delta
-			}
-		}
-		if r.Past == nil && r.Delta == nil {
+		changed, delta := history.Since(p.history), p.snapshot.Diff(snapshot)
+		same := delta.From == delta.To && len(delta.Put)+len(delta.Remove) == 0
+		if same && changed == nil {
 			p.history, p.snapshot = history, snapshot
 			return nil
 		}
-		if whole = snapshot.Environment() != p.snapshot.Environment() || r.Delta != nil && r.Delta.To.Compare(r.Delta.From) <= 0; whole {
-			r.Past, r.Delta = nil, nil
+		// a delta goes forward, within an environment
+		if whole = !same && (snapshot.Environment() != p.snapshot.Environment() || delta.To.Compare(delta.From) <= 0); !whole {
+			past, grants = changed, nil
+			if !same {
+				grants = delta
+			}
 		}
 	}
-	if whole {
-		r.History, r.Snapshot = history, snapshot
-	}
-	b, err := json.Marshal(r)
+	b, err := publishedRecord(whole, past, grants)
 	if err != nil {
 		return err
 	}
-	b = append(binary.BigEndian.AppendUint32(nil, crc32.Checksum(b, castagnoli)), b...)
 	if err := p.file.Keep(b, whole); err != nil {
 		return fmt.Errorf("write data directory: %w", err)
 	}

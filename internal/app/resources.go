@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"sluice/internal/control/token"
 	"sluice/internal/grant"
 	"sluice/internal/grant/feed"
-	"sluice/internal/journal"
 	"sluice/internal/resource"
 )
 
@@ -70,7 +68,7 @@ func (r *resources) from(m *management) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r.plane, r.here = m.plane, newResolved(r.opts.Log)
-	r.state.published = &published{file: journal.File{Name: filepath.Join(r.state.dir, publishedFile), Save: writeFile}}
+	r.state.publishes()
 	r.tokens = m.tokens
 	return m.store.Read(ctx, func(s control.Reader) error {
 		id, err := s.Identity()

@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/control/publish"
 	"sluice/internal/grant"
+	"sluice/internal/journal"
 )
 
 // What a data directory holds, besides the learned ports that are the
@@ -123,6 +124,13 @@ func (s *state) keepSeed() error {
 		return err
 	}
 	return nil
+}
+
+// publishes lets history and snapshot be in one file, of which changes are written.
+func (s *state) publishes() {
+	if s.published == nil {
+		s.published = &published{file: journal.File{Name: filepath.Join(s.dir, publishedFile), Save: writeFile}}
+	}
 }
 
 // recall reads history and snapshot, once; a snapshot that is known to be that of
