@@ -2,13 +2,16 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,7 +19,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 
+	"sluice/internal/config"
 	"sluice/internal/httpapi/client"
 	"sluice/internal/httpapi/schema"
 )
@@ -308,4 +313,73 @@ func TestTokensAtAGatewayThatRunsApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	in(a.start(opts)) // it starts without the control plane
+}
+
+// Certificates are credentials of the control plane, too: by a name, which the renewed
+// one has again, or by a key, where the next one gets a credential of its own before the
+// one before is revoked.
+func TestCertificatesOfTheControlPlane(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ca := newAuthority(t)
+	server, serverKey := ca.issue()
+	w.write("tls.crt", server)
+	w.write("tls.key", serverKey)
+	w.write("ca.crt", ca.pem())
+	opts := w.withTLS()
+	opts.Config.Listeners[0].TLS.ClientCA = config.SecretRef{File: filepath.Join(w.dir, "ca.crt")}
+	opts.Resources, opts.Control = nil, true
+	opts.Config.Management.Address = "127.0.0.1:0"
+	r := w.start(opts)
+	root, _ := w.subscribed(r)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	issue := func(names ...string) (tls.Certificate, string) {
+		t.Helper()
+		cert, key := ca.issue(names...)
+		pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair, fmt.Sprintf("sha256:%x", sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo))
+	}
+	in := func(pair tls.Certificate) (*kgo.Client, *ends) {
+		t.Helper()
+		e := &ends{}
+		c := w.client(kgo.SeedBrokers(r.Bootstrap()), kgo.DialTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}), kgo.WithHooks(e),
+			kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(100*time.Millisecond))
+		w.within(patience, "a login by certificate", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			return c.Ping(ctx) == nil
+		})
+		e.n.Store(0)
+		return c, e
+	}
+	old, oldKey := issue("reader.example.com")
+	renewed, _ := issue("reader.example.com")
+	next, nextKey := issue()
+	w.apply(root, `{"kind":"Credential","metadata":{"name":"by-name","environment":"test"},"spec":{"application":"reader","type":"mtls","san":"dns:reader.example.com"}}`)
+	_, byName := in(old)
+	in(renewed) // no document has to change
+	w.apply(root, `{"kind":"Credential","metadata":{"name":"by-key","environment":"test"},"spec":{"application":"reader","type":"mtls","san":"`+nextKey+`"}}`)
+	current, byKey := in(next)
+	if got := w.topics(current); got != "orders.placed" {
+		t.Errorf("sees %q", got)
+	}
+	if _, err := root.Move(t.Context(), "credentials", "by-name", "revoke", schema.Move{}, client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	w.within(patience, "connections of the revoked one are closed", func() bool { return byName.n.Load() > 0 })
+	if err := current.Ping(t.Context()); err != nil || byKey.n.Load() > 0 {
+		t.Errorf("a connection of the other one: %v, %d ended", err, byKey.n.Load())
+	}
+	w.within(patience, "the login is told", func() bool {
+		d, err := root.Get(t.Context(), "credentials", "by-key")
+		return err == nil && len(d.Status.Secrets) == 1 && d.Status.Secrets[0].Number == 0 && d.Status.Secrets[0].Used != nil
+	})
+	body := schema.Apply{Documents: []json.RawMessage{json.RawMessage(`{"apiVersion":"sluice/v1","kind":"Credential","metadata":{"name":"no-key","environment":"test"},"spec":{"application":"reader","type":"mtls","san":"` + strings.ToUpper(oldKey) + `"}}`)}}
+	if _, err := root.Apply(t.Context(), body, false); err == nil {
+		t.Error("a digest in capitals is taken, which no certificate has")
+	}
 }

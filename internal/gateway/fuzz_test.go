@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -114,10 +116,13 @@ func FuzzCertificate(f *testing.F) {
 			return
 		}
 		names := subjectNames(cert)
-		if len(names) != len(cert.URIs)+len(cert.DNSNames)+len(cert.EmailAddresses) {
+		if len(names) != 1+len(cert.URIs)+len(cert.DNSNames)+len(cert.EmailAddresses) {
 			t.Errorf("%d names of %+v", len(names), cert)
 		}
-		for _, name := range names {
+		if key := sha256.Sum256(cert.RawSubjectPublicKeyInfo); names[0] != fmt.Sprintf("sha256:%x", key) {
+			t.Errorf("the key is %s", names[0])
+		}
+		for _, name := range names[1:] {
 			kind, rest, ok := strings.Cut(name, ":")
 			if !ok || kind != "uri" && kind != "dns" && kind != "email" {
 				t.Errorf("name %q", name)

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -431,9 +433,10 @@ func (c *clientConn) certified() *grant.Credential {
 	return found
 }
 
-// subjectNames are a certificate's alternative names as grants write them.
+// subjectNames are a certificate's alternative names, and its key, as grants write them.
 func subjectNames(cert *x509.Certificate) []string {
-	var names []string
+	key := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	names := []string{"sha256:" + hex.EncodeToString(key[:])}
 	for _, u := range cert.URIs {
 		names = append(names, "uri:"+u.String())
 	}

@@ -50,7 +50,7 @@ type Credential struct {
 	Method Method `json:"method"`
 	// Identity is what the method proves: the client id of plain and scram;
 	// "issuer|subject" for oauth; "dns:…", "uri:…" or "email:…", one exact
-	// subject alternative name, for mtls.
+	// subject alternative name, or "sha256:…", the digest of a public key, for mtls.
 	Identity string `json:"identity"`
 	// Verifiers are those of the newest secret, then those of the one before.
 	Verifiers []Verifier `json:"verifiers,omitempty"`

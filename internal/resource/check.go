@@ -42,6 +42,7 @@ var (
 	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 	versionPattern = regexp.MustCompile(`^(.+)\.v([1-9][0-9]{0,4})$`)
 	clientIDText   = regexp.MustCompile(`^[\x21-\x7e]{1,255}$`)
+	keyDigest      = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	envVariable    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
@@ -525,8 +526,11 @@ func (c checker) credential(s *CredentialSpec, r *reader) {
 		}
 	case "mtls":
 		kind, value, _ := strings.Cut(s.SAN, ":")
-		if kind != "dns" && kind != "uri" && kind != "email" || value == "" {
-			c.report("spec.san", "is not one subject alternative name", "write dns:erp.acme.example, uri:spiffe://… or email:…")
+		switch {
+		case kind == "sha256" && !keyDigest.MatchString(value):
+			c.report("spec.san", "is not the SHA-256 of a public key", "write sha256: and 64 digits of 0-9 a-f, those of the certificate's SubjectPublicKeyInfo")
+		case kind != "dns" && kind != "uri" && kind != "email" && kind != "sha256" || value == "":
+			c.report("spec.san", "is not one subject alternative name", "write dns:erp.acme.example, uri:spiffe://… or email:…, or sha256:… for a key")
 		}
 	}
 	switch {

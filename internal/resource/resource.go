@@ -571,7 +571,8 @@ type CredentialSpec struct {
 	// Subject is the subject that tokens of oauth have, exactly. Required with an issuer.
 	Subject string `json:"subject,omitzero"`
 	// SAN is one subject alternative name of the client certificate of mtls, exactly:
-	// dns:…, uri:… or email:…. Required for it.
+	// dns:…, uri:… or email:…; or its public key, as sha256: and the hexadecimal digest of
+	// the SubjectPublicKeyInfo. Required for it.
 	SAN string `json:"san,omitzero"`
 	// NotAfter ends the credential; never by default.
 	NotAfter time.Time `json:"notAfter,omitzero"`
