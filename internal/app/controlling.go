@@ -334,31 +334,29 @@ func (s *gatewayStandings) Token(secret string) (token, control string) {
 
 // Standing is httpapi.Gateways'.
 func (s *gatewayStandings) Standing(name string) *schema.Standing {
-	for _, g := range s.sender.Gateways() {
-		if g.Name != name {
-			continue
-		}
-		out := &schema.Standing{
-			Connected: g.Connected, Since: &g.Since, InForce: g.Report.Number.String(), Current: g.Current.String(), Behind: g.Behind,
-			Refused: g.Report.Refused, Withheld: g.Report.Withheld, Release: g.Report.Release, Connections: g.Report.Connections,
-		}
-		if !g.Heard.IsZero() {
-			out.Heard = &g.Heard
-		}
-		if !g.Report.Started.IsZero() {
-			out.Started = &g.Report.Started
-		}
-		for _, c := range g.Report.Clusters {
-			if c.Error != "" {
-				if out.Clusters == nil {
-					out.Clusters = map[string]string{}
-				}
-				out.Clusters[c.Name] = c.Error
-			}
-		}
-		return out
+	g, known := s.sender.Gateway(name)
+	if !known {
+		return nil
 	}
-	return nil
+	out := &schema.Standing{
+		Connected: g.Connected, Since: &g.Since, InForce: g.Report.Number.String(), Current: g.Current.String(), Behind: g.Behind,
+		Refused: g.Report.Refused, Withheld: g.Report.Withheld, Release: g.Report.Release, Connections: g.Report.Connections,
+	}
+	if !g.Heard.IsZero() {
+		out.Heard = &g.Heard
+	}
+	if !g.Report.Started.IsZero() {
+		out.Started = &g.Report.Started
+	}
+	for _, c := range g.Report.Clusters {
+		if c.Error != "" {
+			if out.Clusters == nil {
+				out.Clusters = map[string]string{}
+			}
+			out.Clusters[c.Name] = c.Error
+		}
+	}
+	return out
 }
 
 // feederCollector shows how gateways stand to their control plane.

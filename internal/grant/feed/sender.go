@@ -192,15 +192,31 @@ func (s *Sender) Gateways() []Gateway {
 	defer s.mu.Unlock()
 	out := make([]Gateway, 0, len(s.gateways))
 	for name, p := range s.gateways {
-		g := Gateway{Name: name, Environment: p.environment, Connected: p.conns > 0, Since: p.since, Heard: p.heard, Report: p.report}
-		if l := s.lines[p.environment]; l != nil {
-			g.Current = l.state.Grants.Number()
-			g.Behind = p.report.Number != g.Current
-		}
-		out = append(out, g)
+		out = append(out, s.known(name, p))
 	}
 	slices.SortFunc(out, func(a, b Gateway) int { return cmp.Compare(a.Name, b.Name) })
 	return out
+}
+
+// Gateway returns what is known of one; false when it has not been here.
+func (s *Sender) Gateway(name string) (Gateway, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.gateways[name]
+	if p == nil {
+		return Gateway{}, false
+	}
+	return s.known(name, p), true
+}
+
+// known is called with mu held.
+func (s *Sender) known(name string, p *peer) Gateway {
+	g := Gateway{Name: name, Environment: p.environment, Connected: p.conns > 0, Since: p.since, Heard: p.heard, Report: p.report}
+	if l := s.lines[p.environment]; l != nil {
+		g.Current = l.state.Grants.Number()
+		g.Behind = p.report.Number != g.Current
+	}
+	return g
 }
 
 // Forget drops what is known of gateways that are not there any more. Admit is what
