@@ -8,7 +8,8 @@
 #                      no anomaly found that direct clients do not meet; SLUICE_SEEDS=50 for more histories;
 #                      connections cut at every byte, full disks, storms of logins: nobody else may notice
 #   make soak          hours of coming and going (SOAK=60m): goroutines, descriptors and memory stay where they were
-#   make bench         direct, forwarders and the gateway in one run, as ratios, a quarter of an hour; ARGS=-quick to see it work
+#   make bench         direct, forwarders and the gateway in one run, as ratios, a quarter of an hour; ARGS=-quick to see it work,
+#                      ARGS=-apart for revocations and changes at gateways that run apart
 #   make fuzz          every fuzz test for FUZZTIME (30s)
 #   make audit         known vulnerabilities; needs the network
 #   make dist          static binaries, checksums, bill of materials, in dist/
