@@ -131,6 +131,18 @@ func TestControlStories(t *testing.T) {
 	fill("testdata/control/20-promotion.txt")
 	fill("testdata/control/21-approval.txt")
 	fill("testdata/control/22-explain.txt")
+	// What is exported is applied again without a change, AsyncAPI documents included.
+	exported := filepath.Join(dir, "exported.yaml")
+	text := run(t, "export", "--login-file", filepath.Join(dir, "root.json"))
+	if !strings.Contains(text, "asyncapi: 3.0.0") {
+		t.Errorf("the export has no AsyncAPI document:\n%s", text)
+	}
+	if err := os.WriteFile(exported, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, "diff", "-f", exported, "--login-file", filepath.Join(dir, "root.json")); !strings.HasSuffix(got, "unchanged (nothing was changed)") {
+		t.Errorf("what was exported differs from what is there:\n%s", got)
+	}
 	fill("testdata/control/04-backup.txt")
 	p.stop()
 	run(t, "restore", filepath.Join(dir, "all.backup"), "--data-dir", data)

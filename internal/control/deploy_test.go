@@ -338,6 +338,7 @@ func TestTheGate(t *testing.T) {
 		"nothing said in a draft, that may not": {"NONE", "draft", "{lint: [docs-complete]}", more, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.apply("root", people+"\n---"+strings.Replace(stages, "{title: Trial}", "{}", 1))
 			text := func(contract string) string {

@@ -142,12 +142,12 @@ func TestAThreadAboutASubscription(t *testing.T) {
 			t.Errorf("the audit log of everybody's holds an internal note: %s", row.Details)
 		}
 	}
-	for range 250 {
+	for range 105 {
 		if err := say("dan", "please", false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(w.plane.Model().Get(wishKey).Status.Thread); n != 200 {
+	if n := len(w.plane.Model().Get(wishKey).Status.Thread); n != 100 {
 		t.Errorf("%d messages are kept", n)
 	}
 }

@@ -27,7 +27,7 @@ type Message struct {
 // What a thread may hold. The oldest messages go first; the audit log has that there
 // were some.
 const (
-	maxMessages     = 200
+	maxMessages     = 100
 	maxMessageBytes = 4000
 )
 
