@@ -103,6 +103,8 @@ type Deps struct {
 	Directory func() *Directory
 	Now       func() time.Time
 	Log       *slog.Logger
+	// Cheap makes hashes of passwords cost next to nothing. It is for tests.
+	Cheap bool
 }
 
 // People are the accounts of persons. It is safe for concurrent use.
@@ -145,7 +147,11 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil
 
 // New returns the accounts of a store.
 func New(config Config, deps Deps) (*People, error) {
-	return newPeople(config, deps, defaultCost)
+	c := defaultCost
+	if deps.Cheap {
+		c = cost{memoryKiB: 8, passes: 1, lanes: 1}
+	}
+	return newPeople(config, deps, c)
 }
 
 func newPeople(config Config, deps Deps, c cost) (*People, error) {

@@ -208,6 +208,9 @@ func begin(ctx context.Context, db *sql.DB, how func(context.Context, *sql.Conn)
 			return conn, nil
 		}
 		alive := conn.PingContext(ctx) == nil
+		if ctx.Err() != nil {
+			rollback(ctx, conn) // it may have begun all the same, and the next to get the connection could not
+		}
 		_ = conn.Close() // one that has broken does not go back
 		if alive || stale == readerConnections || ctx.Err() != nil {
 			return nil, err

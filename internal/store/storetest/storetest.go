@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +84,7 @@ func Run(t *testing.T, s Subject) {
 		"what is not restored":                          testRestoreRefused,
 		"a backup while it is written":                  testBackupOnline,
 		"notes":                                         testNotes,
+		"who gives up leaves nothing behind":            testGivenUp,
 		"uses of credentials":                           testUses,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { test(t, s) })
@@ -512,4 +515,54 @@ func testUses(t *testing.T, s Subject) {
 	}
 	write(t, store, func(w control.Writer) error { return w.Remove(key(resource.KindCredential, "erp-1"), start) })
 	uses()
+}
+
+// tiring is a context that ends when it has been asked some number of times.
+type tiring struct {
+	context.Context
+	left atomic.Int64
+	over chan struct{}
+	once sync.Once
+}
+
+func (c *tiring) ask() bool {
+	if c.left.Add(-1) >= 0 {
+		return false
+	}
+	c.once.Do(func() { close(c.over) })
+	return true
+}
+
+func (c *tiring) Done() <-chan struct{} { c.ask(); return c.over }
+
+func (c *tiring) Err() error {
+	if c.ask() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// testGivenUp has callers give up at every moment at which somebody looks: what they began does not stay open for
+// those who come after them.
+func testGivenUp(t *testing.T, s Subject) {
+	store := open(t, s)
+	for i := range 60 {
+		for _, try := range []func(context.Context) error{
+			func(ctx context.Context) error {
+				return store.Read(ctx, func(r control.Reader) error { _, err := r.Note("n"); return err })
+			},
+			func(ctx context.Context) error {
+				return store.Write(ctx, func(w control.Writer) error { return w.PutNote("n", "x") })
+			},
+		} {
+			ctx := &tiring{Context: t.Context(), over: make(chan struct{})}
+			ctx.left.Store(int64(i))
+			_ = try(ctx)
+			for range 5 { // whichever connection it is
+				if err := try(t.Context()); err != nil {
+					t.Fatalf("after one who gave up at the look number %d: %v", i+1, err)
+				}
+			}
+		}
+	}
 }
