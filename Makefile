@@ -104,7 +104,7 @@ test-clients:
 conformance: deps
 	@failed=; for v in 3.9.2 4.3.1 4.1.2; do \
 		echo "conformance: Apache Kafka $$v"; \
-		SLUICE_FULL=1 SLUICE_KAFKA=$$v go -C test test -count=1 -timeout 1h -v ./harness ./conformance ./kgosuite ./programs ./differential ./blind || failed="$$failed $$v"; \
+		SLUICE_FULL=1 SLUICE_KAFKA=$$v go -C test test -count=1 -timeout 1h -v ./harness ./conformance ./kgosuite ./programs ./differential ./blind ./story || failed="$$failed $$v"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "conformance: failed on$$failed"; exit 1; fi; echo "conformance: good"
 

@@ -36,7 +36,7 @@ type arrival struct {
 // begin starts a client in the background until the test ends.
 func begin(t *testing.T, c Client, cmd Command) *watch {
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd.dir = t.TempDir()
+	cmd.Dir = t.TempDir()
 	w := &watch{records: map[string][]arrival{}, sent: map[string][]arrival{}, errors: map[string][]arrival{}, done: make(chan struct{}), stop: cancel}
 	go func() {
 		defer close(w.done)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"sluice/internal/kafkatest"
 	"sluice/test/harness"
 )
 
@@ -37,8 +38,8 @@ type Command struct {
 	Committed bool     `json:"committed,omitempty"` // read committed records only
 	Regex     bool     `json:"regex,omitempty"`     // subscribe to Topics by a regular expression
 
+	Dir     string `json:"-"` // for temporary files
 	trusted string // a bootstrap without login, for programs that cannot
-	dir     string // for temporary files
 }
 
 // As fills in who logs in, and where.
@@ -72,13 +73,13 @@ type Client struct {
 // Has reports whether the client has an op.
 func (c Client) Has(op string) bool { return strings.Contains(" "+c.Can+" ", " "+op+" ") }
 
-// Clients returns all clients.
-func Clients() []Client {
+// Clients returns all clients. Kafka's own programs come with the cluster's jars.
+func Clients(tools *kafkatest.Cluster) []Client {
 	const all, share = "produce consume transact list loop send", " share shareloop"
 	return []Client{
 		{Name: "franz-go", Patterns: true, Version: moduleVersion("github.com/twmb/franz-go"), Can: all + share, Run: franzGo},
-		{Name: "Java", Version: "kafka-clients of the release, its console tools", Can: all + share, Regex: true, Patterns: true, Run: java("classic")},
-		{Name: "Java KIP-848", Version: "kafka-clients of the release, its console tools", Can: "consume loop", Regex: true, Patterns: true, Run: java("consumer")},
+		{Name: "Java", Version: "kafka-clients of the release, its console tools", Can: all + share, Regex: true, Patterns: true, Run: java(tools, "classic")},
+		{Name: "Java KIP-848", Version: "kafka-clients of the release, its console tools", Can: "consume loop", Regex: true, Patterns: true, Run: java(tools, "consumer")},
 		{Name: "librdkafka", Patterns: true, Version: "confluent-kafka 2.16.1", Can: all, Run: python("librdkafka")},
 		{Name: "kafkajs", Patterns: true, Version: "2.2.4", Can: all, Run: node},
 		{Name: "Sarama", Version: moduleVersion("github.com/IBM/sarama"), Can: all, Run: saramaRun},

@@ -37,9 +37,8 @@ func (a afterwards) Run() int {
 
 // eachClient runs f for every client that has the ops, or for those named in SLUICE_CLIENTS.
 func eachClient(t *testing.T, op string, f func(t *testing.T, c Client)) {
-	tools = apache
 	only := os.Getenv("SLUICE_CLIENTS")
-	for _, c := range Clients() {
+	for _, c := range Clients(apache) {
 		if !c.Has(op) || only != "" && !slices.Contains(strings.Split(only, ","), c.Name) {
 			continue
 		}
@@ -57,7 +56,7 @@ func eachClient(t *testing.T, op string, f func(t *testing.T, c Client)) {
 func did(t *testing.T, within time.Duration, c Client, cmd Command) (map[string][]Event, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	cmd.dir = t.TempDir()
+	cmd.Dir = t.TempDir()
 	events := map[string][]Event{}
 	var mu sync.Mutex
 	err := c.Run(ctx, cmd, func(e Event) {
@@ -286,7 +285,6 @@ func TestClients(t *testing.T) {
 // TestTransactionWithRefusedTopic: librdkafka takes the answer to an abort as fatal when nothing of the transaction
 // reached the broker, so what is allowed must have.
 func TestTransactionWithRefusedTopic(t *testing.T) {
-	tools = apache
 	w := harness.Start(t, apache, harness.Spec{
 		Topics: []harness.Topic{{Exposed: "a", Subscriptions: map[string]string{"acme": ""}}, {Exposed: "readable", Contract: "read", Subscriptions: map[string]string{"acme": ""}}},
 		Apps:   []harness.App{{Name: "acme"}},
@@ -324,7 +322,7 @@ func publish() error {
 		return nil // not everything was run
 	}
 	var names []string
-	for _, c := range Clients() {
+	for _, c := range Clients(apache) {
 		names = append(names, c.Name)
 	}
 	return findings.Publish(harness.Libraries, apache.Version, names, order)

@@ -162,11 +162,8 @@ func values(c Command) []string {
 	return v
 }
 
-// tools is set by TestMain: Kafka's own programs come with the cluster's jars.
-var tools *kafkatest.Cluster
-
 // java runs Kafka's console tools and its programs for system tests.
-func java(protocol string) func(context.Context, Command, func(Event)) error {
+func java(tools *kafkatest.Cluster, protocol string) func(context.Context, Command, func(Event)) error {
 	return func(ctx context.Context, c Command, emit func(Event)) error {
 		props := map[string]string{
 			"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": c.Mechanism, "metadata.max.age.ms": "3000", "auto.commit.interval.ms": "1000", "auto.offset.reset": "earliest",
@@ -192,7 +189,7 @@ func java(protocol string) func(context.Context, Command, func(Event)) error {
 		for _, k := range slices.Sorted(maps.Keys(props)) {
 			fmt.Fprintf(&text, "%s=%s\n", k, props[k])
 		}
-		config := filepath.Join(c.dir, "java-"+c.Op+"-"+protocol+".properties")
+		config := filepath.Join(c.Dir, "java-"+c.Op+"-"+protocol+".properties")
 		if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 			return err
 		}

@@ -176,7 +176,7 @@ func TestShareGroups(t *testing.T) {
 			watcher := make(chan Event, 1000)
 			err := c.Run(ctx, func() Command {
 				cmd := Command{Op: "shareloop", Topics: []string{topic}, Group: "curious"}.As(plain)
-				cmd.dir = t.TempDir()
+				cmd.Dir = t.TempDir()
 				return cmd
 			}(), func(e Event) { watcher <- e })
 			cancel()
@@ -199,7 +199,6 @@ func TestShareGroupTool(t *testing.T) {
 	if strings.HasPrefix(apache.Version, "3.") {
 		t.Skipf("Kafka %s has no share groups", apache.Version)
 	}
-	tools = apache
 	w := harness.Start(t, apache, harness.Spec{
 		Topics: []harness.Topic{{Exposed: "jobs", Partitions: 2, Subscriptions: map[string]string{"acme": ""}}, {Exposed: "hidden", Subscriptions: map[string]string{"other": ""}}},
 		Apps:   []harness.App{{Name: "acme"}, {Name: "other"}},
@@ -207,7 +206,7 @@ func TestShareGroupTool(t *testing.T) {
 	fromStart(t, w, "acme", "workers")
 	fromStart(t, w, "other", "secret")
 	var franz Client
-	for _, c := range Clients() {
+	for _, c := range Clients(apache) {
 		if c.Name == "franz-go" {
 			franz = c
 		}

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,29 +57,34 @@ type Serve struct {
 	Listener string
 	// Settings are more of sluice.yaml, as lines.
 	Settings string
+	// Command is what the binary is to be: serve unless set, or control, or gateway.
+	Command string
+	// Join makes a gateway one of a control plane, before its first start; config is its sluice.yaml.
+	Join func(config string) error
 	// Wrap is what runs the binary, if not the kernel ("prlimit", "--nofile=256").
 	Wrap []string
 }
 
-// Process is "sluice serve" on ports that stay its own, so that clients find it again after a restart. Unlike World's
+// Process is "sluice serve", or a part of it, on ports that stay its own, so that clients find it again after a restart. Unlike World's
 // gateway it can be killed and frozen. Its methods must not overlap.
 type Process struct {
 	Bootstrap  string // where clients connect
 	Operations string // health and metrics over HTTP
 	Dir        string // of sluice.yaml, the files and the folder "data"
 
-	tb     testing.TB
-	wrap   []string
-	binary string
-	log    *os.File
-	cmd    *exec.Cmd
-	exited chan struct{}
+	tb      testing.TB
+	wrap    []string
+	binary  string
+	command string
+	log     *os.File
+	cmd     *exec.Cmd
+	exited  chan struct{}
 }
 
 // StartProcess starts a gateway and returns when it is ready. It ends with the test, which shows the end of its log when it failed.
 func StartProcess(tb testing.TB, s Serve) *Process {
 	tb.Helper()
-	p := &Process{tb: tb, binary: s.Binary, wrap: s.Wrap, Dir: tb.TempDir()}
+	p := &Process{tb: tb, binary: s.Binary, wrap: s.Wrap, command: cmp.Or(s.Command, "serve"), Dir: tb.TempDir()}
 	var err error
 	if p.log, err = os.Create(filepath.Join(p.Dir, "log")); err != nil {
 		tb.Fatal(err)
@@ -116,6 +122,11 @@ func StartProcess(tb testing.TB, s Serve) *Process {
 		}
 		p.Write("sluice.yaml", fmt.Sprintf("environment: %s\ndataDir: data\n%s\nlisteners:\n  - {%s}\noperations: {address: %q}\n%s\n",
 			s.Environment, resources, listener, p.Operations, s.Settings))
+		if attempt == 0 && s.Join != nil {
+			if err := s.Join(filepath.Join(p.Dir, "sluice.yaml")); err != nil {
+				tb.Fatal(err)
+			}
+		}
 		if err := p.start(); err == nil {
 			break
 		} else if attempt == 3 {
@@ -153,7 +164,7 @@ func portsFree(base, count int) bool {
 
 // start runs the binary and waits until it is ready.
 func (p *Process) start() error {
-	args := append(append([]string{}, p.wrap...), p.binary, "serve", "--config", filepath.Join(p.Dir, "sluice.yaml"))
+	args := append(append([]string{}, p.wrap...), p.binary, p.command, "--config", filepath.Join(p.Dir, "sluice.yaml"))
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Dir, p.cmd.SysProcAttr = p.Dir, childAttr()
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
