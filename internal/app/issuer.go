@@ -59,16 +59,9 @@ const refreshTokensEvery = time.Minute
 
 // refreshTokens follows the keys of other processes, and makes new ones in time.
 func (m *management) refreshTokens(ctx context.Context) {
-	ticker := time.NewTicker(refreshTokensEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if err := m.tokens.Refresh(ctx); err != nil && ctx.Err() == nil {
-				m.log.Error("the keys of the token endpoint stay as they are", "err", err)
-			}
+	each(ctx, refreshTokensEvery, func() {
+		if err := m.tokens.Refresh(ctx); err != nil && ctx.Err() == nil {
+			m.log.Error("the keys of the token endpoint stay as they are", "err", err)
 		}
-	}
+	})
 }

@@ -173,16 +173,23 @@ func (m *management) run(ctx context.Context) error {
 const sweepEvery = time.Hour
 
 func (m *management) sweep(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
+	each(ctx, sweepEvery, func() {
+		if err := m.people.Sweep(ctx); err != nil && ctx.Err() == nil {
+			m.log.Error("remove logins and tokens that have ended", "err", err)
+		}
+	})
+}
+
+// each calls f again and again until ctx ends.
+func each(ctx context.Context, every time.Duration, f func()) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := m.people.Sweep(ctx); err != nil && ctx.Err() == nil {
-				m.log.Error("remove logins and tokens that have ended", "err", err)
-			}
+			f()
 		}
 	}
 }

@@ -32,20 +32,16 @@ type begun struct {
 func (w *world) begin(opts Options) (b begun) {
 	w.t.Helper()
 	opts = opts.withDefaults()
-	s, err := openState(opts.Config.DataDir, "--data-dir")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer s.close()
-	r := newResources(opts, s)
+	r := w.opened(opts)
+	defer r.state.close()
 	result, err := r.start()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	b = begun{resumed: r.behind, first: result.Snapshot, cluster: result.Clusters[0], derived: result.Derived}
 	if b.resumed {
-		if s.recalled || len(result.Clusters) != 1 || result.Clusters[0].Fingerprint == "" {
-			w.t.Errorf("resumed, history read %v, clusters %+v", s.recalled, result.Clusters)
+		if r.state.recalled || len(result.Clusters) != 1 || result.Clusters[0].Fingerprint == "" {
+			w.t.Errorf("resumed, history read %v, clusters %+v", r.state.recalled, result.Clusters)
 		}
 		clusters := result.Clusters
 		if result, err = r.load(); err != nil {
@@ -279,13 +275,9 @@ func TestDamagedResumeFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		opts := w.options().withDefaults()
-		s, err := openState(opts.Config.DataDir, "--data-dir")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
-		r := newResources(opts, s)
-		if result, err := r.resumed(); err == nil || result != nil || r.proved != nil || s.snapshot != nil {
+		r := w.opened(opts)
+		defer r.state.close()
+		if result, err := r.resumed(); err == nil || result != nil || r.proved != nil || r.state.snapshot != nil {
 			t.Errorf("%s: it is used", what)
 		}
 	}
@@ -310,30 +302,26 @@ func TestForgedResumeFile(t *testing.T) {
 	t.Parallel()
 	w, _ := resumable(t)
 	opts := w.options().withDefaults()
-	s, err := openState(opts.Config.DataDir, "--data-dir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	r := newResources(opts, s)
+	r := w.opened(opts)
+	defer r.state.close()
 	if _, err := r.resumed(); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(s.dir, resumeFile))
+	text, err := os.ReadFile(filepath.Join(r.state.dir, resumeFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, content, _ := bytes.Cut(text, []byte("\n"))
 	try := func(secrets []provedSecret, values ...string) error {
 		t.Helper()
-		forged, err := sealed(content, s.seed, secrets, values)
+		forged, err := sealed(content, r.state.seed, secrets, values)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(s.dir, resumeFile), forged, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(r.state.dir, resumeFile), forged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err = newResources(opts, s).resumed()
+		_, err = newResources(opts, r.state).resumed()
 		return err
 	}
 	both := make([]provedSecret, 2)

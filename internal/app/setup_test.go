@@ -218,12 +218,8 @@ func TestTimeAloneChangesWhatIsInForce(t *testing.T) {
 	w.write("resources/reader.yaml", strings.Replace(consumerYAML("reader", "orders"), "plan: free", "plan: free, expires: "+now.Add(time.Hour).UTC().Format(time.RFC3339), 1))
 	opts := w.options().withDefaults()
 	opts.Now = func() time.Time { return now }
-	s, err := openState(opts.Config.DataDir, "--data-dir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	r := newResources(opts, s)
+	r := w.opened(opts)
+	defer r.state.close()
 	if _, err := r.load(); err != nil {
 		t.Fatal(err)
 	}
@@ -243,16 +239,22 @@ func TestTimeAloneChangesWhatIsInForce(t *testing.T) {
 	}
 }
 
+// opened takes the data directory for documents that a test reads itself.
+func (w *world) opened(opts Options) *resources {
+	w.t.Helper()
+	s, err := openState(opts.Config.DataDir, "--data-dir")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return newResources(opts, s)
+}
+
 func TestFilesAreReadOnceTheyStayTheSame(t *testing.T) {
 	t.Parallel()
 	w := idle(t)
 	opts := w.options().withDefaults()
-	s, err := openState(opts.Config.DataDir, "--data-dir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	r := newResources(opts, s)
+	r := w.opened(opts)
+	defer r.state.close()
 	if _, err := r.load(); err != nil {
 		t.Fatal(err)
 	}

@@ -84,12 +84,8 @@ func TestFullDiskHealsByItself(t *testing.T) {
 	opts := w.options().withDefaults()
 	opts.Now = func() time.Time { return now }
 	opts.Log = slog.New(slog.NewTextHandler(&log, nil))
-	s, err := openState(opts.Config.DataDir, "--data-dir")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	r := newResources(opts, s)
+	r := w.opened(opts)
+	defer r.state.close()
 	if _, err := r.load(); err != nil {
 		t.Fatal(err)
 	}

@@ -17,10 +17,8 @@ import (
 const defaultOverlap = 24 * time.Hour
 
 type rotateInput struct {
-	Name    string `path:"name" maxLength:"128"`
-	IfMatch string `header:"If-Match" doc:"The ETag that the credential must have."`
-	DryRun  bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
-	Body    schema.Rotate
+	ChangeInput
+	Body schema.Rotate
 }
 
 type rotationOutput struct {

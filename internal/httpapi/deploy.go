@@ -47,17 +47,13 @@ type comparisonOutput struct{ Body schema.Comparison }
 type deploymentsOutput struct{ Body schema.Deployments }
 
 type promoteInput struct {
-	Name    string `path:"name" maxLength:"128"`
-	IfMatch string `header:"If-Match" doc:"The ETag that the version must have."`
-	DryRun  bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
-	Body    schema.Promote
+	ChangeInput
+	Body schema.Promote
 }
 
 type rollbackInput struct {
-	Name    string `path:"name" maxLength:"128"`
-	IfMatch string `header:"If-Match" doc:"The ETag that the version must have."`
-	DryRun  bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
-	Body    schema.Rollback
+	ChangeInput
+	Body schema.Rollback
 }
 
 type deployOutput struct {

@@ -39,11 +39,17 @@ type documentOutput struct {
 	Body schema.Document
 }
 
+// ChangeInput is what every change of one document may be asked for with. Its name is
+// exported since huma fills no others.
+type ChangeInput struct {
+	Name    string `path:"name" maxLength:"128"`
+	IfMatch string `header:"If-Match" doc:"The ETag that the document must have."`
+	DryRun  bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
+}
+
 type putInput struct {
-	Name        string `path:"name" maxLength:"128"`
-	IfMatch     string `header:"If-Match" doc:"The ETag that the document must have."`
+	ChangeInput
 	IfNoneMatch string `header:"If-None-Match" doc:"* if it must not be there."`
-	DryRun      bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
 	Reason      string `query:"reason" doc:"For the audit log, and for moves that want one."`
 	Waive       string `query:"waive" doc:"The reason for deploying what breaks somebody, which is refused without."`
 	RawBody     []byte
@@ -56,10 +62,8 @@ type outcomeOutput struct {
 }
 
 type deleteInput struct {
-	Name    string `path:"name" maxLength:"128"`
-	IfMatch string `header:"If-Match" doc:"The ETag that the document must have."`
-	DryRun  bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
-	Reason  string `query:"reason" doc:"For the audit log."`
+	ChangeInput
+	Reason string `query:"reason" doc:"For the audit log."`
 }
 
 type reportOutput struct{ Body schema.Report }

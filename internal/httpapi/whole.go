@@ -25,10 +25,8 @@ type applyInput struct {
 }
 
 type moveInput struct {
-	Name    string `path:"name" maxLength:"128"`
-	IfMatch string `header:"If-Match" doc:"The ETag that the document must have."`
-	DryRun  bool   `query:"dryRun" doc:"Say what would happen, and change nothing."`
-	Body    schema.Move
+	ChangeInput
+	Body schema.Move
 }
 
 type meOutput struct{ Body schema.Me }

@@ -394,36 +394,12 @@ func (c checker) product(s *ProductSpec) {
 }
 
 func (c checker) limits(path string, l Limits) {
-	check := func(name string, set bool, value int64) {
-		switch {
-		case !set:
-		case value <= 0:
+	for name, value := range l.All() {
+		if value.Number <= 0 {
 			c.report(path+"."+name, "must be more than zero", "write a positive number, or remove the limit")
-		default:
+		} else {
 			c.warn(path+"."+name, "is not enforced in this release", "")
 		}
-	}
-	number := func(name string, v *int64) {
-		if v != nil {
-			check(name, true, *v)
-		}
-	}
-	size := func(name string, v *Size) {
-		if v != nil {
-			check(name, true, int64(*v))
-		}
-	}
-	size("readBytesPerSecond", l.ReadBytesPerSecond)
-	size("writeBytesPerSecond", l.WriteBytesPerSecond)
-	number("readRecordsPerSecond", l.ReadRecordsPerSecond)
-	number("writeRecordsPerSecond", l.WriteRecordsPerSecond)
-	size("readBytesPerMonth", l.ReadBytesPerMonth)
-	size("writeBytesPerMonth", l.WriteBytesPerMonth)
-	number("requestsPerSecond", l.RequestsPerSecond)
-	number("connections", l.Connections)
-	number("connectionsPerSecond", l.ConnectionsPerSecond)
-	if l.Replay != nil {
-		check("replay", true, int64(*l.Replay))
 	}
 }
 

@@ -2,7 +2,10 @@ package resource
 
 import (
 	"fmt"
+	"iter"
+	"strconv"
 	"strings"
+	"time"
 
 	"sluice/internal/strictyaml"
 )
@@ -76,4 +79,31 @@ func clip(s string) string {
 		return strings.ToValidUTF8(s[:60], "") + "…"
 	}
 	return s
+}
+
+// A Limit is one of the Limits of a plan: a count, or a number of bytes or nanoseconds.
+type Limit struct {
+	Number int64
+	time   bool
+}
+
+// String writes the number, or a duration as time.Duration does.
+func (l Limit) String() string {
+	if l.time {
+		return time.Duration(l.Number).String()
+	}
+	return strconv.FormatInt(l.Number, 10)
+}
+
+// All yields the limits that are set, with their names in documents.
+func (l Limits) All() iter.Seq2[string, Limit] {
+	return func(yield func(string, Limit) bool) {
+		size := func(name string, v *Size) bool { return v == nil || yield(name, Limit{Number: int64(*v)}) }
+		count := func(name string, v *int64) bool { return v == nil || yield(name, Limit{Number: *v}) }
+		_ = size("readBytesPerSecond", l.ReadBytesPerSecond) && size("writeBytesPerSecond", l.WriteBytesPerSecond) &&
+			count("readRecordsPerSecond", l.ReadRecordsPerSecond) && count("writeRecordsPerSecond", l.WriteRecordsPerSecond) &&
+			size("readBytesPerMonth", l.ReadBytesPerMonth) && size("writeBytesPerMonth", l.WriteBytesPerMonth) &&
+			count("requestsPerSecond", l.RequestsPerSecond) && count("connections", l.Connections) && count("connectionsPerSecond", l.ConnectionsPerSecond) &&
+			(l.Replay == nil || yield("replay", Limit{int64(*l.Replay), true}))
+	}
 }

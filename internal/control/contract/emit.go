@@ -1,8 +1,6 @@
 package contract
 
 import (
-	"strings"
-
 	"sluice/internal/control/contract/schema"
 	"sluice/internal/control/contract/tree"
 )
@@ -89,24 +87,7 @@ func text(s string) *tree.Node {
 }
 
 func refTo(keys ...string) *tree.Node {
-	return tree.NewObject().Set("$ref", tree.Text("#"+uriFragment(tree.Pointer(keys...))))
-}
-
-// uriFragment escapes what a fragment may not hold (RFC 3986 §3.5).
-func uriFragment(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/?", c) >= 0:
-			b.WriteByte(c)
-		default:
-			const digits = "0123456789ABCDEF"
-			b.WriteByte('%')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
-		}
-	}
-	return b.String()
+	return tree.NewObject().Set("$ref", tree.Text("#"+tree.Fragment(tree.Pointer(keys...))))
 }
 
 func (e emitter) bindings(n *tree.Node) *tree.Node {

@@ -109,28 +109,9 @@ type Limit struct{ Name, Value string }
 
 // LimitsOf returns the limits that are set, by name.
 func LimitsOf(l resource.Limits) (out []Limit) {
-	size := func(name string, s *resource.Size) {
-		if s != nil {
-			out = append(out, Limit{name, fmt.Sprint(int64(*s))})
-		}
+	for name, value := range l.All() {
+		out = append(out, Limit{name, value.String()})
 	}
-	count := func(name string, n *int64) {
-		if n != nil {
-			out = append(out, Limit{name, fmt.Sprint(*n)})
-		}
-	}
-	size("readBytesPerSecond", l.ReadBytesPerSecond)
-	size("writeBytesPerSecond", l.WriteBytesPerSecond)
-	count("readRecordsPerSecond", l.ReadRecordsPerSecond)
-	count("writeRecordsPerSecond", l.WriteRecordsPerSecond)
-	size("readBytesPerMonth", l.ReadBytesPerMonth)
-	size("writeBytesPerMonth", l.WriteBytesPerMonth)
-	if l.Replay != nil {
-		out = append(out, Limit{"replay", time.Duration(*l.Replay).String()})
-	}
-	count("requestsPerSecond", l.RequestsPerSecond)
-	count("connections", l.Connections)
-	count("connectionsPerSecond", l.ConnectionsPerSecond)
 	slices.SortFunc(out, func(a, b Limit) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }

@@ -68,7 +68,7 @@ func (b *bundler) schema(n *tree.Node) *tree.Node {
 			b.done[name] = true
 			b.order = append(b.order, name)
 		}
-		local := tree.Text("#/" + bundled + "/" + uriEscape(tree.Escape(name)))
+		local := tree.Text("#/" + bundled + "/" + tree.Fragment(tree.Escape(name)))
 		if len(n.Fields) == 1 {
 			out := n.Without("$ref")
 			return out.Set("$ref", local)
@@ -135,23 +135,6 @@ func fromOpenAPI(n *tree.Node) *tree.Node {
 		}
 	}
 	return n
-}
-
-// uriEscape escapes what a URI's fragment may not hold.
-func uriEscape(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/", c) >= 0:
-			b.WriteByte(c)
-		default:
-			const digits = "0123456789ABCDEF"
-			b.WriteByte('%')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
-		}
-	}
-	return b.String()
 }
 
 // cost says how often, at most, a value of some depth is looked at. Schemas that
@@ -243,7 +226,7 @@ func (c *coster) of(n *tree.Node, depth int) int {
 func (c *coster) target(ref string) *tree.Node {
 	name := strings.TrimPrefix(ref, "#/"+bundled+"/")
 	for _, f := range c.root.Get(bundled).Entries() {
-		if uriEscape(tree.Escape(f.Name)) == name {
+		if tree.Fragment(tree.Escape(f.Name)) == name {
 			return f.Value
 		}
 	}

@@ -42,7 +42,7 @@ func (s side) resolve(n *tree.Node) *tree.Node {
 		}
 		var target *tree.Node
 		for _, f := range s.root.Get(bundled).Entries() {
-			if "#/"+bundled+"/"+uriEscape(tree.Escape(f.Name)) == ref {
+			if "#/"+bundled+"/"+tree.Fragment(tree.Escape(f.Name)) == ref {
 				target = f.Value
 			}
 		}

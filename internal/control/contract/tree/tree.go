@@ -396,3 +396,21 @@ func (n *Node) Elements() []*Node {
 	}
 	return n.Items
 }
+
+// Fragment escapes of a pointer what the fragment of a URI may not hold (RFC 6901 §6,
+// RFC 3986 §3.5).
+func Fragment(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/?", c) >= 0:
+			b.WriteByte(c)
+		default:
+			const digits = "0123456789ABCDEF"
+			b.WriteByte('%')
+			b.WriteByte(digits[c>>4])
+			b.WriteByte(digits[c&15])
+		}
+	}
+	return b.String()
+}
