@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"sluice/internal/gateway/handler"
@@ -59,7 +58,7 @@ the range is narrowed to theirs. A newer broker or library never widens it.
 
 - **rewritten**: parsed, authorised by the grant, names and ids mapped between virtual and target cluster in both directions.
 - **answered**: by the gateway; the target cluster never sees it.
-- **refused**: not offered. Some are gaps that we mean to close; the others have no place in a virtual cluster.
+- **refused**: not offered; they have no place in a virtual cluster.
 `)
 	rows := slices.Clone(handler.Table)
 	slices.SortFunc(rows, func(a, b *handler.API) int { return int(a.Key) - int(b.Key) })
@@ -77,11 +76,8 @@ the range is narrowed to theirs. A newer broker or library never widens it.
 			if a.Note == "" {
 				t.Errorf("%s has no note", a.Name)
 			}
-			note := strings.TrimPrefix(strings.TrimPrefix(a.Note, "gap: "), "gap")
+			note := a.Note
 			if refused {
-				if note == "" {
-					note = "not built yet"
-				}
 				fmt.Fprintf(&b, "| %d | %s | %s |\n", a.Key, a.Name, note)
 				continue
 			}
@@ -94,11 +90,9 @@ the range is narrowed to theirs. A newer broker or library never widens it.
 	posture := func(p handler.Posture) func(*handler.API) bool {
 		return func(a *handler.API) bool { return a.Posture == p }
 	}
-	gap := func(a *handler.API) bool { return strings.HasPrefix(a.Note, "gap") }
 	section("Rewritten", "Each has a file `internal/gateway/handler/NN_name.go`, some share one.", false, posture(handler.Rewritten))
 	section("Answered by the gateway", "17, 18 and 36 are the only APIs before the login.", false, posture(handler.Answered))
-	section("Gaps", "Refused for now.", true, func(a *handler.API) bool { return a.Posture == handler.Refused && gap(a) })
-	section("Refused", "Not for clients of a virtual cluster.", true, func(a *handler.API) bool { return a.Posture == handler.Refused && !gap(a) })
+	section("Refused", "Not for clients of a virtual cluster.", true, posture(handler.Refused))
 
 	b.WriteString(`
 ## What never passes
