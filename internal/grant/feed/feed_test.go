@@ -421,7 +421,7 @@ func TestAGatewayFollowsItsControlPlane(t *testing.T) {
 	stop()
 	p.within("the gateway notices", func() bool { return !r.Standing().Connected })
 	end()
-	r, states, end = p.gateway(id)
+	r, _, end = p.gateway(id)
 	if s := r.State(); s == nil || text(t, *s) != text(t, second) {
 		t.Fatal("a restarted gateway does not have the last good state")
 	}
