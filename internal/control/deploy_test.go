@@ -390,6 +390,15 @@ func TestFourEyes(t *testing.T) {
 	if err := w.act("dan", approve, ""); fault.KindOf(err) != fault.Denied {
 		t.Errorf("a consumer approves: %v", err)
 	}
+	// Who may decide nothing is not told what waits, and that before anything else.
+	for _, m := range []control.Move{{Environment: "qa", Action: lifecycle.Approve}, {Environment: "qa", Action: lifecycle.Reject}, {Action: lifecycle.Reject}} {
+		m.Key = versionKey
+		for _, who := range []string{"dan", "olga"} {
+			if err := w.act(who, m, "no"); fault.KindOf(err) != fault.Denied {
+				t.Errorf("%s decides about %q: %v", who, m.Environment, err)
+			}
+		}
+	}
 	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve, Environment: "qa"}, ""); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("where nothing waits: %v", err)
 	}

@@ -42,6 +42,10 @@ func (c *changing) deciding(after *Record, m Move) (string, error) {
 	if m.Key.Kind != resource.KindVersion || m.Action != lifecycle.Approve && m.Action != lifecycle.Reject {
 		return "", nil
 	}
+	o := lifecycle.Object{Object: c.object(after.Document, false), State: stateOf(after.Document)}
+	if err := lifecycle.Allowed(c.q.Actor, o, m.Action); err != nil { // what waits is not for everybody to know
+		return "", err
+	}
 	waiting := slices.Sorted(maps.Keys(after.Status.Proposals))
 	switch _, there := after.Status.Proposals[m.Environment]; {
 	case m.Environment != "" && !there:

@@ -194,8 +194,8 @@ func Choices(actor identity.Actor, o Object) []Choice {
 // state for it, and fault.Invalid when something is missing that the actor could say.
 func Next(actor identity.Actor, o Object, action Action, f Facts) (State, error) {
 	what := fmt.Sprintf("%s %s %q", action, o.Kind, o.Name)
-	var possible, mine []State // from which it would be
-	var here string            // who may do it in this state
+	var possible []State // from which it would be
+	var here string      // who may do it in this state
 	var unmet error
 	for _, m := range moves {
 		if m.Kind != o.Kind || m.Action != action {
@@ -203,9 +203,6 @@ func Next(actor identity.Actor, o Object, action Action, f Facts) (State, error)
 		}
 		possible = append(possible, m.From...)
 		may, fits := m.may(actor, o), slices.Contains(m.From, o.State)
-		if may {
-			mine = append(mine, m.From...)
-		}
 		if fits {
 			here += m.By
 		}
@@ -221,16 +218,27 @@ func Next(actor identity.Actor, o Object, action Action, f Facts) (State, error)
 	switch {
 	case len(possible) == 0:
 		return "", fault.New(fault.Invalid, "%s: there is no such action; there are %s", what, list(actionsOf(o.Kind), "and"))
-	case len(mine) == 0 && actor.ReadOnly():
-		return "", fault.New(fault.Denied, "%s: the token is for reading only", what)
-	case len(mine) == 0:
-		return "", fault.New(fault.Denied, "%s: only %s may", what, whoMay(o, action))
+	case Allowed(actor, o, action) != nil:
+		return "", Allowed(actor, o, action)
 	case unmet != nil:
 		return "", fault.Wrap(fault.KindOf(unmet), nil, "%s: %s", what, fault.MessageOf(unmet))
 	case here != "":
 		return "", fault.New(fault.Denied, "%s: only %s may, in this state", what, words(o, here))
 	}
 	return "", fault.New(fault.Conflict, "%s: it is %s; this is possible when it is %s", what, o.State.word(), list(wordsOf(possible), "or"))
+}
+
+// Allowed returns nil when an actor makes such moves, in some state and on some
+// conditions, and otherwise the error that Next has for that, whose kind is
+// fault.Denied. It is for what is looked at before a move.
+func Allowed(actor identity.Actor, o Object, action Action) error {
+	switch {
+	case slices.ContainsFunc(moves, func(m Move) bool { return m.Kind == o.Kind && m.Action == action && m.may(actor, o) }):
+		return nil
+	case actor.ReadOnly():
+		return fault.New(fault.Denied, "%s %s %q: the token is for reading only", action, o.Kind, o.Name)
+	}
+	return fault.New(fault.Denied, "%s %s %q: only %s may", action, o.Kind, o.Name, whoMay(o, action))
 }
 
 // end is the state after the move.
