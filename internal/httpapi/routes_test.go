@@ -431,7 +431,11 @@ func TestEveryRoute(t *testing.T) {
 	if len(all) < 100 {
 		t.Fatalf("the API describes %d routes", len(all))
 	}
-	for _, r := range all {
+	for i, r := range all {
+		if raced && i%5 != 0 && !*update { // a sample; without the race detector all of them are asked
+			delete(want, r.String())
+			continue
+		}
 		cells := map[string]string{}
 		fmt.Fprintf(&text, "%-50s", r)
 		for _, role := range roles {
