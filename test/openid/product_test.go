@@ -184,7 +184,7 @@ func TestPeopleLogInThroughTheProduct(t *testing.T) {
 
 	// What does not fit together is refused, and says nothing of why to whoever tries.
 	callback := p.url + "/v1/login/oidc/callback"
-	if _, status, _ := newSurfer("bob").get(t, callback+"?state=x&code=y"); status != http.StatusForbidden {
+	if _, status, _ := newSurfer("bob").get(t, callback+"?state=x&code=y"); status != http.StatusUnauthorized {
 		t.Errorf("without a cookie: %d", status)
 	}
 	at, _, _ = s.get(t, p.url+"/v1/login/oidc/start")
@@ -192,14 +192,14 @@ func TestPeopleLogInThroughTheProduct(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, status, _ := newSurfer("bob").get(t, callback+"?"+q.Encode()); status != http.StatusForbidden {
+	if _, status, _ := newSurfer("bob").get(t, callback+"?"+q.Encode()); status != http.StatusUnauthorized {
 		t.Errorf("in another browser: %d", status)
 	}
 	other := url.Values{"state": {"forged"}, "code": q["code"], "iss": q["iss"]}
-	if _, status, _ := s.get(t, callback+"?"+other.Encode()); status != http.StatusForbidden {
+	if _, status, _ := s.get(t, callback+"?"+other.Encode()); status != http.StatusUnauthorized {
 		t.Errorf("another state: %d", status)
 	}
-	if _, status, _ := s.get(t, callback+"?"+q.Encode()); status != http.StatusForbidden {
+	if _, status, _ := s.get(t, callback+"?"+q.Encode()); status != http.StatusUnauthorized {
 		t.Errorf("the right state, once a wrong one was tried: %d", status)
 	}
 	for query, want := range map[string]int{
@@ -262,7 +262,7 @@ func TestPeopleLogInThroughTheProduct(t *testing.T) {
 	if err := root.Disable(t.Context(), "corp:bob"); err != nil {
 		t.Fatal(err)
 	}
-	if _, status, body := newSurfer("bob").through(t, p, p.url+"/v1/login/oidc/start"); status != http.StatusForbidden || !strings.Contains(body, "disabled") {
+	if _, status, body := newSurfer("bob").through(t, p, p.url+"/v1/login/oidc/start"); status != http.StatusUnauthorized || !strings.Contains(body, "disabled") {
 		t.Errorf("a disabled person: %d %s", status, body)
 	}
 
