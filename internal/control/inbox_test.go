@@ -147,8 +147,8 @@ func TestAThreadAboutASubscription(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(w.plane.Model().Get(wishKey).Status.Thread); n != 100 {
-		t.Errorf("%d messages are kept", n)
+	if n := len(w.plane.Model().Get(wishKey).Status.Thread); n != 100+1 {
+		t.Errorf("%d messages and a note are kept", n)
 	}
 }
 

@@ -24,8 +24,8 @@ type Message struct {
 	Text     string    `json:"text"`
 }
 
-// What a thread may hold. The oldest messages go first; the audit log has that there
-// were some.
+// What a thread may hold: so many messages, and so many internal notes. The oldest go
+// first; the audit log has that there were some.
 const (
 	maxMessages     = 100
 	maxMessageBytes = 4000
@@ -53,15 +53,32 @@ func (p *Plane) Say(ctx context.Context, q Request, subscription, text string, i
 			return fault.New(fault.Invalid, "a message is text of 1 to %d bytes", maxMessageBytes)
 		}
 		after.Document = before.Document // nothing for gateways
-		thread := append(slices.Clone(before.Status.Thread), Message{
+		after.Status.Thread = with(before.Status.Thread, Message{
 			Time: c.now, By: q.Actor.String(), Person: q.Actor.Person(), Provider: c.may(identity.Note, o) == nil, Internal: internal, Text: text,
 		})
-		after.Status.Thread = thread[max(0, len(thread)-maxMessages):]
 		if err := c.put(after, after.links()); err != nil {
 			return err
 		}
 		return c.tell(after, "message", map[string]any{"internal": internal})
 	})
+}
+
+// with adds a message to a thread. Where there are too many, the oldest of its own sort
+// goes, so that nobody writes away what they may not read.
+func with(thread []Message, m Message) []Message {
+	of := func(o Message) bool { return o.Internal == m.Internal }
+	out := append(slices.Clone(thread), m)
+	n := 0
+	for _, o := range out {
+		if of(o) {
+			n++
+		}
+	}
+	if n > maxMessages {
+		oldest := slices.IndexFunc(out, of)
+		out = slices.Delete(out, oldest, oldest+1)
+	}
+	return out
 }
 
 // Entry is a line of a thread: a message, or a move with what was said with it.
