@@ -687,8 +687,18 @@ func flatten(out map[string]any, path string, tree any) {
 func (s *Status) step(now time.Time, by identity.Actor, action lifecycle.Action, from, to lifecycle.State, message string) {
 	const most = 50 // the audit log has all of them
 	s.Trail = append(slices.Clone(s.Trail), Step{Time: now, By: by.String(), Person: by.Person(), Action: string(action), From: string(from), To: string(to), Message: message})
-	if n := len(s.Trail); n > most {
-		s.Trail = s.Trail[n-most:]
+	if len(s.Trail) > most { // how it came into its state stays: the way back begins there
+		came := 0
+		for i, step := range s.Trail {
+			if step.From != step.To {
+				came = i
+			}
+		}
+		oldest := 0
+		if came == 0 {
+			oldest = 1
+		}
+		s.Trail = slices.Delete(s.Trail, oldest, oldest+1)
 	}
 	if from != to {
 		s.Since, s.By = now, by.String()

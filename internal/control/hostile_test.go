@@ -3,6 +3,10 @@ package control_test
 import (
 	"fmt"
 	"testing"
+
+	"sluice/internal/control"
+	"sluice/internal/control/lifecycle"
+	"sluice/internal/resource"
 )
 
 func TestAConsumerDoesNotWriteInternalNotesAway(t *testing.T) {
@@ -34,5 +38,25 @@ func TestAConsumerDoesNotWriteInternalNotesAway(t *testing.T) {
 	}
 	if notes != 1 || messages != 100 {
 		t.Errorf("there are %d notes and %d messages, want 1 and 100", notes, messages)
+	}
+}
+
+func TestABlockedVersionComesBackToItsStateWhateverWasDoneMeanwhile(t *testing.T) {
+	w := staged(t, "NONE")
+	w.apply("ben", version(contractText+"# another\n", "NONE"))
+	if err := w.act("root", control.Move{Key: versionKey, Action: lifecycle.Block}, "leaks"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		if _, _, _, err := w.plane.Rollback(t.Context(), w.as("ben"), control.Rollback{Version: "orders.v1", Environment: "qa", To: 2}); err != nil {
+			t.Fatal(i, err)
+		}
+		w.promote("ben", control.Promotion{Version: "orders.v1", To: "qa"})
+	}
+	if err := w.act("root", control.Move{Key: versionKey, Action: lifecycle.Unblock}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.state(resource.KindVersion, "orders.v1"); got != "published" {
+		t.Errorf("it is %q", got)
 	}
 }
