@@ -416,22 +416,12 @@ func (c *changing) mayPublish(v *resource.Version, path string, b resource.Backi
 	if r == nil {
 		return nil // which the check of the whole says
 	}
-	there, err := c.w.Referring(cluster)
+	publishers, err := c.publishers(cluster)
 	if err != nil {
-		return fmt.Errorf("look for who publishes from %s: %w", cluster, err)
+		return err
 	}
-	for _, key := range there {
-		other := c.edit.Get(key)
-		if key.Kind != resource.KindVersion || other.Team == team {
-			continue
-		}
-		for _, backings := range other.Document.(*resource.Version).Spec.Channels {
-			for _, theirs := range backings {
-				if theirs == b {
-					return &ProblemsError{[]resource.Problem{v.Problem(path+".topic", "is published by another team already", "ask a platform-admin")}}
-				}
-			}
-		}
+	if slices.ContainsFunc(publishers[b], func(other string) bool { return other != team }) {
+		return &ProblemsError{[]resource.Problem{v.Problem(path+".topic", "is published by another team already", "ask a platform-admin")}}
 	}
 	for _, prefix := range r.Document.(*resource.Cluster).Spec.Publish[team] {
 		if prefix == "*" || strings.HasPrefix(b.Topic, prefix) {
@@ -439,6 +429,46 @@ func (c *changing) mayPublish(v *resource.Version, path string, b resource.Backi
 		}
 	}
 	return fault.New(fault.Denied, "%s: %s: the cluster does not give topic %q to team %s: ask a platform-admin to write publish: {%s: [%s]} into the Cluster", v.Key(), path, b.Topic, team, team, b.Topic)
+}
+
+// publishers are the teams that publish from a cluster, by topic: as their versions say,
+// and as environments have them. It is worked out once for all channels of a version.
+func (c *changing) publishers(cluster resource.Key) (map[resource.Backing][]string, error) {
+	if of, known := c.published[cluster]; known {
+		return of, nil
+	}
+	there, err := c.w.Referring(cluster)
+	if err != nil {
+		return nil, fmt.Errorf("look for who publishes from %s: %w", cluster, err)
+	}
+	of := map[resource.Backing][]string{}
+	for _, key := range there {
+		if key.Kind != resource.KindVersion {
+			continue
+		}
+		r := c.edit.Get(key)
+		note := func(b resource.Backing) {
+			if b.Cluster == cluster.Name && !slices.Contains(of[b], r.Team) {
+				of[b] = append(of[b], r.Team)
+			}
+		}
+		v := r.Document.(*resource.Version)
+		for _, backings := range v.Spec.Channels {
+			for _, b := range backings {
+				note(b)
+			}
+		}
+		for environment, d := range r.Status.Deployments {
+			for _, backings := range d.offer(v).Channels {
+				note(backings[environment])
+			}
+		}
+	}
+	if c.published == nil {
+		c.published = map[resource.Key]map[resource.Backing][]string{}
+	}
+	c.published[cluster] = of
+	return of, nil
 }
 
 // mayReplace asks whether a subscription may become another one.
@@ -463,6 +493,9 @@ func (c *changing) put(r *Record, links []resource.Key) error {
 		return fmt.Errorf("write %s: %w", r.Key(), err)
 	}
 	c.edit.changed[r.Key()] = r
+	if r.Key().Kind == resource.KindVersion {
+		c.published = nil
+	}
 	return nil
 }
 

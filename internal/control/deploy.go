@@ -64,6 +64,9 @@ func (c *changing) deploy(after *Record, next *resource.Version, d deploying) (o
 	if err := c.reaches(next, d); err != nil {
 		return outcome{}, err
 	}
+	if err := c.given(after, next, d.environment); err != nil {
+		return outcome{}, err
+	}
 	var waiver *Waiver
 	against := current.Against
 	if !d.back {
@@ -129,6 +132,25 @@ func (c *changing) reaches(next *resource.Version, d deploying) error {
 		r := c.edit.Get(resource.Key{Kind: resource.KindCluster, Name: b.Cluster})
 		if r == nil || r.Document.Meta().Environment != d.environment {
 			return fault.New(fault.Conflict, "revision %d of %s has channel %s on cluster %s, which is not in %s any more: apply the version with a cluster that is there", d.revision, next.Key(), channel, b.Cluster, d.environment)
+		}
+	}
+	return nil
+}
+
+// given asks whether the clusters of an environment give a revision its topics there, now:
+// an earlier one may be of a time when they did. What the environment has stays.
+func (c *changing) given(after *Record, next *resource.Version, environment string) error {
+	var has resource.Offer
+	if current, ok := after.Status.Deployments[environment]; ok {
+		has = current.offer(after.Document.(*resource.Version))
+	}
+	for _, channel := range slices.Sorted(maps.Keys(next.Spec.Channels)) {
+		b, mapped := next.Spec.Channels[channel][environment]
+		if !mapped || has.Channels[channel][environment] == b {
+			continue
+		}
+		if err := c.mayPublish(next, "spec.channels."+channel+"."+environment, b); err != nil {
+			return err
 		}
 	}
 	return nil

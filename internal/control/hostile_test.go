@@ -2,12 +2,43 @@ package control_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"sluice/internal/control"
 	"sluice/internal/control/lifecycle"
+	"sluice/internal/fault"
 	"sluice/internal/resource"
 )
+
+func TestARevisionDoesNotBringBackATopicThatTheClusterGivesNoMore(t *testing.T) {
+	w := staged(t, "NONE")
+	moved := strings.NewReplacer("topic: shop.orders.qa", "topic: shop.new.qa", "topic: shop.orders}", "topic: shop.new}").Replace(version(contractText, "NONE"))
+	w.apply("ben", moved) // revision 3
+	w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"})
+	w.wantIn("qa", 3)
+	w.wantIn("prod", 3)
+	w.apply("root", strings.NewReplacer("shop: [shop.]", "shop: [shop.new]").Replace(people+"\n---"+stages))
+	for _, environment := range []string{"qa", "prod"} {
+		_, _, _, err := w.plane.Rollback(t.Context(), w.as("ben"), control.Rollback{Version: "orders.v1", Environment: environment, To: 2})
+		if fault.KindOf(err) != fault.Denied {
+			t.Errorf("rolling %s back to a topic that was taken away: %v", environment, err)
+		}
+		_, _, _, err = w.plane.Promote(t.Context(), w.as("ben"), control.Promotion{Version: "orders.v1", To: environment, Revision: 2})
+		if fault.KindOf(err) != fault.Denied {
+			t.Errorf("promoting it to %s: %v", environment, err)
+		}
+		w.wantIn(environment, 3)
+	}
+	if _, _, _, err := w.plane.Rollback(t.Context(), w.as("ben"), control.Rollback{Version: "orders.v1", Environment: "nowhere"}); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("an environment that has nothing: %v", err)
+	}
+	// What an environment has stays as it is, and a new revision on its topics is let in.
+	w.apply("root", strings.NewReplacer("shop: [shop.]", "shop: [shop.other]").Replace(people+"\n---"+stages))
+	w.apply("ben", strings.Replace(moved, "title: Orders", "title: Orders again", 1))
+	w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"})
+	w.wantIn("prod", 4)
+}
 
 func TestAConsumerDoesNotWriteInternalNotesAway(t *testing.T) {
 	w := formed(t)

@@ -193,6 +193,8 @@ type changing struct {
 	named map[resource.Key]bool // by the request
 	// proposal is the environment whose proposal is being decided, "" for none
 	proposal string
+	// published says which teams publish from clusters, as far as somebody has asked
+	published map[resource.Key]map[resource.Backing][]string
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
