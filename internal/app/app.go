@@ -251,10 +251,13 @@ func (a *App) logins() *usage.Logins {
 
 // refusals is where the gateway keeps what it refuses; nil for nowhere.
 func (a *App) refusals() *usage.Refusals {
-	if a.management == nil {
-		return nil
+	switch {
+	case a.follower != nil:
+		return a.follower.refusals
+	case a.management != nil:
+		return a.management.refusals
 	}
-	return a.management.refusals
+	return nil
 }
 
 // release gives back what a half-built App holds.

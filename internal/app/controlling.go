@@ -88,7 +88,7 @@ func (c *ControlPlane) build() (err error) {
 		return err
 	}
 	plane := c.management.plane
-	c.sender = feed.NewSender(feed.SenderConfig{Authority: authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Reported: c.reported, Log: c.log, Now: c.opts.Now})
+	c.sender = feed.NewSender(feed.SenderConfig{Authority: authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Reported: c.management.reported, Log: c.log, Now: c.opts.Now})
 	standings.sender = c.sender
 	c.registry.MustRegister(feederCollector{c}, certificateCollector{c.management.certificates()})
 	c.publish()
@@ -207,11 +207,6 @@ func (c *ControlPlane) watch(ctx context.Context) {
 		c.publish()
 		timer.Reset(c.untilChange())
 	}
-}
-
-// reported takes down what a gateway tells of logins.
-func (c *ControlPlane) reported(gateway string, r feed.Report) {
-	noteAll(c.management.logins, gateway, r.Logins)
 }
 
 func (c *ControlPlane) untilChange() time.Duration {
@@ -340,7 +335,7 @@ func (s *gatewayStandings) Standing(name string) *schema.Standing {
 	}
 	out := &schema.Standing{
 		Connected: g.Connected, Since: &g.Since, InForce: g.Report.Number.String(), Current: g.Current.String(), Behind: g.Behind,
-		Refused: g.Report.Refused, Withheld: g.Report.Withheld, Release: g.Report.Release, Connections: g.Report.Connections,
+		Refused: g.Report.Refused, Withheld: g.Report.Withheld, Dropped: g.Report.Dropped, Release: g.Report.Release, Connections: g.Report.Connections,
 	}
 	if !g.Heard.IsZero() {
 		out.Heard = &g.Heard

@@ -58,6 +58,7 @@ type follower struct {
 	resolved *resolved
 	arrivals chan arrival
 	logins   *usage.Logins
+	refusals *usage.Refusals
 	stop     func()
 
 	keys atomic.Pointer[feed.Common] // the last one, for the keys of tokens
@@ -83,9 +84,9 @@ func newFollower(opts Options, s *state) (*follower, *feed.Identity, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &follower{opts: opts, resolved: newResolved(opts.Log), arrivals: make(chan arrival), logins: usage.NewLogins(id.Name), stop: func() {}}
+	f := &follower{opts: opts, resolved: newResolved(opts.Log), arrivals: make(chan arrival), logins: usage.NewLogins(id.Name), refusals: usage.NewRefusals(id.Name, opts.Now()), stop: func() {}}
 	f.receiver, err = feed.NewReceiver(feed.ReceiverConfig{
-		Dir: dir, Identity: id, Control: opts.Config.Feed.Control, Save: writeFile, Log: opts.Log, Now: opts.Now, Report: f.told, Unreported: f.untold,
+		Dir: dir, Identity: id, Control: opts.Config.Feed.Control, Save: writeFile, Log: opts.Log, Now: opts.Now, Report: f.told, Unreported: f.untold, Rejections: f.rejections, Told: f.refusals.Told,
 	})
 	return f, id, err
 }
@@ -209,9 +210,21 @@ func (f *follower) told() feed.Report {
 	if f.report != nil {
 		out = f.report()
 	}
-	out.Withheld = f.withheld
+	out.Withheld, out.Dropped = f.withheld, f.refusals.Dropped()
 	for _, l := range f.logins.Take(f.opts.Now(), feed.MaxLogins) {
 		out.Logins = append(out.Logins, feed.Login{Credential: l.Credential, Secret: l.Secret, Time: l.Time, Address: l.Address, Software: l.Software})
+	}
+	return out
+}
+
+// rejections are what the control plane is told of what was refused here.
+func (f *follower) rejections(after uint64, most int) []feed.Rejection {
+	var out []feed.Rejection
+	for _, r := range f.refusals.After(after, most) {
+		out = append(out, feed.Rejection{
+			Number: r.Number, ID: r.ID, Time: r.Time, Application: r.Application, Environment: r.Environment, Credential: r.Credential, Address: r.Address,
+			API: r.API, Operation: r.Operation, What: r.What, Name: r.Name, Verdict: r.Verdict, Rule: r.Rule,
+		})
 	}
 	return out
 }
@@ -253,12 +266,13 @@ var (
 	feedNumber     = prometheus.NewDesc("sluice_feed_number", "The number of the state in force, within its generation.", nil, nil)
 	feedGeneration = prometheus.NewDesc("sluice_feed_generation", "The generation of the state in force.", nil, nil)
 	feedRefused    = prometheus.NewDesc("sluice_feed_refused_total", "States of the control plane that were refused, by reason.", []string{"reason"}, nil)
+	feedDropped    = prometheus.NewDesc("sluice_feed_rejections_dropped_total", "Rejections that the control plane was not told of, since there were too many at a time or it was away.", nil, nil)
 	feedWithheld   = prometheus.NewDesc("sluice_feed_withheld_topics", "Topics that are withheld since the control plane has been away for longer than they permit.", nil, nil)
 )
 
 // Describe is prometheus.Collector's.
 func (feedCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{feedConnected, feedAge, feedNumber, feedGeneration, feedRefused, feedWithheld} {
+	for _, d := range []*prometheus.Desc{feedConnected, feedAge, feedNumber, feedGeneration, feedRefused, feedDropped, feedWithheld} {
 		ch <- d
 	}
 }
@@ -278,6 +292,7 @@ func (c feedCollector) Collect(ch chan<- prometheus.Metric) {
 	c.f.mu.Lock()
 	gauge(feedWithheld, float64(c.f.withheld))
 	c.f.mu.Unlock()
+	ch <- prometheus.MustNewConstMetric(feedDropped, prometheus.CounterValue, float64(c.f.refusals.Dropped()))
 	for reason, n := range s.Refusals {
 		ch <- prometheus.MustNewConstMetric(feedRefused, prometheus.CounterValue, float64(n), reason)
 	}

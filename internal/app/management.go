@@ -40,7 +40,7 @@ type management struct {
 
 // newManagement opens the store and binds the address.
 func newManagement(opts Options, s *state, out *outbound.Client, gateways httpapi.Gateways) (_ *management, err error) {
-	m := &management{now: opts.Now, logins: usage.NewLogins(hostName()), refusals: usage.NewRefusals(hostName()), log: opts.Log}
+	m := &management{now: opts.Now, logins: usage.NewLogins(hostName()), refusals: usage.NewRefusals(hostName(), opts.Now()), log: opts.Log}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -65,7 +65,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		return nil, err
 	}
 	store := control.Watched(m.store, m.sealer.Wrote)
-	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed, Refusals: m.refused}); err != nil {
+	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed, Refusals: refusals{m.refusals}}); err != nil {
 		return nil, err
 	}
 	accounts, err := accountsOf(opts.Config.Management, s.seed)

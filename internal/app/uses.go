@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/internal/control"
+	"sluice/internal/grant/feed"
 	"sluice/internal/usage"
 )
 
@@ -56,13 +57,44 @@ func tellUses(ctx context.Context, logins *usage.Logins, plane *control.Plane, n
 	}
 }
 
-// refused finds what the gateway of this process refused.
-func (m *management) refused(id string) (control.Refusal, bool) {
-	r, ok := m.refusals.Find(id)
+// reported takes down what a gateway of an environment tells of logins and of what it
+// refused.
+func (m *management) reported(gateway, environment string, r feed.Report) {
+	noteAll(m.logins, gateway, r.Logins)
+	for _, x := range r.Rejections {
+		if x.Environment != "" && x.Environment != environment {
+			continue // no gateway has anything to say of another environment
+		}
+		m.refusals.Note(usage.Refusal{
+			ID: x.ID, Time: x.Time, Application: x.Application, Environment: x.Environment, Credential: x.Credential, Gateway: gateway, Address: x.Address,
+			API: x.API, Operation: x.Operation, What: x.What, Name: x.Name, Verdict: x.Verdict, Rule: x.Rule,
+		})
+	}
+}
+
+// refusals are what gateways refused, for those who ask why.
+type refusals struct{ kept *usage.Refusals }
+
+// Find is control.Refusals'.
+func (r refusals) Find(id string) (control.Refusal, bool) {
+	found, ok := r.kept.Find(id)
+	return refusalOf(found), ok
+}
+
+// Of is control.Refusals'.
+func (r refusals) Of(application string) []control.Refusal {
+	var out []control.Refusal
+	for _, x := range r.kept.Of(application) {
+		out = append(out, refusalOf(x))
+	}
+	return out
+}
+
+func refusalOf(r usage.Refusal) control.Refusal {
 	return control.Refusal{
-		ID: r.ID, Time: r.Time, Application: r.Application, Environment: r.Environment, Credential: r.Credential, Gateway: r.Gateway, Address: r.Address,
+		Number: r.Number, ID: r.ID, Time: r.Time, Application: r.Application, Environment: r.Environment, Credential: r.Credential, Gateway: r.Gateway, Address: r.Address,
 		API: r.API, Operation: r.Operation, What: r.What, Name: r.Name, Verdict: r.Verdict, Rule: r.Rule,
-	}, ok
+	}
 }
 
 // hostName is what the gateway of this process is called.

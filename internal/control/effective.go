@@ -2,7 +2,6 @@ package control
 
 import (
 	"slices"
-	"time"
 
 	"sluice/internal/control/identity"
 	"sluice/internal/control/lifecycle"
@@ -109,48 +108,6 @@ func orNone(names []string) string {
 	}
 	slices.Sort(names)
 	return names[0] + map[bool]string{true: " and others", false: ""}[len(names) > 1]
-}
-
-// Refusal is why a gateway refused a client something; fields are those of
-// usage.Refusal.
-type Refusal struct {
-	ID                                   string
-	Time                                 time.Time
-	Application, Environment, Credential string
-	Gateway, Address                     string
-	API, Operation, What, Name           string
-	Verdict, Rule                        string
-	// Topic is what the application has by that name now; nil for nothing, or where it
-	// was about something else.
-	Topic *EffectiveTopic
-}
-
-// Refusal explains a refusal by its id: to those who may see the application, and to
-// platform-admins. Gateways keep the last ones only.
-func (p *Plane) Refusal(q Request, id string) (*Refusal, error) {
-	unknown := fault.New(fault.NotFound, "there is no rejection %q that you may see, or it is too long ago: the gateway's log has all of them", id)
-	if p.refusals == nil {
-		return nil, unknown
-	}
-	r, ok := p.refusals(id)
-	if !ok {
-		return nil, unknown
-	}
-	m := p.Model()
-	app := m.Get(resource.Key{Kind: resource.KindApplication, Name: r.Application})
-	if !q.Actor.PlatformAdmin() && (app == nil || !identity.Sees(q.Actor, objectOf(app.Document, false, m.Get))) {
-		return nil, unknown
-	}
-	if app != nil && r.What == "topic" {
-		e, err := p.effective(q, m, r.Application, r.Environment, func(*resource.Credential) bool { return false })
-		if err != nil {
-			return nil, err
-		}
-		if i := slices.IndexFunc(e.Topics, func(t EffectiveTopic) bool { return t.Topic == r.Name }); i >= 0 {
-			r.Topic = &e.Topics[i]
-		}
-	}
-	return &r, nil
 }
 
 // WhoIs finds whose a group, transactional id or topic of a target cluster is, by its

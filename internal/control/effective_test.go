@@ -111,34 +111,6 @@ func TestAVersionIsDeprecatedAndRetired(t *testing.T) {
 	}
 }
 
-func TestWhyAGatewayRefused(t *testing.T) {
-	w := staged(t, "BACKWARD")
-	refused := map[string]control.Refusal{
-		"R1": {ID: "R1", Application: "billing", Environment: "prod", Credential: "billing-1", What: "topic", Name: "orders.placed", Operation: "write", Rule: "subscription billing-orders: active"},
-		"R2": {ID: "R2", What: "mechanism", Name: "PLAIN", Rule: "unknown"},
-	}
-	var err error
-	w.plane, err = control.New(t.Context(), control.Deps{Store: w.store, Now: func() time.Time { return w.now }, Seed: make([]byte, 32), Refusals: func(id string) (control.Refusal, bool) {
-		r, ok := refused[id]
-		return r, ok
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		who, id string
-		kind    fault.Kind
-	}{{"dan", "R1", ""}, {"root", "R1", ""}, {"olga", "R1", ""}, {"ben", "R1", fault.NotFound}, {"eve", "R1", fault.NotFound}, {"dan", "R2", fault.NotFound}, {"root", "R2", ""}, {"root", "R3", fault.NotFound}} {
-		r, err := w.plane.Refusal(w.as(c.who), c.id)
-		if fault.KindOf(err) != c.kind {
-			t.Errorf("%s asks for %s: %v, want %q", c.who, c.id, err, c.kind)
-		}
-		if err == nil && c.id == "R1" && (r.Topic == nil || r.Topic.Write.Granted) {
-			t.Errorf("got %+v", r)
-		}
-	}
-}
-
 func TestWhoIs(t *testing.T) {
 	w := staged(t, "BACKWARD")
 	all := control.Request{Actor: w.as("root").Actor, ID: "req_1"}

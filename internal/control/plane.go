@@ -25,8 +25,8 @@ type Deps struct {
 	Seed []byte
 	// Sealer signs heads of the audit log, which an export ends with.
 	Sealer *audit.Sealer
-	// Refusals finds what a gateway refused, by its id; nil where no gateway is at hand.
-	Refusals func(id string) (Refusal, bool)
+	// Refusals are what gateways refused; nil where no gateway is at hand.
+	Refusals Refusals
 }
 
 // Plane is the control plane: everything that is changed is changed here. It is safe
@@ -38,7 +38,7 @@ type Plane struct {
 	seed   []byte
 	sealer *audit.Sealer
 
-	refusals func(id string) (Refusal, bool) // nil for none
+	refusals Refusals // nil for none
 
 	model   atomic.Pointer[Model]
 	changed chan struct{}                 // has a value when the model may have become another one

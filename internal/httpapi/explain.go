@@ -25,6 +25,14 @@ type rejectionInput struct {
 
 type rejectionOutput struct{ Body schema.Rejection }
 
+type rejectionsInput struct {
+	Name        string `path:"name" maxLength:"128"`
+	Environment string `query:"environment" maxLength:"128" doc:"In this environment."`
+	Before      uint64 `query:"before" minimum:"1" doc:"What next said of the page before."`
+	After       uint64 `query:"after" minimum:"1" doc:"Only those behind this number: what has come since."`
+	Limit       int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
+}
+
 type whoIsInput struct {
 	Name string `query:"name" required:"true" maxLength:"255" doc:"A group, transactional id or topic, as the target cluster has it."`
 }
@@ -42,6 +50,7 @@ func (a *API) explaining() {
 			return a.effective(ctx)(a.plane.EffectiveOf(request(ctx), in.Name))
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "get-rejection", Method: http.MethodGet, Path: "/v1/rejections/{id}", Summary: "Say why a gateway refused a client something", Tags: []string{"Gateways"}}, a.rejection)
+	huma.Register(a.huma, huma.Operation{OperationID: "list-rejections", Method: http.MethodGet, Path: "/v1/applications/{name}/rejections", Summary: "List what gateways refused an application lately, the newest first", Tags: []string{string(resource.KindApplication)}}, a.rejections)
 	huma.Register(a.huma, huma.Operation{OperationID: "whois", Method: http.MethodGet, Path: "/v1/whois", Summary: "Say whose a name on a target cluster is", Tags: []string{"Gateways"}}, a.whoIs)
 }
 
@@ -88,13 +97,29 @@ func (a *API) rejection(ctx context.Context, in *rejectionInput) (*rejectionOutp
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	out := &rejectionOutput{Body: schema.Rejection{
-		ID: r.ID, Time: r.Time, Application: r.Application, Environment: r.Environment, Credential: r.Credential, Gateway: r.Gateway, Address: r.Address,
-		API: r.API, Operation: r.Operation, What: r.What, Name: r.Name, Verdict: r.Verdict, Rule: r.Rule,
-	}}
+	out := &rejectionOutput{Body: rejectionBody(*r)}
 	if r.Topic != nil {
 		t := topicBody(*r.Topic)
 		out.Body.Topic = &t
+	}
+	return out, nil
+}
+
+func rejectionBody(r control.Refusal) schema.Rejection {
+	return schema.Rejection{
+		Number: r.Number, ID: r.ID, Time: r.Time, Application: r.Application, Environment: r.Environment, Credential: r.Credential, Gateway: r.Gateway, Address: r.Address,
+		API: r.API, Operation: r.Operation, What: r.What, Name: r.Name, Verdict: r.Verdict, Rule: r.Rule,
+	}
+}
+
+func (a *API) rejections(ctx context.Context, in *rejectionsInput) (*struct{ Body schema.Rejections }, error) {
+	page, next, err := a.plane.Refusals(request(ctx), control.RefusalQuery{Application: in.Name, Environment: in.Environment, Before: in.Before, After: in.After, Limit: in.Limit})
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	out := &struct{ Body schema.Rejections }{schema.Rejections{Items: []schema.Rejection{}, Next: next}}
+	for _, r := range page {
+		out.Body.Items = append(out.Body.Items, rejectionBody(r))
 	}
 	return out, nil
 }

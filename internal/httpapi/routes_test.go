@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -73,7 +74,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.plane, err = control.New(t.Context(), control.Deps{Store: store, Log: log, Seed: make([]byte, 32), Sealer: sealer}); err != nil {
+	if h.plane, err = control.New(t.Context(), control.Deps{Store: store, Log: log, Seed: make([]byte, 32), Sealer: sealer, Refusals: houseRefusals{}}); err != nil {
 		t.Fatal(err)
 	}
 	config := identity.DefaultConfig()
@@ -106,6 +107,25 @@ func newHouse(t *testing.T) *house {
 // owners are the organisation, the team and the name of things, for what is own and what is foreign.
 var owners = map[string]struct{ organisation, team, name string }{"own": {"acme", "shop", "mine"}, "foreign": {"other", "x", "theirs"}}
 
+// houseRefusals are of each application one, by an id that is its name.
+type houseRefusals struct{}
+
+func (houseRefusals) Find(id string) (control.Refusal, bool) {
+	for _, o := range owners {
+		if id == o.name {
+			return control.Refusal{Number: 1, ID: id, Application: o.name, Environment: "prod", What: "group", Name: "canary"}, true
+		}
+	}
+	return control.Refusal{}, false
+}
+
+func (r houseRefusals) Of(application string) []control.Refusal {
+	if one, ok := r.Find(application); ok {
+		return []control.Refusal{one}
+	}
+	return nil
+}
+
 func (h *house) documents() {
 	all := []string{}
 	for whose, o := range owners {
@@ -123,7 +143,7 @@ func (h *house) documents() {
 			resource.KindAPI:          `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"visibility":"private"}`,
 			resource.KindVersion:      `"metadata":{"name":"` + o.name + `.v1"},"spec":{"contract":{"channels":{"placed":{"send":true}}},"channels":{"placed":{"prod":{"cluster":"` + o.name + `","topic":"` + o.name + `"}}},"lifecycle":{"state":"published"}}`,
 			resource.KindProduct:      `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"versions":["` + o.name + `.v1"],"plans":{"free":{"auth":["scram"],"approval":"manual"}}}`,
-			resource.KindApplication:  `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"clusters":{"prod":"` + o.name + `"}}`,
+			resource.KindApplication:  `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"clusters":{"prod":"` + o.name + `"},"adopt":{"groups":["etl-` + o.name + `"]}}`,
 			resource.KindSubscription: `"metadata":{"name":"` + o.name + `","environment":"prod"},"spec":{"application":"` + o.name + `","product":"` + o.name + `","plan":"free"}`,
 			resource.KindCredential:   `"metadata":{"name":"` + o.name + `","environment":"prod"},"spec":{"application":"` + o.name + `","type":"scram"}`,
 		} {
@@ -254,7 +274,7 @@ func (r route) kind() resource.Kind {
 
 // whose are the objects that a route is tried with.
 func (r route) whose() []string {
-	if strings.Contains(r.path, "{") || r.path == "/v1/apply" || r.path == "/v1/audit" {
+	if strings.Contains(r.path, "{") || r.path == "/v1/apply" || r.path == "/v1/audit" || r.path == "/v1/whois" {
 		return []string{"own", "foreign", "absent"}
 	}
 	return []string{""}
@@ -309,6 +329,8 @@ func (h *house) try(r route, role, login, whose string) (int, string) {
 		if name == "" {
 			name = "nobody-at-all"
 		}
+	case r.path == "/v1/rejections/{id}":
+		name = cmp.Or(owners[whose].name, "absent")
 	case strings.Contains(r.path, "{id}"):
 		name = "absent"
 		if whose == "foreign" {
@@ -327,6 +349,8 @@ func (h *house) try(r route, role, login, whose string) (int, string) {
 	switch {
 	case r.path == "/v1/audit":
 		path += "?organisation=" + map[string]string{"own": "acme", "foreign": "other", "absent": "absent"}[whose]
+	case r.path == "/v1/whois":
+		path += "?name=etl-" + cmp.Or(owners[whose].name, "absent")
 	case strings.HasSuffix(r.path, "/comparison"):
 		path += "?from=1&to=1"
 	}

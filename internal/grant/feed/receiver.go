@@ -34,6 +34,11 @@ type ReceiverConfig struct {
 	Report func() Report
 	// Unreported gets a report that could not be sent; it may be nil.
 	Unreported func(Report)
+	// Rejections returns what was refused behind a number, the oldest first and at most so
+	// many; Told gets the number of the last one that came to the control plane, 0 for
+	// none. Both may be nil, and neither may wait.
+	Rejections func(after uint64, most int) []Rejection
+	Told       func(number uint64)
 	Log        *slog.Logger
 	// Now is the clock for times that are kept on disk.
 	Now func() time.Time
@@ -54,6 +59,7 @@ type Receiver struct {
 	refused   string    // why the last state is not in force
 	failure   string    // why there is no connection
 	refusals  map[string]uint64
+	heard     *uint64 // the number of the last rejection that the control plane has; nil until it says so
 
 	changed chan struct{} // has a value when somebody should report at once
 }
@@ -248,6 +254,7 @@ func (r *Receiver) follow(ctx context.Context, apply func(State) error) (begun b
 	defer stop()
 	defer cancel()
 	r.mu.Lock()
+	r.heard = nil
 	var have hello
 	if r.state != nil && !r.file.Stale() {
 		have = hello{Number: r.state.Grants.Number(), Sum: r.state.sum}
@@ -333,8 +340,17 @@ const reportEvery = 2 * time.Second
 func (r *Receiver) talk(ctx context.Context, conn net.Conn, asks <-chan struct{}) error {
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
+	var sent *uint64 // the number of the last rejection on this connection
 	for {
 		report := r.report()
+		if sent == nil {
+			sent = r.begins()
+		}
+		if sent != nil && r.config.Rejections != nil {
+			if report.Rejections = fitting(r.config.Rejections(*sent, MaxRejections)); len(report.Rejections) > 0 {
+				*sent = report.Rejections[len(report.Rejections)-1].Number
+			}
+		}
 		if err := say(conn, tellReport, report); err != nil {
 			if r.config.Unreported != nil {
 				r.config.Unreported(report)
@@ -352,6 +368,18 @@ func (r *Receiver) talk(ctx context.Context, conn net.Conn, asks <-chan struct{}
 			}
 		}
 	}
+}
+
+// begins returns the number behind which the control plane has no rejections of this
+// gateway; nil while it has not said.
+func (r *Receiver) begins() *uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.heard == nil {
+		return nil
+	}
+	number := *r.heard
+	return &number
 }
 
 func (r *Receiver) report() Report {
@@ -429,8 +457,12 @@ func (r *Receiver) begin() {
 const contactEvery = 30 * time.Second
 
 func (r *Receiver) beat(b beat) {
+	if b.Rejections != nil && r.config.Told != nil {
+		r.config.Told(*b.Rejections)
+	}
 	now := r.config.Now()
 	r.mu.Lock()
+	r.heard = b.Rejections
 	newest := r.state != nil && b.Number == r.state.Grants.Number()
 	if newest {
 		r.contact = now

@@ -28,8 +28,9 @@ type SenderConfig struct {
 	Admit func(name, key string) (environment string, err error)
 	// Join redeems the secret of a token for a key: from then on the gateway has it.
 	Join func(ctx context.Context, secret, key, address string) (name, environment string, err error)
-	// Reported gets what a gateway tells of itself; it may be nil. It must not wait.
-	Reported func(name string, r Report)
+	// Reported gets what a gateway of an environment tells of itself; it may be nil. It
+	// must not wait.
+	Reported func(name, environment string, r Report)
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -83,6 +84,7 @@ type peer struct {
 	since       time.Time // connected or not
 	heard       time.Time // the last report
 	report      Report
+	rejected    uint64 // the number of the last rejection that came
 }
 
 // Gateway is what is known of one.
@@ -348,9 +350,9 @@ func (s *Sender) serve(ctx context.Context, conn *tls.Conn, log *slog.Logger, na
 	var heard error
 	reader.Go(func() {
 		defer cancel()
-		heard = s.listen(conn, name, p, asks)
+		heard = s.listen(conn, name, environment, p, asks)
 	})
-	err := s.feed(ctx, conn, log, name, environment, leaf, have, asks)
+	err := s.feed(ctx, conn, log, name, environment, p, leaf, have, asks)
 	conn.Close()
 	reader.Wait()
 	cancel()
@@ -367,7 +369,7 @@ func (s *Sender) serve(ctx context.Context, conn *tls.Conn, log *slog.Logger, na
 }
 
 // listen takes what a gateway says.
-func (s *Sender) listen(conn net.Conn, name string, p *peer, asks chan struct{}) error {
+func (s *Sender) listen(conn net.Conn, name, environment string, p *peer, asks chan struct{}) error {
 	for {
 		m, err := readMessage(conn, false, silence+reportEvery)
 		if err != nil {
@@ -382,11 +384,18 @@ func (s *Sender) listen(conn net.Conn, name string, p *peer, asks chan struct{})
 			if len(report.Logins) > MaxLogins {
 				return fmt.Errorf("a report has %d logins, it may have %d", len(report.Logins), MaxLogins)
 			}
-			if s.config.Reported != nil {
-				s.config.Reported(name, report)
+			if len(report.Rejections) > MaxRejections {
+				return fmt.Errorf("a report has %d rejections, it may have %d", len(report.Rejections), MaxRejections)
 			}
-			report.Logins = nil
+			if s.config.Reported != nil {
+				s.config.Reported(name, environment, report)
+			}
+			rejections := report.Rejections
+			report.Logins, report.Rejections = nil, nil
 			s.mu.Lock()
+			if n := len(rejections); n > 0 {
+				p.rejected = rejections[n-1].Number
+			}
 			p.report, p.heard = report, s.config.Now()
 			s.mu.Unlock()
 		case askWhole:
@@ -396,7 +405,7 @@ func (s *Sender) listen(conn net.Conn, name string, p *peer, asks chan struct{})
 }
 
 // feed sends a gateway what it lacks, as it comes, and a beat when there is nothing.
-func (s *Sender) feed(ctx context.Context, conn net.Conn, log *slog.Logger, name, environment string, leaf *x509.Certificate, have hello, asks <-chan struct{}) error {
+func (s *Sender) feed(ctx context.Context, conn net.Conn, log *slog.Logger, name, environment string, p *peer, leaf *x509.Certificate, have hello, asks <-chan struct{}) error {
 	if s.config.Now().After(leaf.NotAfter.Add(-renewBefore)) {
 		der, err := s.config.Authority.gateway(name, leaf.PublicKey, s.config.Now())
 		if err != nil {
@@ -431,7 +440,10 @@ func (s *Sender) feed(ctx context.Context, conn net.Conn, log *slog.Logger, name
 		if len(frames) > 0 {
 			have = now
 		}
-		if err := say(conn, sendBeat, beat{now.Number}); err != nil {
+		s.mu.Lock()
+		rejected := p.rejected
+		s.mu.Unlock()
+		if err := say(conn, sendBeat, beat{now.Number, &rejected}); err != nil {
 			return err
 		}
 		select {

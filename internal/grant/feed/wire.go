@@ -57,6 +57,9 @@ type hello struct {
 // beat says what is in force at the control plane.
 type beat struct {
 	Number grant.Number `json:"number"`
+	// Rejections is the number of the gateway's last one that came here, 0 for none. A
+	// control plane that takes none leaves it out.
+	Rejections *uint64 `json:"rejections,omitempty"`
 }
 
 type certificate struct {
@@ -100,6 +103,12 @@ type Report struct {
 	Connections int       `json:"connections"`
 	// Logins are of secrets that were used since the report before, at most MaxLogins.
 	Logins []Login `json:"logins,omitempty"`
+	// Rejections are what the gateway refused since the report before, the oldest first,
+	// at most MaxRejections.
+	Rejections []Rejection `json:"rejections,omitempty"`
+	// Dropped counts those since the gateway's start that it had no room for until they
+	// could be told.
+	Dropped uint64 `json:"dropped,omitempty"`
 }
 
 // MaxLogins is how many logins a report may have.
@@ -113,6 +122,44 @@ type Login struct {
 	Time       time.Time `json:"time"`
 	Address    string    `json:"address,omitempty"`
 	Software   string    `json:"software,omitempty"`
+}
+
+// What a report may have of rejections.
+const (
+	MaxRejections     = 500
+	maxRejectionBytes = 256 << 10 // encoded
+)
+
+// Rejection is something that the gateway refused. Its fields are those of usage.Refusal;
+// the gateway is who reports.
+type Rejection struct {
+	// Number is greater than that of the one before.
+	Number      uint64    `json:"number"`
+	ID          string    `json:"id"`
+	Time        time.Time `json:"time"`
+	Application string    `json:"application,omitempty"`
+	Environment string    `json:"environment,omitempty"`
+	Credential  string    `json:"credential,omitempty"`
+	Address     string    `json:"address,omitempty"`
+	API         string    `json:"api,omitempty"`
+	Operation   string    `json:"operation,omitempty"`
+	What        string    `json:"what,omitempty"`
+	Name        string    `json:"name,omitempty"`
+	Verdict     string    `json:"verdict,omitempty"`
+	Rule        string    `json:"rule,omitempty"`
+}
+
+// fitting returns as many of the first rejections as one report may have.
+func fitting(all []Rejection) []Rejection {
+	all = all[:min(len(all), MaxRejections)]
+	size := 0
+	for i, r := range all {
+		text, err := json.Marshal(r)
+		if size += len(text) + 1; err != nil || size > maxRejectionBytes {
+			return all[:i]
+		}
+	}
+	return all
 }
 
 // ClusterReport is how a gateway reaches a target cluster.

@@ -25,6 +25,13 @@ func (c *Client) Rejection(ctx context.Context, id string) (*schema.Rejection, e
 	return &out, c.do(ctx, http.MethodGet, "/v1/rejections/"+url.PathEscape(id), nil, "", nil, &out)
 }
 
+// Rejections returns a page of what gateways refused an application lately, the newest
+// first; query has environment, before, after and limit.
+func (c *Client) Rejections(ctx context.Context, application string, query url.Values) (*schema.Rejections, error) {
+	var out schema.Rejections
+	return &out, c.do(ctx, http.MethodGet, "/v1/applications/"+url.PathEscape(application)+"/rejections", query, "", nil, &out)
+}
+
 // WhoIs says whose a name on a target cluster is.
 func (c *Client) WhoIs(ctx context.Context, name string) (*schema.WhoIs, error) {
 	var out schema.WhoIs

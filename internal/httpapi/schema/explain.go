@@ -71,13 +71,15 @@ type EffectiveCredential struct {
 
 // Rejection is why a gateway refused a client something.
 type Rejection struct {
+	// Number is greater than that of whatever the control plane was told before.
+	Number      uint64    `json:"number"`
 	ID          string    `json:"id"`
 	Time        time.Time `json:"time"`
 	Application string    `json:"application,omitempty"`
 	Environment string    `json:"environment,omitempty"`
 	Credential  string    `json:"credential,omitempty"`
 	Gateway     string    `json:"gateway"`
-	Address     string    `json:"address"`
+	Address     string    `json:"address,omitempty"`
 	// API is Kafka's, Operation what was wanted of What, by its Name.
 	API       string `json:"api"`
 	Operation string `json:"operation"`
@@ -88,6 +90,13 @@ type Rejection struct {
 	Rule string `json:"rule"`
 	// Topic is what the application has by that name now.
 	Topic *EffectiveTopic `json:"topic,omitempty"`
+}
+
+// Rejections are what gateways refused an application lately, the newest first.
+type Rejections struct {
+	Items []Rejection `json:"items"`
+	// Next is what to ask for as before for what follows; left out at the end.
+	Next uint64 `json:"next,omitempty"`
 }
 
 // WhoIs says whose a name on a target cluster is.

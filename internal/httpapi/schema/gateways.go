@@ -20,6 +20,8 @@ type Standing struct {
 	Refused string `json:"refused,omitempty"`
 	// Withheld counts topics that are withheld since the control plane was away too long.
 	Withheld int `json:"withheld,omitempty"`
+	// Dropped counts rejections since its start that the control plane was not told of.
+	Dropped uint64 `json:"dropped,omitempty"`
 	// Clusters are target clusters that it cannot use, with why.
 	Clusters    map[string]string `json:"clusters,omitempty"`
 	Release     string            `json:"release,omitempty"`
