@@ -171,7 +171,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	)
 	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s), newBackup(s, p), newRestore(s, p))
 	root.AddCommand(newPeople(s), newLogins(s), newTokens(s), newSecondFactor(s))
-	root.AddCommand(newPromote(s), newRollback(s), newRevisions(s), newContract(s), newCompare(s), newInbox(s), newMessages(s), newExplain(s), newWhoIs(s))
+	root.AddCommand(newPromote(s), newRollback(s), newRevisions(s), newContract(s), newCompare(s), newInbox(s), newMessages(s), newExplain(s), newLogs(s), newWhoIs(s))
 	root.AddCommand(newMoves(s)...)
 	root.AddCommand(newRotate(s))
 	root.CompletionOptions.HiddenDefaultCmd = false

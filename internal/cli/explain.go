@@ -127,11 +127,19 @@ func explainTopic(out *strings.Builder, t schema.EffectiveTopic) {
 
 func tellRejection(s Streams, r *schema.Rejection) error {
 	out := &strings.Builder{}
-	fmt.Fprintf(out, "%s at %s: %s %s %q was %s by %s\n", r.ID, r.Time.UTC().Format(time.RFC3339), r.Operation, r.What, r.Name, r.Verdict, r.Rule)
+	fmt.Fprintf(out, "%s at %s: %s %s %q: %s: %s\n", r.ID, r.Time.UTC().Format(time.RFC3339), r.Operation, r.What, r.Name, r.Verdict, r.Rule)
 	if r.Application != "" {
-		fmt.Fprintf(out, "  application %s in %s, credential %s\n", r.Application, r.Environment, r.Credential)
+		fmt.Fprintf(out, "  application %s in %s", r.Application, r.Environment)
+		if r.Credential != "" { // a provider is not told
+			fmt.Fprintf(out, ", credential %s", r.Credential)
+		}
+		out.WriteString("\n")
 	}
-	fmt.Fprintf(out, "  from %s, by gateway %s, in a request %s\n", r.Address, r.Gateway, r.API)
+	out.WriteString("  ")
+	if r.Address != "" {
+		fmt.Fprintf(out, "from %s, ", r.Address)
+	}
+	fmt.Fprintf(out, "by gateway %s, in a request %s\n", r.Gateway, r.API)
 	if r.Topic != nil {
 		out.WriteString("now:\n")
 		explainTopic(out, *r.Topic)
