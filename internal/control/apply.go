@@ -267,6 +267,12 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 func (c *changing) owned(d resource.Any) error {
 	team := d.Meta().Team
 	switch d.Key().Kind {
+	case resource.KindTeam:
+		above := resource.Key{Kind: resource.KindOrganisation, Name: d.(*resource.Team).Spec.Organisation}
+		if c.edit.Get(above) == nil {
+			return &ProblemsError{[]resource.Problem{d.Problem("spec.organisation", fmt.Sprintf("there is no %s", above), "correct the name, or apply it first, or together with this one")}}
+		}
+		return nil
 	case resource.KindAPI, resource.KindProduct, resource.KindApplication:
 		if team == "" {
 			return &ProblemsError{[]resource.Problem{d.Problem("metadata.team", "is missing: everything here belongs to a team", "name the team that owns it")}}

@@ -314,6 +314,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"another team's":                 {"dan", api("x", "shop"), fault.NotFound, "making one is for"},
 		"nobody's team":                  {"ben", api("x", "nobody"), fault.Invalid, `there is no Team "nobody"`},
+		"a team of no organisation":      {"root", "kind: Team\nmetadata: {name: x}\nspec: {organisation: nowhere}", fault.Invalid, `spec.organisation: there is no Organisation nowhere`},
 		"without a team":                 {"ben", "kind: API\nmetadata: {name: x}\nspec: {}", fault.Invalid, "metadata.team: is missing"},
 		"taking from another team":       {"dan", api("orders", "erp"), fault.Denied, "only"},
 		"a cluster":                      {"ben", "kind: Cluster\nmetadata: {name: mine, environment: prod}\nspec: {bootstrap: ['127.0.0.1:1']}", fault.NotFound, "platform-admin"},
