@@ -48,6 +48,12 @@ spec:
 	if err != nil || len(one.Credentials) != 1 || one.Credentials[0].Name != "billing-2" {
 		t.Errorf("got %+v, %v", one, err)
 	}
+	if err := w.act("dan", control.Move{Key: resource.Key{Kind: resource.KindCredential, Name: "billing-2"}, Action: lifecycle.Revoke}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if one, err = w.plane.EffectiveOf(w.as("dan"), "billing-2"); err != nil || len(one.Credentials[0].Topics) > 0 || one.Credentials[0].Not["orders.placed"] != "credential billing-2 is revoked" {
+		t.Errorf("a revoked credential: got %+v, %v", one, err)
+	}
 	end := w.now.Add(48 * time.Hour).Truncate(time.Second)
 	if err := w.act("ben", control.Move{Key: versionKey, Action: lifecycle.Deprecate, Sunset: end, Brownouts: []resource.Window{{From: end.Add(-time.Hour), To: end.Add(-time.Minute)}}}, "old"); err != nil {
 		t.Fatal(err)

@@ -96,6 +96,8 @@ func Explain(set *resource.Set, opts Options, application string) []Effect {
 // Sees says whether a credential sees a topic, and if not, why.
 func (e Effect) Sees(d *resource.Credential) Reason {
 	switch {
+	case d.Spec.State == "revoked" || d.Spec.State == "expired":
+		return Reason{false, fmt.Sprintf("credential %s is %s", d.Name(), d.Spec.State)}
 	case !slices.Contains(e.Methods, d.Spec.Type):
 		return Reason{false, fmt.Sprintf("plan %s admits %s, and credential %s is of type %s", e.Plan, strings.Join(e.Methods, ", "), d.Name(), d.Spec.Type)}
 	case d.Spec.Subscriptions != nil && !slices.Contains(d.Spec.Subscriptions, e.Subscription):
