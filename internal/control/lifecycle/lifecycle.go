@@ -307,8 +307,12 @@ func whoMay(o Object, action Action) string {
 	return words(o, by)
 }
 
-// words says who the letters are.
+// words says who the letters are; nobody can go and ask the system, so that it is named
+// where there is nobody else.
 func words(o Object, by string) string {
+	if others := strings.ReplaceAll(by, string(S), ""); others != "" {
+		by = others
+	}
 	var out []string
 	for i := range len(by) {
 		w := Who(by[i])

@@ -361,7 +361,7 @@ func TestRefusalsSayWhoMay(t *testing.T) {
 		action Action
 		want   string
 	}{
-		{dev, resource.KindSubscription, Pending, Approve, `approve Subscription "thing": only the system, an approver of team shop of shop-corp, a publisher of team shop of shop-corp or an org-admin of shop-corp may`},
+		{dev, resource.KindSubscription, Pending, Approve, `approve Subscription "thing": only an approver of team shop of shop-corp, a publisher of team shop of shop-corp or an org-admin of shop-corp may`},
 		{dev, resource.KindSubscription, Closed, Cancel, `cancel Subscription "thing": it is closed; this is possible when it is pending`},
 		{dev, resource.KindSubscription, New, Cancel, `cancel Subscription "thing": it is not there yet; this is possible when it is pending`},
 		{dev, resource.KindCredential, Active, Block, `block Credential "thing": there is no such action; there are create, rotate, retire, revoke, revoke-previous and expire`},
