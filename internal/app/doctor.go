@@ -147,6 +147,7 @@ func (d *doctor) addresses(running bool) {
 	}
 	d.address(d.opts.Config.Operations.Address, "operations.address, or --operations")
 	if d.opts.Control {
+		d.area = "management API"
 		d.address(d.opts.Config.Management.Address, "management.address, or --management")
 	}
 }

@@ -27,8 +27,11 @@ type Problem struct {
 // String returns the problem on one line.
 func (p Problem) String() string {
 	var b strings.Builder
-	if p.File != "" {
+	switch {
+	case p.File != "" && p.Line > 0:
 		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	case p.File != "":
+		b.WriteString(p.File + ": ")
 	}
 	if p.Warning {
 		b.WriteString("warning: ")

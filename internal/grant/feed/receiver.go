@@ -200,7 +200,7 @@ func (r *Receiver) Run(ctx context.Context, apply func(State) error) {
 			pause, told = againFirst, ""
 		}
 		if text := err.Error(); text != told {
-			r.config.Log.Warn("the control plane cannot be reached: what is in force stays", "control", r.address(), "err", err)
+			r.config.Log.Warn("no connection to the control plane: what is in force stays", "control", r.address(), "err", err)
 			told = text
 		}
 		r.keepContact()
