@@ -237,7 +237,7 @@ func verifyAudit(s Streams, path string, o audit.VerifyOptions) error {
 		if n == audit.MaxFindings {
 			more = " or more"
 		}
-		fmt.Fprintf(s.Err, "sluice: %s is not whole: %d%s\n", path, n, more)
+		fmt.Fprintf(s.Err, "sluice: %s is not whole: %s%s\n", path, counted(n, "finding"), more)
 		return errFindings
 	}
 	if r.Rows == 0 {

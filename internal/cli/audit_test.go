@@ -60,10 +60,10 @@ func TestAuditVerify(t *testing.T) {
 	}{
 		"whole":                  {[]string{whole, "--key", public}, 0, whole + " is whole: rows 1 to 3 of log log1, covered by 2 heads, the last signed at 2026-05-06T07:08:09Z\n", ""},
 		"whole, with kept heads": {[]string{whole, "--key", public, "--heads", heads}, 0, "covered by 4 heads", ""},
-		"altered":                {[]string{altered, "--key", public}, 3, altered + ", line 3: row 2 was altered: its content is not what its hash is of\n", "sluice: " + altered + " is not whole: 1\n"},
+		"altered":                {[]string{altered, "--key", public}, 3, altered + ", line 3: row 2 was altered: its content is not what its hash is of\n", "sluice: " + altered + " is not whole: 1 finding\n"},
 		"cut off to a head":      {[]string{cut, "--key", public}, 0, "rows 1 to 1 of log log1, covered by 1 head,", ""},
-		"cut off, but for kept":  {[]string{cut, "--key", public, "--heads", heads}, 3, "at the end: rows 2 to 3 are missing at the end", "is not whole: 1"},
-		"signed by another key":  {[]string{whole, "--key", other}, 3, "which is none of those trusted", "is not whole: 3"},
+		"cut off, but for kept":  {[]string{cut, "--key", public, "--heads", heads}, 3, "at the end: rows 2 to 3 are missing at the end", "is not whole: 1 finding"},
+		"signed by another key":  {[]string{whole, "--key", other}, 3, "which is none of those trusted", "is not whole: 3 findings"},
 		"one of two keys":        {[]string{whole, "--key", other, "--key", public}, 0, "is whole", ""},
 		"a later beginning":      {[]string{whole, "--key", public, "--from", "2"}, 3, "row 1 is before the first row that was expected", ""},
 		"empty":                  {[]string{file("empty.jsonl", ""), "--key", public}, 0, "has no rows", ""},
@@ -79,7 +79,7 @@ func TestAuditVerify(t *testing.T) {
 			t.Errorf("%s: got %d, %q, %q, want %d, %q, %q", name, code, out, problems, c.code, c.out, c.problems)
 		}
 	}
-	if code, _, problems := run(t, "audit", "x"); code != 2 || !strings.Contains(problems, `there is no command "audit x"`) {
+	if code, _, problems := run(t, "audit", "x"); code != 2 || !strings.Contains(problems, `there is no command "sluice audit x"`) {
 		t.Errorf("an unknown command: got %d, %q", code, problems)
 	}
 }

@@ -115,8 +115,8 @@ const (
 )
 
 // Main runs a command line and returns the exit code: 0, 1 when something went
-// wrong, 2 when the command line is wrong, 3 when diff, lint, breaking, doctor, config
-// check or audit verify find something. The first SIGINT or SIGTERM asks the
+// wrong, 2 when the command line is wrong, 3 when diff, compare, lint, breaking, doctor,
+// config check or audit verify find something. The first SIGINT or SIGTERM asks the
 // command to end, the second one ends the process.
 func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -146,7 +146,8 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 		Use:   "sluice",
 		Short: "API management for Apache Kafka that speaks Kafka's own protocol",
 		Example: `  sluice demo                                      a first look, on this machine
-  sluice serve --config sluice.yaml -f resources/  a gateway in front of your own Kafka
+  sluice serve --config sluice.yaml -f resources/  a gateway in front of your own Kafka, with documents in files
+  sluice serve                                     the same with a control plane, and the commands that ask it
   sluice tail orders.placed --properties client.properties`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -166,14 +167,29 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(
-		newDemo(s, p), newServe(s, p), newControl(s, p), newGateway(s, p), newTail(s), newProduce(s), newDoctor(s, p), newConfig(s, p), newLint(s), newBreaking(s), newAudit(s), newVersion(s, p), newBroker(s, p),
-	)
-	root.AddCommand(newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s), newWhoAmI(s), newLogin(s), newLogout(s), newToken(s), newInvite(s), newPassword(s), newBackup(s, p), newRestore(s, p))
-	root.AddCommand(newPeople(s), newLogins(s), newTokens(s), newSecondFactor(s))
-	root.AddCommand(newPromote(s), newRollback(s), newRevisions(s), newContract(s), newCompare(s), newInbox(s), newMessages(s), newExplain(s), newLogs(s), newWhoIs(s))
-	root.AddCommand(newMoves(s)...)
-	root.AddCommand(newRotate(s))
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Run a gateway or a control plane", []*cobra.Command{newDemo(s, p), newServe(s, p), newControl(s, p), newGateway(s, p), newConfig(s, p), newDoctor(s, p), newBackup(s, p), newRestore(s, p)}},
+		{"Records", []*cobra.Command{newTail(s), newProduce(s)}},
+		{"Contracts in files, without a control plane", []*cobra.Command{newLint(s), newBreaking(s)}},
+		{"Documents", []*cobra.Command{newApply(s), newDiff(s), newGet(s), newExport(s), newDelete(s)}},
+		{"Versions and their revisions", append(newMoves(s, aboutVersions), newPromote(s), newRollback(s), newRevisions(s), newCompare(s), newContract(s))},
+		{"Subscriptions and credentials", append(newMoves(s, aboutSubscriptions), newRotate(s), newInbox(s), newMessages(s))},
+		{"Why is it so, and who did what", []*cobra.Command{newExplain(s), newLogs(s), newWhoIs(s), newAudit(s)}},
+		{"People, logins and tokens", []*cobra.Command{newLogin(s), newLogout(s), newWhoAmI(s), newPassword(s), newSecondFactor(s), newLogins(s), newToken(s), newTokens(s), newInvite(s), newPeople(s)}},
+		{"More", []*cobra.Command{newVersion(s, p)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+		}
+		root.AddCommand(g.commands...)
+		root.SetHelpCommandGroupID(g.title) // the last of them
+		root.SetCompletionCommandGroupID(g.title)
+	}
+	root.AddCommand(newBroker(s, p)) // hidden
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }

@@ -83,7 +83,8 @@ func TestCommandLines(t *testing.T) {
 	}{
 		{"version", 0, "sluice v1.2.3", ""},
 		{"", 0, "sluice serve --config", ""},
-		{"--help", 0, "demo", ""},
+		{"--help", 0, "\nSubscriptions and credentials:\n  approve ", ""},
+		{"--help", 0, "\nMore:\n  completion ", ""},
 		{"tail --help", 0, "--properties", ""},
 		{"serv", 2, "", `there is no command "serv": did you mean serve?`},
 		{"config chek", 2, "", `there is no command "sluice config chek"`},
@@ -141,6 +142,9 @@ func TestCommandLines(t *testing.T) {
 		{"breaking good.yaml rules.yaml", 1, "", "rules.yaml cannot be compared: sluice lint rules.yaml tells all"},
 		{"breaking good.yaml later.yaml -o xml", 2, "", "-o \"xml\" is not a format"},
 		{"embedded-broker --data-dir x", 1, "", ""},
+		{"whoami --server http://127.0.0.1:1", 1, "", "nothing answers at 127.0.0.1:1: check the address, and that a control plane runs there"},
+		{"apply -f nothing.yaml", 1, "", "nothing.yaml: no such file"},
+		{"people chek", 2, "", `there is no command "sluice people chek"`},
 		{"completion bash", 0, "bash completion", ""},
 	} {
 		t.Run(tc.args, func(t *testing.T) {

@@ -75,7 +75,7 @@ func listSecrets(out io.Writer, d schema.Document) error {
 		}
 		return t.UTC().Format(time.RFC3339)
 	}
-	rows := [][]string{{"SECRET", "STATE", "CREATED", "ENDS", "LAST LOGIN", "FROM", "BY", "AT"}}
+	rows := [][]string{{"SECRET", "STATE", "CREATED", "ENDS", "LAST LOGIN", "FROM", "CLIENT", "GATEWAY"}}
 	for _, s := range d.Status.Secrets {
 		row := []string{fmt.Sprint(s.Number), s.State, at(s.Created), at(s.Ends), "-", "-", "-", "-"}
 		if u := s.Used; u != nil {

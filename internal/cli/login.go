@@ -198,14 +198,17 @@ func newLogout(s Streams) *cobra.Command {
 			if err := c.LogOut(cmd.Context()); err != nil {
 				return err
 			}
-			name, err := savedFile(server.loginFile)
-			if err == nil {
-				err = os.Remove(name)
+			left, err := readSaved(server.loginFile)
+			if err != nil {
+				return err
 			}
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("forget the login: %w", err)
+			if left.Token != "" { // the next login is at the same server
+				if _, err := (saved{Server: left.Server, CA: left.CA}).write(server.loginFile); err != nil {
+					return err
+				}
 			}
-			return nil
+			_, err = fmt.Fprintln(s.Out, "logged out")
+			return err
 		},
 	}
 	server.add(cmd, formatTable)
@@ -274,7 +277,7 @@ func newInvite(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return tellInvitation(s, i, server.output)
+			return tellInvitation(s, c, i, server.output)
 		},
 	}
 	server.add(cmd, formatTable, formatJSON)
@@ -313,7 +316,7 @@ func newPassword(s Streams) *cobra.Command {
 				if err := c.SetPassword(cmd.Context(), schema.NewPassword{Token: token, Password: password}); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintln(s.Out, "the password is set: log in with it")
+				_, err = fmt.Fprintf(s.Out, "the password is set: log in with it, by sluice login --server %s\n", c.Server())
 				return err
 			}
 			body := schema.ChangedPassword{Old: old, Code: code, Password: password}

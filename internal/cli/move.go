@@ -13,30 +13,44 @@ import (
 	"sluice/internal/resource"
 )
 
+// What a move is listed with.
+type moveOf int
+
+const (
+	aboutVersions moveOf = iota
+	aboutSubscriptions
+)
+
 // moveCommands are the moves of life cycles that have commands.
-var moveCommands = []struct{ action, short, example string }{
-	{"approve", "Approve a subscription that waits, or a revision of a version where four eyes are wanted", "subscription acme-orders"},
-	{"reject", "Reject a subscription, or a revision of a version, that waits", "subscription acme-orders --reason 'no contract yet'"},
-	{"cancel", "Take back a request for a subscription", "subscription acme-orders"},
-	{"suspend", "Suspend a subscription: its topics fall silent", "subscription acme-orders --reason 'unpaid'"},
-	{"resume", "Let a suspended subscription go on", "subscription acme-orders"},
-	{"close", "End a subscription", "subscription acme-orders"},
-	{"preview", "Offer a draft version for trial", "version orders.v2"},
-	{"publish", "Publish a version", "version orders.v2"},
-	{"withdraw", "Take a preview back", "version orders.v2"},
-	{"deprecate", "Announce the end of a version", "version orders.v1 --sunset 2027-06-30T00:00:00Z --successor orders.v2"},
-	{"undeprecate", "Take the announcement back", "version orders.v1"},
-	{"retire", "End a version, or a credential at a time", "version orders.v1"},
-	{"republish", "Bring a retired version back, within 30 days", "version orders.v1"},
-	{"block", "Block a version at once", "version orders.v1 --reason 'leaks personal data'"},
-	{"unblock", "Lift a block", "version orders.v1"},
-	{"revoke", "Revoke a credential: its connections close within a second", "credential acme-erp-1"},
+var moveCommands = []struct {
+	of                     moveOf
+	action, short, example string
+}{
+	{aboutSubscriptions, "approve", "Approve a subscription that waits, or a revision of a version where four eyes are wanted", "subscription acme-orders"},
+	{aboutSubscriptions, "reject", "Reject a subscription, or a revision of a version, that waits", "subscription acme-orders --reason 'no contract yet'"},
+	{aboutSubscriptions, "cancel", "Take back a request for a subscription", "subscription acme-orders"},
+	{aboutSubscriptions, "suspend", "Suspend a subscription: its topics fall silent", "subscription acme-orders --reason 'unpaid'"},
+	{aboutSubscriptions, "resume", "Let a suspended subscription go on", "subscription acme-orders"},
+	{aboutSubscriptions, "close", "End a subscription", "subscription acme-orders"},
+	{aboutVersions, "preview", "Offer a draft version for trial", "version orders.v2"},
+	{aboutVersions, "publish", "Publish a version", "version orders.v2"},
+	{aboutVersions, "withdraw", "Take a preview back", "version orders.v2"},
+	{aboutVersions, "deprecate", "Announce the end of a version", "version orders.v1 --sunset 2027-06-30T00:00:00Z --successor orders.v2"},
+	{aboutVersions, "undeprecate", "Take the announcement back", "version orders.v1"},
+	{aboutVersions, "retire", "End a version, or a credential at a time", "version orders.v1"},
+	{aboutVersions, "republish", "Bring a retired version back, within 30 days", "version orders.v1"},
+	{aboutVersions, "block", "Block a version at once", "version orders.v1 --reason 'leaks personal data'"},
+	{aboutVersions, "unblock", "Lift a block", "version orders.v1"},
+	{aboutSubscriptions, "revoke", "Revoke a credential: its connections close within a second", "credential acme-erp-1"},
 }
 
-// newMoves makes the commands.
-func newMoves(s Streams) []*cobra.Command {
+// newMoves makes the commands of those that are listed together.
+func newMoves(s Streams, of moveOf) []*cobra.Command {
 	var out []*cobra.Command
 	for _, m := range moveCommands {
+		if m.of != of {
+			continue
+		}
 		var server serverFlags
 		var body schema.Move
 		var o client.Options
@@ -92,14 +106,17 @@ func newMoves(s Streams) []*cobra.Command {
 				if err := json.Unmarshal(d.Spec, &spec); err != nil {
 					return fmt.Errorf("read the answer: %w", err)
 				}
-				end := ""
+				state, end := spec.State+spec.Lifecycle.State, ""
+				if at := body.Environment; at != "" && kind == resource.KindVersion {
+					state = map[string]string{"approve": at + " has the revision that waited", "reject": "the revision that waited for " + at + " does not get there"}[m.action]
+				}
 				switch {
 				case o.DryRun:
 					end = " (nothing was changed)"
 				case previous:
 					end = "; the secret before has ended"
 				}
-				_, err = fmt.Fprintf(s.Out, "%s %s: %s%s\n", kind, args[1], spec.State+spec.Lifecycle.State, end)
+				_, err = fmt.Fprintf(s.Out, "%s %s: %s%s\n", kind, args[1], state, end)
 				return err
 			},
 		}

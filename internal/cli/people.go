@@ -18,9 +18,9 @@ import (
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("there is no command \"%s %s\"", use, args[0])
+				return usagef("there is no command %q", cmd.CommandPath()+" "+args[0])
 			}
 			return nil
 		},
@@ -73,7 +73,7 @@ func newPeople(s Streams) *cobra.Command {
 				if output == formatJSON {
 					return writeJSON(s.Out, all)
 				}
-				rows := [][]string{{"LOGIN", "STATE", "PROVES BY", "ROLES"}}
+				rows := [][]string{{"LOGIN", "STATE", "LOGS IN BY", "ROLES"}}
 				for _, a := range all {
 					rows = append(rows, []string{a.Login, stateOf(a), proofOf(a), dash(strings.Join(rolesOf(a), ", "))})
 				}
@@ -88,7 +88,7 @@ func newPeople(s Streams) *cobra.Command {
 				if output == formatJSON {
 					return writeJSON(s.Out, a)
 				}
-				rows := [][]string{{"login", a.Login}, {"title", dash(a.Title)}, {"e-mail", dash(a.Email)}, {"state", stateOf(*a)}, {"proves by", proofOf(*a)}}
+				rows := [][]string{{"login", a.Login}, {"title", dash(a.Title)}, {"e-mail", dash(a.Email)}, {"state", stateOf(*a)}, {"logs in by", proofOf(*a)}}
 				if a.Provider != "" {
 					rows = append(rows, []string{"groups", dash(strings.Join(a.Groups, ", "))})
 				}
@@ -114,7 +114,7 @@ func newPeople(s Streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return tellInvitation(s, i, output)
+				return tellInvitation(s, c, i, output)
 			}),
 		asking(s, &cobra.Command{Use: "logins LOGIN", Short: "List the logins of somebody", Args: one, Example: "  sluice people logins ben"}, tableOrJSON, listLogins(s)),
 		simple("end-logins", "End all logins of somebody", "is logged out everywhere", (*client.Client).EndLogins),
@@ -213,11 +213,11 @@ func listTokens(s Streams) func(context.Context, *client.Client, []string, strin
 
 func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func tellInvitation(s Streams, i *schema.Invitation, output string) error {
+func tellInvitation(s Streams, c *client.Client, i *schema.Invitation, output string) error {
 	if output == formatJSON {
 		return writeJSON(s.Out, i)
 	}
-	fmt.Fprintf(s.Err, "with this token, %s sets a password until %s:\n", i.Login, second(i.Expires))
+	fmt.Fprintf(s.Err, "with this token, %s sets a password until %s:\n  sluice password --server %s --token TOKEN\n", i.Login, second(i.Expires), c.Server())
 	_, err := fmt.Fprintln(s.Out, i.Token)
 	return err
 }

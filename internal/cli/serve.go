@@ -160,19 +160,13 @@ SIGTERM and SIGINT let requests in flight end; a second one does not wait.`,
 }
 
 func newConfig(s Streams, p Programs) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration", Args: func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return usagef("there is no command %q", cmd.CommandPath()+" "+args[0])
-		}
-		return nil
-	}, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	var f setupFlags
 	var withoutSecrets bool
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Check configuration and resource documents without starting",
 		Long: `Check configuration and resource documents as a whole, without starting, and
-print every problem with its place and what to do. The exit code is 1 when
+print every problem with its place and what to do. The exit code is 3 when
 there is one that would keep the gateway from starting.`,
 		Example: `  sluice config check --config sluice.yaml -f resources/
   sluice config check -f resources/ --without-secrets     where the secrets are not`,
@@ -181,8 +175,7 @@ there is one that would keep the gateway from starting.`,
 	}
 	f.add(check)
 	check.Flags().BoolVar(&withoutSecrets, "without-secrets", false, "only warn of secrets that cannot be read")
-	cmd.AddCommand(check)
-	return cmd
+	return group("config", "Look at the configuration", check)
 }
 
 func runCheck(s Streams, p Programs, f *setupFlags, withoutSecrets bool) error {

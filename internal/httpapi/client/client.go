@@ -66,6 +66,9 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// Server returns where the API is.
+func (c *Client) Server() string { return c.server.String() }
+
 // Options are what a change may be asked for with.
 type Options struct {
 	DryRun bool
@@ -269,7 +272,11 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", c.server.Host, cause(err))
+		err = cause(err)
+		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+			return nil, fmt.Errorf("nothing answers at %s: check the address, and that a control plane runs there: %w", c.server.Host, err)
+		}
+		return nil, fmt.Errorf("ask %s: %w", c.server.Host, err)
 	}
 	return resp, nil
 }
