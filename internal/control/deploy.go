@@ -481,14 +481,22 @@ func (p *Plane) Deployments(q Request, version string) (*Record, []Stage, error)
 	out := []Stage{}
 	for _, name := range slices.Compact(all) {
 		spec := c.environment(name)
-		rank := 0
-		for before := spec.After; before != "" && rank < maxStages; before = c.environment(before).After {
-			rank++
-		}
-		out = append(out, Stage{Environment: name, After: spec.After, FourEyes: spec.FourEyes, rank: rank})
+		out = append(out, Stage{Environment: name, After: spec.After, FourEyes: spec.FourEyes, rank: rankOf(name, c.edit.Get)})
 	}
 	slices.SortStableFunc(out, func(a, b Stage) int { return cmp.Compare(a.rank, b.rank) })
 	return r, out, nil
+}
+
+// rankOf counts the environments before one in the order of promotion.
+func rankOf(environment string, get func(resource.Key) *Record) int {
+	for rank := range maxStages {
+		r := get(resource.Key{Kind: resource.KindEnvironment, Name: environment})
+		if r == nil || r.Document.(*resource.Environment).Spec.After == "" {
+			return rank
+		}
+		environment = r.Document.(*resource.Environment).Spec.After
+	}
+	return maxStages
 }
 
 // maxStages bounds what follows an order, should there be a circle.

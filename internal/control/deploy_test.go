@@ -568,3 +568,51 @@ func TestEnvironmentsInACircle(t *testing.T) {
 		t.Errorf("what another comes after is removed: %v", err)
 	}
 }
+
+// Whoever does not own a version sees in its document what environments have of it.
+func TestConsumersSeeWhatIsDeployed(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people+"\n---"+stages)
+	w.apply("ben", offer)
+	apply := func(channels string, names ...string) {
+		t.Helper()
+		backings := ""
+		for _, name := range names {
+			backings += name + ": {qa: {cluster: trial, topic: shop." + name + ".qa}, prod: {cluster: main, topic: shop." + name + "}}, "
+		}
+		w.apply("ben", "kind: Version\nmetadata: {name: orders.v1}\nspec:\n  contract: {channels: {"+channels+"}}\n  compatibility: NONE\n  channels: {"+backings+"}\n  lifecycle: {state: published}")
+	}
+	sees := func(who, want string) {
+		t.Helper()
+		r, err := w.plane.Get(w.as(who), versionKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed, _, err := w.plane.List(t.Context(), w.as(who), control.Query{Kind: resource.KindVersion})
+		if err != nil || len(listed) != 1 {
+			t.Fatalf("%d are listed, %v", len(listed), err)
+		}
+		for _, r := range []*control.Record{r, listed[0]} {
+			var got []string
+			for name, c := range r.Document.(*resource.Version).Spec.Contract.Channels {
+				got = append(got, name+"="+c.Description)
+			}
+			slices.Sort(got)
+			if text := strings.Join(got, " "); text != want {
+				t.Errorf("%s sees %q, want %q", who, text, want)
+			}
+		}
+	}
+	apply("placed: {address: orders.placed, description: first, send: true}", "placed")
+	w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"})
+	sees("dan", "placed=first")
+	apply("placed: {address: orders.placed, description: second, send: true}, moved: {address: orders.moved, description: new, send: true}", "placed", "moved")
+	sees("ben", "moved=new placed=second")
+	sees("dan", "moved=new placed=first") // prod comes after qa
+	w.apply("root", "kind: Environment\nmetadata: {name: qa}\nspec: {fourEyes: true}")
+	apply("placed: {address: orders.placed, description: third, send: true}, secret: {address: orders.secret, description: waits, send: true}", "placed", "secret")
+	sees("ben", "placed=third secret=waits")
+	sees("dan", "moved=new placed=first")
+	w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"})
+	sees("dan", "moved=new placed=second")
+}

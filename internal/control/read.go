@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"sluice/internal/control/identity"
@@ -68,8 +70,10 @@ func (p *Plane) Get(q Request, key resource.Key) (*Record, error) {
 }
 
 // shown is a record as an actor may see it: whoever is not of the owners is told
-// neither of clusters and backing topics, nor who did what and why.
+// neither of clusters and backing topics, nor who did what and why, and of a version
+// what environments have of it.
 func shown(actor identity.Actor, r *Record, get func(resource.Key) *Record) (*Record, error) {
+	status := r.Status
 	switch r.Key().Kind {
 	case resource.KindAPI, resource.KindVersion, resource.KindProduct:
 		if !actor.Belongs(r.owner()) {
@@ -79,17 +83,41 @@ func shown(actor identity.Actor, r *Record, get func(resource.Key) *Record) (*Re
 		}
 	}
 	v, ok := r.Document.(*resource.Version)
-	if !ok || len(v.Spec.Channels) == 0 && v.Spec.Contract.Digest == "" || identity.Authorise(actor, identity.ReadBacking, objectOf(v, false, get)) == nil {
+	if !ok || identity.Authorise(actor, identity.ReadBacking, objectOf(v, false, get)) == nil {
 		return r, nil
 	}
 	d, err := copied(v)
 	if err != nil {
 		return nil, err
 	}
-	d.(*resource.Version).Spec.Channels, d.(*resource.Version).Spec.Contract.Digest = nil, ""
 	seen := *r
 	seen.Document = d
+	spec := &d.(*resource.Version).Spec
+	if status.Revision > 0 { // else it is of the time before, and as it is everywhere
+		spec.Contract.Channels = offered(v, status, get)
+	}
+	spec.Channels, spec.Contract.Digest = nil, ""
 	return &seen, nil
+}
+
+// offered are the channels of a version that some environment offers, and not those that
+// wait, or were never promoted. Where environments differ in a channel, the one furthest
+// along the order counts.
+func offered(v *resource.Version, s Status, get func(resource.Key) *Record) map[string]resource.Channel {
+	out, ranks := map[string]resource.Channel{}, map[string]int{}
+	for _, environment := range slices.Sorted(maps.Keys(s.Deployments)) {
+		offer, rank := v.Spec.Offer(), rankOf(environment, get)
+		if o := s.Deployments[environment].Offer; o != nil {
+			offer = *o
+		}
+		for name, channel := range offer.Contract {
+			_, mapped := offer.Channels[name][environment]
+			if before, there := ranks[name]; mapped && (!there || rank > before) {
+				out[name], ranks[name] = channel, rank
+			}
+		}
+	}
+	return out
 }
 
 // Actions returns what somebody could do now with a document that has a life cycle.
