@@ -436,8 +436,9 @@ type Plan struct {
 	Limits Limits `json:"limits,omitzero"`
 	// Form are questions that whoever subscribes through the control plane answers.
 	Form []Question `json:"form,omitzero"`
-	// Approval of subscriptions is automatic or manual. Not used in this release: the
-	// subscription's state counts.
+	// Approval of subscriptions through the control plane is automatic or manual. The
+	// default is manual; a gateway that reads files by itself goes by the subscription's
+	// state.
 	Approval string `json:"approval,omitzero"`
 	// Price is not charged in this release.
 	Price Price `json:"price,omitzero"`
@@ -540,7 +541,8 @@ type SubscriptionSpec struct {
 	// (2026-12-31) and true or false are written as text. The control plane checks them.
 	Answers map[string]string `json:"answers,omitzero"`
 	// State is one of pending, active, suspended, closed, rejected or expired; see States.
-	// The default is active.
+	// The default is active; through the control plane, a new one is pending until it is
+	// approved, and a document without it leaves the state as it is.
 	State string `json:"state,omitzero"`
 	// Since begins an active subscription; at once by default.
 	Since time.Time `json:"since,omitzero"`
