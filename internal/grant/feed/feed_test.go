@@ -616,6 +616,63 @@ func TestAFullDisk(t *testing.T) {
 	})
 }
 
+// A restart with an older state, since the newer one could not be written, does not take
+// the older one for the newest.
+func TestAnOlderStateOnDiskIsAsOldAsItIs(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	p.serve(p.sender)
+	id, err := p.join("secret", p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := stateOf(t, 1, credential(1, 1)), stateOf(t, 2, credential(1, 2))
+	now, file := time.Now().Truncate(time.Millisecond), filepath.Join(p.dir, stateFile)
+	follow := func(want State, save func(string, []byte) error) {
+		t.Helper()
+		at := now
+		r, err := NewReceiver(ReceiverConfig{Dir: p.dir, Identity: id, Control: p.address, Save: save, Log: p.log(), Now: func() time.Time { return at }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		states, done := make(chan State, 10), make(chan struct{})
+		go func() {
+			defer close(done)
+			r.Run(ctx, func(s State) error { states <- s; return nil })
+		}()
+		p.comes(states, want)
+		cancel()
+		<-done
+	}
+	p.publish(p.sender, first)
+	follow(first, replace)
+	p.publish(p.sender, second)
+	before := now
+	now = now.Add(time.Hour)
+	rename := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename(file, file+".away") // so that nothing can be added to it
+	follow(second, func(name string, data []byte) error {
+		if name == file {
+			return errors.New("no space left")
+		}
+		return replace(name, data)
+	})
+	rename(file+".away", file)
+	r, err := NewReceiver(ReceiverConfig{Dir: p.dir, Identity: id, Save: replace, Log: p.log(), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := r.Standing(); s.Number.N != 1 || !s.Contact.Equal(before) {
+		t.Errorf("state %v was the newest at %v, want 1 at %v", s.Number, s.Contact, before)
+	}
+}
+
 func TestWhoMayNotJoin(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)

@@ -487,8 +487,12 @@ func (r *Receiver) lastContact() time.Time {
 }
 
 // keepContact writes down when the state was last known to be the newest: a restart
-// goes on counting from there.
+// goes on counting from there. It is not said of a state that is not on disk: a restart
+// would take it for the older one's.
 func (r *Receiver) keepContact() {
+	if r.file.Stale() {
+		return
+	}
 	r.mu.Lock()
 	at := r.contact
 	same := at.Equal(r.kept)
