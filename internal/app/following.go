@@ -230,12 +230,9 @@ func (f *follower) rejections(after uint64, most int) []feed.Rejection {
 }
 
 // untold takes back what could not be told.
-func (f *follower) untold(r feed.Report) { noteAll(f.logins, "", r.Logins) }
-
-// noteAll takes down logins at a gateway.
-func noteAll(to *usage.Logins, gateway string, logins []feed.Login) {
-	for _, l := range logins {
-		to.Note(usage.Login{Credential: l.Credential, Secret: l.Secret, Time: l.Time, Address: l.Address, Software: l.Software, Gateway: gateway})
+func (f *follower) untold(r feed.Report) {
+	for _, l := range r.Logins {
+		f.logins.Note(usage.Login{Credential: l.Credential, Secret: l.Secret, Time: l.Time, Address: l.Address, Software: l.Software})
 	}
 }
 

@@ -60,7 +60,13 @@ func tellUses(ctx context.Context, logins *usage.Logins, plane *control.Plane, n
 // reported takes down what a gateway of an environment tells of logins and of what it
 // refused.
 func (m *management) reported(gateway, environment string, r feed.Report) {
-	noteAll(m.logins, gateway, r.Logins)
+	uses := make([]control.Use, len(r.Logins))
+	for i, l := range r.Logins {
+		uses[i] = control.Use{Credential: l.Credential, Secret: l.Secret, Time: l.Time, Address: l.Address, Software: l.Software}
+	}
+	for _, u := range m.plane.Believed(gateway, uses) {
+		m.logins.Note(usage.Login(u))
+	}
 	for _, x := range r.Rejections {
 		if x.Environment != "" && x.Environment != environment {
 			continue // no gateway has anything to say of another environment

@@ -1,9 +1,11 @@
 package control_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/control"
 	"sluice/internal/control/lifecycle"
@@ -89,5 +91,65 @@ func TestABlockedVersionComesBackToItsStateWhateverWasDoneMeanwhile(t *testing.T
 	}
 	if got := w.state(resource.KindVersion, "orders.v1"); got != "published" {
 		t.Errorf("it is %q", got)
+	}
+}
+
+func TestWhatAGatewayTellsOfLoginsIsBelievedWithinReason(t *testing.T) {
+	w, _ := credential(t)
+	w.apply("root", stages+`
+---
+kind: Gateway
+metadata: {name: gw-1, environment: prod}
+spec: {}
+---
+kind: Gateway
+metadata: {name: gw-qa, environment: qa}
+spec: {}`)
+	secret := w.plane.Model().Verifiers("billing-1")[0].Secret
+	for name, c := range map[string]struct {
+		gateway string
+		use     control.Use
+		kept    bool
+	}{
+		"as it should be":              {"gw-1", control.Use{Credential: "billing-1", Secret: secret, Time: w.now}, true},
+		"of another environment":       {"gw-qa", control.Use{Credential: "billing-1", Secret: secret, Time: w.now}, false},
+		"by no gateway":                {"gw-2", control.Use{Credential: "billing-1", Secret: secret, Time: w.now}, false},
+		"of no credential":             {"gw-1", control.Use{Credential: "billing-2", Secret: secret, Time: w.now}, false},
+		"with a secret nobody has":     {"gw-1", control.Use{Credential: "billing-1", Secret: 7, Time: w.now}, false},
+		"in a thousand years":          {"gw-1", control.Use{Credential: "billing-1", Secret: secret, Time: w.now.AddDate(1000, 0, 0)}, true},
+		"with a long story of its own": {"gw-1", control.Use{Credential: "billing-1", Secret: secret, Time: w.now, Software: strings.Repeat("é", 1<<19), Address: "\xff"}, true},
+	} {
+		got := w.plane.Believed(c.gateway, []control.Use{c.use})
+		if (len(got) == 1) != c.kept {
+			t.Errorf("%s: %d are believed", name, len(got))
+		}
+		for _, u := range got {
+			if u.Time.After(w.now) || len(u.Software) > 256 || u.Address != "" || u.Gateway != c.gateway {
+				t.Errorf("%s: it is kept as %+.300v", name, u)
+			}
+		}
+	}
+}
+
+func TestWhoHasNoTokenToJoinWithKeepsNobodyWaiting(t *testing.T) {
+	w := newWorld(t)
+	writing, done := make(chan struct{}), make(chan error, 1)
+	finish := make(chan struct{})
+	go func() {
+		done <- w.store.Write(t.Context(), func(control.Writer) error {
+			close(writing)
+			<-finish
+			return nil
+		})
+	}()
+	<-writing
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, _, err := w.plane.JoinGateway(ctx, "guessed", "key", "127.0.0.1"); fault.KindOf(err) != fault.Denied {
+		t.Errorf("while somebody else changes something: %v", err)
+	}
+	close(finish)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
