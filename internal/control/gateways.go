@@ -42,6 +42,13 @@ func (p *Plane) InviteGateway(ctx context.Context, q Request, name string) (secr
 // JoinGateway gives a gateway to whoever has the secret of its token and a key: what had
 // joined as this gateway before is not it any more. It works once for each secret.
 func (p *Plane) JoinGateway(ctx context.Context, secret, key, address string) (name, environment string, err error) {
+	// Whoever reaches the port may try: without a token nobody else waits for it.
+	if err := p.store.Read(ctx, func(r Reader) error {
+		_, err := identity.Redeemable(r, secret, identity.ForGateway, p.now())
+		return err
+	}); err != nil {
+		return "", "", err
+	}
 	q := Request{ID: NewRequestID(), Address: address}
 	err = p.change(ctx, q, func(c *changing) error {
 		token, err := identity.Redeemable(c.w, secret, identity.ForGateway, c.now)
