@@ -8,6 +8,7 @@ import (
 
 	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
+	"sluice/internal/control/notify"
 	"sluice/internal/resource"
 )
 
@@ -125,6 +126,7 @@ type Reader interface {
 	Note(name string) (string, error)
 
 	audit.Reader
+	notify.Reader
 	identity.Reader
 }
 
@@ -151,6 +153,7 @@ type Writer interface {
 	PutNote(name, value string) error
 
 	audit.Writer
+	notify.Writer
 	identity.Writer
 }
 

@@ -31,6 +31,7 @@ var tables = []struct{ name, key string }{
 	{"failures", "id"},
 	{"notes", "name"},
 	{"uses", "credential, n"},
+	{"outbox", "id"},
 }
 
 // exportKind is what the first line of an export says that it is.

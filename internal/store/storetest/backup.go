@@ -17,6 +17,7 @@ import (
 	"sluice/internal/control"
 	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
+	"sluice/internal/control/notify"
 	"sluice/internal/resource"
 )
 
@@ -52,6 +53,7 @@ func FillDump(ctx context.Context, store control.Store) error {
 			w.PutFailures("f1", identity.Failures{Count: 2, Last: micros(start)}),
 			w.PutNote("seed", "abc"),
 			w.PutUse(control.Use{Credential: "erp-1", Secret: 1, Time: micros(start), Address: "192.0.2.1", Software: "kgo 1.0", Gateway: "gw-1"}),
+			w.AddNotification(notification("n1", notify.Webhook, "erp", 0)),
 		)
 	})
 }

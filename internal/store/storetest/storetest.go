@@ -86,6 +86,7 @@ func Run(t *testing.T, s Subject) {
 		"notes":                                         testNotes,
 		"who gives up leaves nothing behind":            testGivenUp,
 		"uses of credentials":                           testUses,
+		"the outbox":                                    testOutbox,
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { test(t, s) })
 	}
