@@ -9,6 +9,7 @@
 package outbound
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -86,6 +87,9 @@ type StatusError struct{ Code int }
 func (e *StatusError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("status %d %s", e.Code, http.StatusText(e.Code)))
 }
+
+// ErrRedirected says that an answer led elsewhere, where the client does not go.
+var ErrRedirected = errors.New("redirected")
 
 // TooLargeError says that a body exceeds the limit.
 type TooLargeError struct{ MaxResponseBytes int64 }
@@ -168,6 +172,26 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// Post sends a body, and returns the status of the answer, which is not read. Redirects
+// end in ErrRedirected where Config has none.
+func (c *Client) Post(ctx context.Context, rawURL string, header map[string]string, body []byte) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, rawURL, bytes.NewReader(body))
+	if err != nil {
+		return 0, fmt.Errorf("post: %w", withoutURL(err))
+	}
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	// A little of it, so that the connection can be used again.
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+	resp.Body.Close()
+	return resp.StatusCode, nil
+}
+
 // Check says whether a URL would be connected to now, without connecting, for
 // the moment a person types it in. It replaces nothing: Do checks again.
 func (c *Client) Check(ctx context.Context, rawURL string) error {
@@ -202,7 +226,7 @@ func (c *Client) checkURL(u *url.URL) error {
 // from http to https is staying.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > c.config.MaxRedirects {
-		return fmt.Errorf("redirected more than max_redirects=%d times", c.config.MaxRedirects)
+		return fmt.Errorf("%w more than max_redirects=%d times", ErrRedirected, c.config.MaxRedirects)
 	}
 	if err := c.checkURL(req.URL); err != nil {
 		return fmt.Errorf("redirect: %w", err)
@@ -210,7 +234,7 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	from, to := via[len(via)-1].URL, req.URL
 	upgrade := from.Scheme == "http" && to.Scheme == "https"
 	if normal(from.Hostname()) != normal(to.Hostname()) || !upgrade && (from.Scheme != to.Scheme || port(from) != port(to)) {
-		return fmt.Errorf("redirect to another host, %s://%s", to.Scheme, to.Host)
+		return fmt.Errorf("%w to another host, %s://%s", ErrRedirected, to.Scheme, to.Host)
 	}
 	return nil
 }

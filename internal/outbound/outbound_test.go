@@ -211,10 +211,10 @@ func TestRedirects(t *testing.T) {
 	}
 	for u, want := range map[string]string{
 		"/loop":                            "max_redirects=2",
-		"/away?to=https://www.example.com": "redirect to another host, https://www.example.com",
-		"/away?to=https://example.com:" + otherPort: "redirect to another host",
-		"/away?to=http://example.com:" + port:       "redirect to another host",
-		"/away?to=https://169.254.169.254/":         "redirect to another host",
+		"/away?to=https://www.example.com": "redirected to another host, https://www.example.com",
+		"/away?to=https://example.com:" + otherPort: "redirected to another host",
+		"/away?to=http://example.com:" + port:       "redirected to another host",
+		"/away?to=https://169.254.169.254/":         "redirected to another host",
 		"/away?to=file:///etc/passwd":               "redirect: scheme",
 	} {
 		if _, _, err := c.Get(t.Context(), base+u); err == nil || !strings.Contains(err.Error(), want) {
@@ -355,7 +355,7 @@ func TestHTTP(t *testing.T) {
 	}{
 		"an address inside":         {Config{AllowHTTP: true}, "refuse to connect"},
 		"no TLS":                    {Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "only https"},
-		"a redirect somewhere else": {Config{AllowHTTP: true, MaxRedirects: 5, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "redirect to another host"},
+		"a redirect somewhere else": {Config{AllowHTTP: true, MaxRedirects: 5, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "redirected to another host"},
 	} {
 		client := New(c.config)
 		resp, err := client.HTTP().Get(server.URL)
