@@ -67,6 +67,7 @@ var rows = map[string]row{
 	"control/audit":     {may: []string{"fault"}},
 	"control/audit/*":   {may: []string{"control/audit"}, tests: []string{"store/sqlstore", "control"}},
 	"control/lifecycle": {may: []string{"fault", "control/identity", "resource"}},
+	"control/notify":    {may: []string{"control/audit", "outbound", "fault"}, tests: []string{"store/sqlstore", "control"}},
 	"control/token":     {},                                                           // its Name is part of what a credential proves
 	"control/contract":  {may: []string{"fault", "control/contract/*", "strictyaml"}}, // strictyaml: the nearest name
 	// The parts of contract: a pure world of texts and trees.
@@ -90,14 +91,16 @@ var rows = map[string]row{
 	"httpapi/schema": {},
 	"httpapi/client": {may: []string{"httpapi/schema"}},
 
-	"strictyaml": {},                                                                                                           // YAML with positions, for config and resource; knows neither
-	"resource":   {may: []string{"fault", "strictyaml", "control/contract", "control/contract/rule", "control/contract/lint"}}, // contract: a Version's contract is an AsyncAPI document, and a pure package reads it as strictyaml reads ours
-	"config":     {may: []string{"strictyaml"}},
-	"telemetry":  {},
-	"fault":      {},
-	"outbound":   {may: []string{"fault"}},
-	"broker":     {},
-	"kafkatest":  {},
+	"strictyaml":        {},                                                                                                           // YAML with positions, for config and resource; knows neither
+	"resource":          {may: []string{"fault", "strictyaml", "control/contract", "control/contract/rule", "control/contract/lint"}}, // contract: a Version's contract is an AsyncAPI document, and a pure package reads it as strictyaml reads ours
+	"config":            {may: []string{"strictyaml"}},
+	"telemetry":         {},
+	"fault":             {},
+	"outbound":          {may: []string{"fault"}},
+	"mailer":            {may: []string{"fault"}, tests: []string{"mailer/mailertest"}},
+	"mailer/mailertest": {}, // a mail server for tests; never in the product
+	"broker":            {},
+	"kafkatest":         {},
 
 	"cli": {may: []string{"httpapi/client", "httpapi/schema", "config", "resource", "fault", "billing/rating", "control/audit", "control/contract", "control/contract/*"}},
 	"app": {may: []string{"*"}}, // but not cli: see violations
@@ -124,6 +127,7 @@ var confined = []struct {
 	// The built-in client of tail, produce and doctor, the demo's own traffic, and the embedded broker.
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"cli", "app", "broker", "kafkatest", "gateway/upstream"}, true, "a Kafka client belongs to cli, app, broker and tests"},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"broker"}, true, "the embedded broker is broker's"},
+	{"github.com/wneessen/go-mail", []string{"mailer"}, false, "e-mails are sent by mailer"},
 	{"github.com/spf13/cobra", []string{"cli"}, false, "commands are cli's"},
 	{"github.com/goccy/go-yaml", []string{"strictyaml"}, true, "YAML is read by strictyaml, with positions"},
 	{"go.yaml.in/yaml", []string{"control/contract/tree"}, true, "YAML of others is read by control/contract/tree, ours by strictyaml"},

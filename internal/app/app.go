@@ -61,6 +61,8 @@ type Options struct {
 	Joined bool
 	// flagsOnly: there is no configuration file to change, as in the demo.
 	flagsOnly bool
+	// retryNotifications is notify.Deps.First, for tests.
+	retryNotifications time.Duration
 }
 
 func (o Options) withDefaults() Options {

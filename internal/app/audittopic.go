@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"time"
@@ -33,13 +32,9 @@ func newAuditTopic(c config.AuditTopic, store control.Store, sealer *audit.Seale
 	if t := c.TLS; t != nil {
 		settings := &tls.Config{MinVersion: tls.VersionTLS12}
 		if !t.CA.IsZero() {
-			pem, err := config.ReadSecret(t.CA)
-			if err != nil {
-				return nil, fmt.Errorf("management.audit.topic.tls.ca: %w", err)
-			}
-			settings.RootCAs = x509.NewCertPool()
-			if !settings.RootCAs.AppendCertsFromPEM([]byte(pem)) {
-				return nil, fmt.Errorf("management.audit.topic.tls.ca: %s holds no PEM certificates", t.CA.Describe())
+			var err error
+			if settings.RootCAs, err = authorities("management.audit.topic.tls.ca", t.CA); err != nil {
+				return nil, err
 			}
 		}
 		opts = append(opts, kgo.DialTLSConfig(settings))

@@ -14,6 +14,7 @@ import (
 	"sluice/internal/control"
 	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
+	"sluice/internal/control/notify"
 	"sluice/internal/control/token"
 	"sluice/internal/httpapi"
 	"sluice/internal/outbound"
@@ -27,6 +28,7 @@ type management struct {
 	sealer      *audit.Sealer
 	topic       *auditTopic // nil when the audit log is sent nowhere
 	plane       *control.Plane
+	notifier    *notify.Sender
 	people      *identity.People
 	socket      net.Listener
 	http        *http.Server
@@ -65,9 +67,14 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		return nil, err
 	}
 	store := control.Watched(m.store, m.sealer.Wrote)
-	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed, Refusals: refusals{m.refusals}}); err != nil {
+	ways, err := m.deliverers(opts.Config.Management, out, s.seed)
+	if err != nil {
 		return nil, err
 	}
+	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed, Refusals: refusals{m.refusals}, Deliver: ways}); err != nil {
+		return nil, err
+	}
+	m.notifier = m.newNotifier(store, ways, opts)
 	accounts, err := accountsOf(opts.Config.Management, s.seed)
 	if err != nil {
 		return nil, err
@@ -134,6 +141,7 @@ func (m *management) run(ctx context.Context) error {
 	group.Go(func() { m.plane.Run(ctx) })
 	group.Go(func() { m.sweep(ctx) })
 	group.Go(func() { m.refreshTokens(ctx) })
+	group.Go(func() { m.notifier.Run(ctx) })
 	group.Go(func() { tellUses(ctx, m.logins, m.plane, m.now, m.log) })
 	if m.topic != nil {
 		group.Go(func() { m.topic.forwarder.Run(ctx) })

@@ -203,6 +203,24 @@ type Management struct {
 	OpenID []OpenID `json:"openid"`
 	// Where the audit log is sent besides.
 	Audit Audit `json:"audit"`
+	// The mail server that notifications are sent by. Without it, teams are told by webhooks only.
+	Mail *Mail `json:"mail"`
+}
+
+// Mail is a mail server (SMTP).
+type Mail struct {
+	// Host and port, as mail.example.com:587.
+	Server string `json:"server"`
+	// The address that e-mails are from.
+	From string `json:"from"`
+	// The user's name there; none by default.
+	Username string `json:"username"`
+	// The user's password.
+	Password SecretRef `json:"password"`
+	// starttls, implicit (TLS from the first byte, as on port 465) or none. The default is starttls.
+	TLS string `json:"tls"`
+	// Authorities to trust instead of the system's, PEM.
+	CA SecretRef `json:"ca"`
 }
 
 // Login is rules for logins.
@@ -364,6 +382,9 @@ func (c *Config) complete() {
 		if l.Mechanisms == nil {
 			l.Mechanisms = c.safeMechanisms(l)
 		}
+	}
+	if m := c.Management.Mail; m != nil && m.TLS == "" {
+		m.TLS = "starttls"
 	}
 	for i := range c.Management.OpenID {
 		o := &c.Management.OpenID[i]

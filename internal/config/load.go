@@ -125,6 +125,10 @@ func (c *Config) CheckFiles() []Problem {
 	for i, o := range m.OpenID {
 		check(fmt.Sprintf("management.openid[%d].clientSecret", i), o.ClientSecret)
 	}
+	if s := m.Mail; s != nil {
+		check("management.mail.password", s.Password)
+		check("management.mail.ca", s.CA)
+	}
 	if t := m.Audit.Topic; t != nil {
 		if t.TLS != nil {
 			check("management.audit.topic.tls.ca", t.TLS.CA)

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 var (
 	providerPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 	passwordRules   = []string{"everybody", "platform-admins", "nobody"}
+	mailTLS         = []string{"starttls", "implicit", "none"}
 	auditMechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 )
 
@@ -101,6 +103,33 @@ func (m *Management) validateAudit(v *validator) {
 		v.oneOfTwo(path+".sasl.password", s.Password)
 		if s.Mechanism == "PLAIN" && t.TLS == nil {
 			v.warn(path+".sasl.mechanism", "sends the password in the clear", "add tls, or use SCRAM-SHA-512")
+		}
+	}
+}
+
+func (m *Management) validateMail(v *validator) {
+	s := m.Mail
+	if s == nil {
+		return
+	}
+	const path = "management.mail"
+	if _, port, ok := hostPort(s.Server); !ok || port == 0 {
+		v.report(path+".server", fmt.Sprintf("%q is not host:port", s.Server), "write it as mail.example.com:587")
+	}
+	if a, err := mail.ParseAddress(s.From); err != nil || a.Address != s.From {
+		v.report(path+".from", fmt.Sprintf("%q is not an e-mail address", s.From), "write it as sluice@example.com")
+	}
+	v.oneOf(path+".tls", s.TLS, mailTLS)
+	v.oneOfTwo(path+".password", s.Password)
+	v.oneOfTwo(path+".ca", s.CA)
+	if (s.Username == "") != s.Password.IsZero() {
+		v.report(path+".username", "goes with a password, and a password with it", "write both, or none")
+	}
+	if s.TLS == "none" && !loopback(s.Server) {
+		if s.Username != "" {
+			v.report(path+".tls", "the password would be sent in the clear", "use starttls or implicit")
+		} else {
+			v.warn(path+".tls", "everybody between here and the mail server reads the notifications", "use starttls or implicit")
 		}
 	}
 }

@@ -98,6 +98,7 @@ func (c *Config) validateManagement(v *validator) {
 	m.validateLogin(v)
 	m.validateOpenID(v, c.Outbound.AllowHTTP)
 	m.validateAudit(v)
+	m.validateMail(v)
 }
 
 func (c *Config) validateListener(v *validator, i int) {

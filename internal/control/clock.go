@@ -9,12 +9,20 @@ import (
 
 	"sluice/internal/control/identity"
 	"sluice/internal/control/lifecycle"
+	"sluice/internal/control/notify"
 	"sluice/internal/resource"
 )
 
-// warnings are how long before a credential's end its owners are told, the longest
-// first.
-var warnings = []time.Duration{30 * 24 * time.Hour, 14 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour}
+const day = 24 * time.Hour
+
+// How long before their end the owners of a credential are told, and those who use a
+// version, and how long before a brown-out.
+var (
+	credentialWarnings = []time.Duration{30 * day, 14 * day, 7 * day, day}
+	versionWarnings    = []time.Duration{90 * day, 30 * day, 7 * day, day}
+)
+
+const brownoutWarning = day
 
 // clock does what is due by itself. What is due has its effect on clients at its
 // moment, wherever the control plane is; this is how documents and the audit log come
@@ -93,6 +101,9 @@ func (k *clock) due(m *Model, r *Record) time.Time {
 	case *resource.Version:
 		if l := d.Spec.Lifecycle; state == lifecycle.Deprecated && !l.Sunset.IsZero() {
 			consider(l.Sunset.Add(time.Duration(l.Grace)))
+			if at, _ := warnVersionAt(r, l); !at.IsZero() {
+				consider(at)
+			}
 		}
 		for _, p := range r.Status.Proposals {
 			consider(p.Time.Add(lifecycle.WaitsFor))
@@ -112,12 +123,33 @@ func endOf(d *resource.Credential) time.Time {
 // warnAt returns when the owners of a credential are to be told next of its end; zero
 // when they have been told all. One that was made later than that is not told of.
 func warnAt(r *Record, end time.Time) time.Time {
-	for _, before := range warnings {
-		if at := end.Add(-before); at.After(r.Created) && at.After(r.Status.Warned) {
+	return warned{r.Created, r.Status.Warned}.next(end, credentialWarnings)
+}
+
+// warned is what is to be warned of: nothing before since, and nothing up to last.
+type warned struct{ since, last time.Time }
+
+// next returns the first moment before an end that is to come; zero when there is none.
+func (w warned) next(end time.Time, before []time.Duration) time.Time {
+	for _, b := range before {
+		if at := end.Add(-b); at.After(w.since) && at.After(w.last) {
 			return at
 		}
 	}
 	return time.Time{}
+}
+
+// warnVersionAt returns when those who use a deprecated version are to be told next, and
+// the brown-out it is about; none when it is about the end.
+func warnVersionAt(r *Record, l resource.Lifecycle) (at time.Time, brownout *resource.Window) {
+	w := warned{r.Status.Since, r.Status.Warned}
+	at = w.next(l.Sunset, versionWarnings)
+	for i, window := range l.Brownouts {
+		if soon := w.next(window.From, []time.Duration{brownoutWarning}); !soon.IsZero() && (at.IsZero() || soon.Before(at)) {
+			at, brownout = soon, &l.Brownouts[i]
+		}
+	}
+	return at, brownout
 }
 
 // pass does with one record what is due by itself, if it still is.
@@ -157,6 +189,9 @@ func (p *Plane) pass(ctx context.Context, key resource.Key) error {
 			l := d.Spec.Lifecycle
 			if stateOf(d) == lifecycle.Deprecated && !l.Sunset.IsZero() && !c.now.Before(l.Sunset.Add(time.Duration(l.Grace))) {
 				return c.act(r, Move{Key: key, Action: lifecycle.Retire})
+			}
+			if stateOf(d) == lifecycle.Deprecated && !l.Sunset.IsZero() {
+				return c.warnVersion(r, l)
 			}
 		}
 		return nil
@@ -225,7 +260,33 @@ func (c *changing) passCredential(r *Record, d *resource.Credential) error {
 		return err
 	}
 	c.plane.log.Warn("a credential ends soon", "credential", d.Name(), "application", d.Spec.Application, "ends", end.UTC().Format(time.RFC3339))
+	days := int(end.Sub(c.now)/day) + 1
+	text := fmt.Sprintf("It is of application %s and ends on %s, in %d days at most. Make a new one, and move to it.", d.Spec.Application, moment(end), days)
+	if err := c.tellSide(next, told{"credential.ends-soon", toOwner, developers}, notify.Data{State: string(state), Title: "ends on " + moment(end), Text: text, Until: end}); err != nil {
+		return err
+	}
 	return c.tell(next, "warn-end", map[string]any{"ends": end})
+}
+
+// warnVersion tells those who use a deprecated version what comes, once it is due.
+func (c *changing) warnVersion(r *Record, l resource.Lifecycle) error {
+	at, brownout := warnVersionAt(r, l)
+	if at.IsZero() || c.now.Before(at) {
+		return nil
+	}
+	next := c.following(r)
+	next.Status.Warned = at // and not now: another one may be due as well
+	if err := c.put(next, next.links()); err != nil {
+		return err
+	}
+	event, d := "version.ends-soon", notify.Data{State: string(lifecycle.Deprecated), Title: "ends on " + moment(l.Sunset), Text: ends(l), Until: l.Sunset, Successor: l.Successor}
+	if brownout != nil {
+		event, d.Title, d.Until = "version.brownout-ahead", "is slowed down from "+moment(brownout.From)+" to "+moment(brownout.To), brownout.From
+	}
+	if err := c.tellSide(next, told{event, toConsumers, developers}, d); err != nil {
+		return err
+	}
+	return c.tell(next, "warn-end", map[string]any{"ends": l.Sunset})
 }
 
 // act makes a move of a record by the system.

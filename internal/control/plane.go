@@ -11,6 +11,7 @@ import (
 
 	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
+	"sluice/internal/control/notify"
 	"sluice/internal/fault"
 	"sluice/internal/resource"
 )
@@ -25,6 +26,9 @@ type Deps struct {
 	Seed []byte
 	// Sealer signs heads of the audit log, which an export ends with.
 	Sealer *audit.Sealer
+	// Deliver brings notifications to their receivers. Nobody is told by a channel that
+	// is not in it.
+	Deliver map[notify.Channel]notify.Deliver
 	// Refusals are what gateways refused; nil where no gateway is at hand.
 	Refusals Refusals
 }
@@ -39,6 +43,8 @@ type Plane struct {
 	sealer *audit.Sealer
 
 	refusals Refusals // nil for none
+	deliver  map[notify.Channel]notify.Deliver
+	testing  chan struct{} // has a place for each test of notifications that may go on
 
 	model   atomic.Pointer[Model]
 	changed chan struct{}                 // has a value when the model may have become another one
@@ -50,7 +56,7 @@ func New(ctx context.Context, deps Deps) (*Plane, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, refusals: deps.Refusals, changed: make(chan struct{}, 1)}
+	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, refusals: deps.Refusals, deliver: deps.Deliver, testing: make(chan struct{}, maxTests), changed: make(chan struct{}, 1)}
 	next := make(chan struct{})
 	p.next.Store(&next)
 	if err := p.refresh(ctx); err != nil {
@@ -165,6 +171,9 @@ func (p *Plane) change(ctx context.Context, q Request, f func(*changing) error) 
 		}
 		if q.DryRun {
 			return errDry
+		}
+		if err := c.notify(); err != nil {
+			return err
 		}
 		seq, err := w.Seq()
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
 	"sluice/internal/control/lifecycle"
+	"sluice/internal/control/notify"
 	"sluice/internal/fault"
 	"sluice/internal/resource"
 	"sluice/internal/store/sqlstore"
@@ -47,12 +48,16 @@ func (w *world) open() {
 // another is a control plane over the same store, as another process has it.
 func (w *world) another(s control.Store) *control.Plane {
 	w.t.Helper()
-	p, err := control.New(w.t.Context(), control.Deps{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { w.now = w.now.Add(time.Second); return w.now }, Seed: make([]byte, 32)})
+	p, err := control.New(w.t.Context(), control.Deps{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { w.now = w.now.Add(time.Second); return w.now }, Seed: make([]byte, 32),
+		Deliver: map[notify.Channel]notify.Deliver{notify.Webhook: nobody, notify.Email: nobody}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return p
 }
+
+// nobody is told in these tests: what is in the outbox is looked at there.
+func nobody(context.Context, notify.Notification) error { return errors.New("not in this test") }
 
 // as is a request of somebody with the roles that documents give.
 func (w *world) as(login string) control.Request {

@@ -11,7 +11,8 @@ type Status struct {
 	// Since is when the document came into its state, By who brought it there.
 	Since time.Time `json:"since,omitzero"`
 	By    string    `json:"by,omitzero"`
-	// Warned is when the owners were last told that a credential will end.
+	// Warned is when the owners were last told that a credential will end, or those who use
+	// a version that it does.
 	Warned time.Time `json:"warned,omitzero"`
 	// Trail is how it came there, the oldest step first; the audit log has all of it.
 	Trail []Step `json:"trail,omitzero"`

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/mail"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -186,6 +188,37 @@ func (c checker) team(s *TeamSpec) {
 	c.name("spec.organisation", s.Organisation)
 	c.roles("spec.members", s.Members, teamRoles)
 	c.roles("spec.groups", s.Groups, teamRoles)
+	c.notify(s)
+}
+
+// maxEmails is how many addresses a team may have besides the one of spec.email.
+const maxEmails = 10
+
+func (c checker) notify(s *TeamSpec) {
+	const fix = "write it as shop@example.com"
+	address := func(path, text string) {
+		if a, err := mail.ParseAddress(text); err != nil || a.Address != text || len(text) > 254 {
+			c.report(path, fmt.Sprintf("%q is not an e-mail address", clip(text)), fix)
+		}
+	}
+	if s.Email != "" {
+		address("spec.email", s.Email)
+	}
+	if len(s.Notify.Email) > maxEmails {
+		c.report("spec.notify.email", fmt.Sprintf("are %d addresses, more than %d", len(s.Notify.Email), maxEmails), "use a mailing list")
+	}
+	for i, text := range s.Notify.Email {
+		address(fmt.Sprintf("spec.notify.email[%d]", i), text)
+	}
+	if w := s.Notify.Webhook; w != nil && c.required("spec.notify.webhook.url", w.URL, "write it as https://chat.example.com/hooks/sluice") {
+		u, err := url.Parse(w.URL)
+		switch {
+		case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" || len(w.URL) > 2048:
+			c.report("spec.notify.webhook.url", "is not a URL without user and fragment", "write it as https://chat.example.com/hooks/sluice")
+		case u.Scheme == "http":
+			c.warn("spec.notify.webhook.url", "everybody between here and there reads the notifications", "use https")
+		}
+	}
 }
 
 func (c checker) cluster(s *ClusterSpec) {

@@ -178,11 +178,30 @@ type TeamSpec struct {
 	Title string `json:"title,omitzero"`
 	// Email is where the team is told what it should know.
 	Email string `json:"email,omitzero"`
+	// Notify are further places where it is told. Without any address, e-mails go to those
+	// members whom it concerns and whose account has one.
+	Notify Notify `json:"notify,omitzero"`
 	// Members have roles in the team, by login name: publisher, approver,
 	// app-developer, billing-admin, auditor.
 	Members map[string][]string `json:"members,omitzero"`
 	// Groups are those of the identity provider whose people have roles, by name.
 	Groups map[string][]string `json:"groups,omitzero"`
+}
+
+// Notify is where a team is told what happens to what it has.
+type Notify struct {
+	// Webhook gets each notification as a CloudEvent, signed with a secret that sluice
+	// notifications secret makes.
+	Webhook *Webhook `json:"webhook,omitzero"`
+	// Email are addresses that get each notification, at most 10.
+	Email []string `json:"email,omitzero"`
+}
+
+// Webhook is where notifications are posted to.
+type Webhook struct {
+	// URL is whole, as https://chat.example.com/hooks/sluice. It is no secret: all who
+	// may see the team see it. Required.
+	URL string `json:"url,omitzero"`
 }
 
 // EnvironmentSpec describes one stage, such as dev, qa or prod. Environments need

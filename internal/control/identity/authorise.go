@@ -45,8 +45,10 @@ const (
 // document.
 const (
 	ReadAudit Operation = "read the audit log of"
-	ReadUsage Operation = "read the usage of"
-	ReadBills Operation = "read the bills of"
+	// ReadNotifications is to see what waits for webhooks and mailboxes.
+	ReadNotifications Operation = "read the notifications of"
+	ReadUsage         Operation = "read the usage of"
+	ReadBills         Operation = "read the bills of"
 	// WriteBills is to issue and correct them.
 	WriteBills Operation = "write the bills of"
 	// ManagePeople is to make, disable and help accounts of others.
@@ -145,6 +147,7 @@ var rules = []rule{
 	{operations: ops(Revoke), kinds: kinds(resource.KindCredential), by: []grantee{platformAdmin, ofOwner(AppDeveloper)}},
 
 	{operations: ops(ReadAudit), by: []grantee{platformAdmin, ofOwner(OrgAdmin, Auditor)}},
+	{operations: ops(ReadNotifications), by: []grantee{platformAdmin, ofOwner(OrgAdmin)}},
 	{operations: ops(ReadUsage), by: []grantee{
 		platformAdmin, ofOwner(OrgAdmin, Publisher, AppDeveloper, BillingAdmin, Auditor), ofProvider(OrgAdmin, Publisher, BillingAdmin, Auditor)}},
 	{operations: ops(ReadBills), by: []grantee{ofOwner(OrgAdmin, BillingAdmin, Auditor), ofProvider(OrgAdmin, BillingAdmin, Auditor)}},
@@ -158,7 +161,7 @@ func ops(o ...Operation) []Operation           { return o }
 func kinds(k ...resource.Kind) []resource.Kind { return k }
 
 // reading are the operations that change nothing.
-var reading = []Operation{Read, ReadBacking, ReadNotes, ReadAudit, ReadUsage, ReadBills, ReadFeed}
+var reading = []Operation{Read, ReadBacking, ReadNotes, ReadAudit, ReadNotifications, ReadUsage, ReadBills, ReadFeed}
 
 // Actions are all there are, in the order of the table.
 func Actions() []Action {

@@ -1,0 +1,165 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"sluice/internal/control/identity"
+	"sluice/internal/control/notify"
+	"sluice/internal/fault"
+	"sluice/internal/resource"
+)
+
+// Notifications returns a page of what waits for webhooks and mailboxes, or was given up,
+// the oldest first, and the id behind which the next page begins, "" at the end. Who may
+// see none at all is refused. A page may have fewer than asked for and still not be the
+// last one.
+func (p *Plane) Notifications(ctx context.Context, q Request, query notify.Query) (page []notify.Notification, next string, err error) {
+	may := func(organisation, team string) error {
+		return identity.Authorise(q.Actor, identity.ReadNotifications, identity.Object{Owner: identity.Owner{Organisation: organisation, Team: team}})
+	}
+	if query.Team != "" {
+		organisation := ""
+		if r := p.Model().Get(resource.Key{Kind: resource.KindTeam, Name: query.Team}); r != nil {
+			organisation = r.Organisation
+		}
+		if err := may(organisation, query.Team); err != nil {
+			return nil, "", err
+		}
+	} else if !q.Actor.PlatformAdmin() {
+		if query.Organisation == "" {
+			if query.Organisation, err = p.administered(q.Actor, may); err != nil {
+				return nil, "", err
+			}
+		}
+		if err := may(query.Organisation, ""); err != nil {
+			return nil, "", err
+		}
+	}
+	if query.Limit <= 0 {
+		query.Limit = DefaultPage
+	}
+	query.Limit = min(query.Limit, MaxPage)
+	err = p.store.Read(ctx, func(r Reader) error {
+		all, more, err := r.Notifications(query)
+		if more {
+			next = all[len(all)-1].ID
+		}
+		page = slices.DeleteFunc(all, func(n notify.Notification) bool { return may(n.Organisation, n.Team) != nil })
+		return err
+	})
+	return page, next, err
+}
+
+// administered returns the organisation whose notifications an actor may read; who may
+// in several has to say which.
+func (p *Plane) administered(actor identity.Actor, may func(organisation, team string) error) (string, error) {
+	var all []string
+	for _, m := range actor.Memberships() {
+		if may(m.Organisation, "") == nil && !slices.Contains(all, m.Organisation) {
+			all = append(all, m.Organisation)
+		}
+	}
+	switch len(all) {
+	case 0:
+		return "", may("", "")
+	case 1:
+		return all[0], nil
+	}
+	return "", fault.New(fault.Invalid, "you administer several organisations: say which one")
+}
+
+// ofTeam carries out something about a team's notifications for whoever may write the
+// team, with an audit row.
+func (p *Plane) ofTeam(ctx context.Context, q Request, team, action string, f func(Writer, *Record, time.Time) error) error {
+	return p.change(ctx, q, func(c *changing) error {
+		r := c.edit.Get(resource.Key{Kind: resource.KindTeam, Name: team})
+		if r == nil {
+			return c.may(identity.Read, identity.Object{Kind: resource.KindTeam, Name: team, Absent: true})
+		}
+		if err := c.may(identity.Write, c.object(r.Document, false)); err != nil {
+			return err
+		}
+		if err := f(c.w, r, c.now); err != nil {
+			return err
+		}
+		return c.tell(r, action, nil)
+	})
+}
+
+// NewWebhookSecret makes the secret that notifications to a team's webhook are signed
+// with, and returns it; nothing else does, and the store does not have it. The one before
+// counts for notify.Overlap. The error has a kind of fault.
+func (p *Plane) NewWebhookSecret(ctx context.Context, q Request, team string) (secret string, err error) {
+	err = p.ofTeam(ctx, q, team, "new-webhook-secret", func(w Writer, _ *Record, now time.Time) error {
+		made, err := notify.NewSecret(w, p.seed, team, now)
+		if !q.DryRun {
+			secret = made
+		}
+		return err
+	})
+	return secret, err
+}
+
+// Tested is how a test went at one receiver.
+type Tested struct {
+	Channel notify.Channel
+	To      string
+	// Problem is why it did not arrive; "" when it did.
+	Problem string
+}
+
+// What tests may take.
+const (
+	maxTests     = 2 // at a time
+	testPatience = 15 * time.Second
+)
+
+// TestNotifications sends a notification to where a team's document says that it is told,
+// now and once, and returns how that went. The error has a kind of fault.
+func (p *Plane) TestNotifications(ctx context.Context, q Request, team string) (out []Tested, err error) {
+	var to []notify.Notification
+	var source string
+	if err := p.ofTeam(ctx, q, team, "test-notifications", func(w Writer, r *Record, _ time.Time) (err error) {
+		none := func(*resource.Team) ([]string, error) { return nil, nil }
+		if to, err = p.receivers(r, none); err != nil {
+			return err
+		}
+		if len(to) == 0 {
+			return fault.New(fault.Conflict, "Team %s says nowhere in spec.notify where it is told, or nothing here sends that way", team)
+		}
+		source, err = sourceOf(w)
+		return err
+	}); err != nil || q.DryRun {
+		return nil, err
+	}
+	select {
+	case p.testing <- struct{}{}:
+		defer func() { <-p.testing }()
+	default:
+		return nil, fault.New(fault.Limited, "other tests are under way: try again in a moment")
+	}
+	ctx, cancel := context.WithTimeout(ctx, testPatience)
+	defer cancel()
+	out = make([]Tested, len(to))
+	for i, n := range to {
+		out[i] = Tested{Channel: n.Channel, To: n.To}
+		if to[i], err = written(n, source, "test", p.now().UTC(), notify.Data{Title: "A test", Text: "Somebody wanted to know whether notifications arrive here. They do."}); err != nil {
+			return nil, fmt.Errorf("test the notifications of team %s: %w", team, err)
+		}
+	}
+	var group sync.WaitGroup
+	for i, n := range to {
+		group.Go(func() {
+			if err := p.deliver[n.Channel](ctx, n); err != nil {
+				out[i].Problem = fault.MessageOf(err)
+				p.log.Info("a test of notifications has failed", "team", team, "channel", string(n.Channel), "request", q.ID, "err", err)
+			}
+		})
+	}
+	group.Wait()
+	return out, nil
+}

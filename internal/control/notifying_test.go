@@ -1,0 +1,200 @@
+package control_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/internal/control"
+	"sluice/internal/control/identity"
+	"sluice/internal/control/lifecycle"
+	"sluice/internal/control/notify"
+	"sluice/internal/resource"
+)
+
+// outbox returns what was put into the outbox since it was last asked, as "type > receiver", and takes it out.
+func (w *world) outbox() (lines []string, all []notify.Notification) {
+	w.t.Helper()
+	if err := w.store.Write(w.t.Context(), func(s control.Writer) (err error) {
+		lines, all = nil, nil
+		page, _, err := s.Notifications(notify.Query{})
+		for _, n := range page {
+			lines, all = append(lines, strings.TrimPrefix(n.Type, "sluice.")+" > "+n.To), append(all, n)
+			if err == nil {
+				err = s.RemoveNotification(n.ID)
+			}
+		}
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return lines, all
+}
+
+// notifying is a world whose teams are told: shop by webhook and at an address, erp only those whom it concerns.
+func notifying(t *testing.T) *world {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("root", `
+kind: Team
+metadata: {name: shop}
+spec: {organisation: acme, email: shop@example.com, members: {ben: [publisher], cleo: [approver]}, notify: {webhook: {url: "https://hooks.example.com/shop"}, email: [desk@example.com]}}
+---
+kind: Team
+metadata: {name: erp}
+spec: {organisation: acme, members: {dan: [app-developer], dora: [app-developer], gone: [app-developer], fay: [billing-admin], none: [app-developer]}}
+---
+kind: Team
+metadata: {name: stranger}
+spec: {organisation: acme, notify: {webhook: {url: "https://hooks.example.com/stranger"}}}`)
+	if err := w.store.Write(t.Context(), func(s control.Writer) error {
+		for _, p := range []identity.Person{{Login: "dan"}, {Login: "dora"}, {Login: "gone", Disabled: true}, {Login: "fay"}} {
+			p.Email, p.Created, p.Changed = p.Login+"@example.org", w.now, w.now
+			if err := s.PutPerson(&p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.apply("ben", offer)
+	if lines, _ := w.outbox(); len(lines) > 0 {
+		t.Fatalf("what concerns nobody is told: %q", lines)
+	}
+	return w
+}
+
+// shopIsTold are the lines of an event that the team shop is told.
+func shopIsTold(event string) []string {
+	return []string{event + " > shop", event + " > desk@example.com", event + " > shop@example.com"}
+}
+
+// Every event with everybody who is told of it, and nobody else.
+func TestWhoIsToldOfWhat(t *testing.T) {
+	w := notifying(t)
+	version, sub, cred := resource.Key{Kind: resource.KindVersion, Name: "orders.v1"}, resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}, resource.Key{Kind: resource.KindCredential, Name: "billing-1"}
+	act := func(login string, key resource.Key, action lifecycle.Action) func() error {
+		return func() error { return w.act(login, control.Move{Key: key, Action: action}, "because") }
+	}
+	apply := func(login, text string) func() error {
+		return func() error {
+			_, err := w.try(w.as(login), control.Wanted{Documents: documents(t, text)})
+			return err
+		}
+	}
+	deprecate := func(sunset time.Duration, brownouts ...resource.Window) func() error {
+		return func() error {
+			return w.act("ben", control.Move{Key: version, Action: lifecycle.Deprecate, Sunset: w.now.Add(sunset), Brownouts: brownouts}, "because")
+		}
+	}
+	later := func(d time.Duration) func() error {
+		return func() error {
+			w.now = w.now.Add(d)
+			control.Tick(t.Context(), w.plane)
+			return nil
+		}
+	}
+	const day = 24 * time.Hour
+	began := w.now
+	window := resource.Window{From: w.now.Add(80 * day).Truncate(time.Second), To: w.now.Add(80*day + time.Hour).Truncate(time.Second)}
+	both := func(event string, consumer ...string) []string { return append(consumer, shopIsTold(event)...) }
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want []string
+	}{
+		{"a subscription waits", apply("dan", wish), shopIsTold("subscription.requested")},
+		{"the same again", apply("dan", wish), nil},
+		{"the provider writes", func() error { return w.plane.Say(t.Context(), w.as("cleo"), sub.Name, "which region?", false) }, []string{"subscription.message > dan@example.org", "subscription.message > dora@example.org"}},
+		{"the consumer writes", func() error { return w.plane.Say(t.Context(), w.as("dan"), sub.Name, "europe", false) }, shopIsTold("subscription.message")},
+		{"an internal note", func() error { return w.plane.Say(t.Context(), w.as("cleo"), sub.Name, "canary", true) }, nil},
+		{"it is approved", act("cleo", sub, lifecycle.Approve), []string{"subscription.approved > dan@example.org", "subscription.approved > dora@example.org"}},
+		{"suspended", act("ben", sub, lifecycle.Suspend), []string{"subscription.suspended > dan@example.org", "subscription.suspended > dora@example.org"}},
+		{"resumed", act("ben", sub, lifecycle.Resume), []string{"subscription.resumed > dan@example.org", "subscription.resumed > dora@example.org"}},
+		{"the version is deprecated", deprecate(100*day, window), []string{"version.deprecated > dan@example.org", "version.deprecated > dora@example.org"}},
+		{"the clock, with nothing due", later(time.Hour), nil},
+		{"90 days before the end", later(10 * day), []string{"version.ends-soon > dan@example.org", "version.ends-soon > dora@example.org"}},
+		{"once only", later(time.Minute), nil},
+		{"30 days before", later(60 * day), []string{"version.ends-soon > dan@example.org", "version.ends-soon > dora@example.org"}},
+		{"a day before the brown-out", later(9 * day), []string{"version.brownout-ahead > dan@example.org", "version.brownout-ahead > dora@example.org"}},
+		{"blocked", act("root", version, lifecycle.Block), both("version.blocked", "version.blocked > dan@example.org", "version.blocked > dora@example.org")},
+		{"unblocked", act("root", version, lifecycle.Unblock), both("version.unblocked", "version.unblocked > dan@example.org", "version.unblocked > dora@example.org")},
+		{"not deprecated any more", act("ben", version, lifecycle.Undeprecate), []string{"version.undeprecated > dan@example.org", "version.undeprecated > dora@example.org"}},
+		{"deprecated again", deprecate(20 * day), []string{"version.deprecated > dan@example.org", "version.deprecated > dora@example.org"}},
+		{"retired", act("ben", version, lifecycle.Retire), both("version.retired", "version.retired > dan@example.org", "version.retired > dora@example.org")},
+		{"published again", act("ben", version, lifecycle.Republish), []string{"version.republished > dan@example.org", "version.republished > dora@example.org"}},
+		{"the consumer closes", act("dan", sub, lifecycle.Close), both("subscription.closed", "subscription.closed > dora@example.org")},
+		{"a credential that ends", apply("dan", strings.Replace(wish, "type: scram}", "type: scram, notAfter: "+w.now.Add(200*day).Format(time.RFC3339)+"}", 1)[strings.Index(wish, "kind: Credential")-1:]), nil},
+		{"30 days before its end", func() error { return later(began.Add(170 * day).Sub(w.now))() }, []string{"credential.ends-soon > dan@example.org", "credential.ends-soon > dora@example.org"}},
+		{"14 days", later(16 * day), []string{"credential.ends-soon > dan@example.org", "credential.ends-soon > dora@example.org"}},
+		{"revoked", act("dan", cred, lifecycle.Revoke), []string{"credential.revoked > dora@example.org"}},
+		{"another subscription", apply("dan", strings.NewReplacer("billing-orders", "second").Replace(wish[strings.Index(wish, "kind: Subscription"):strings.Index(wish, "\n---\nkind: Credential")])), shopIsTold("subscription.requested")},
+		{"nobody decides", later(31 * day), []string{"subscription.rejected > dan@example.org", "subscription.rejected > dora@example.org"}},
+		{"a third one, approved by its plan", apply("dan", strings.NewReplacer("billing-orders", "third", "plan: partner", "plan: open").Replace(wish[strings.Index(wish, "kind: Subscription"):strings.Index(wish, "\n---\nkind: Credential")])), []string{"subscription.approved > dora@example.org"}},
+		{"it is removed", func() error {
+			_, err := w.plane.Delete(t.Context(), w.as("dan"), []resource.Key{{Kind: resource.KindSubscription, Name: "third"}}, nil)
+			return err
+		}, shopIsTold("subscription.closed")},
+		{"a dry run", func() error {
+			q := w.as("dan")
+			q.DryRun = true
+			_, err := w.try(q, control.Wanted{Documents: documents(t, strings.ReplaceAll(wish, "billing", "dry"))})
+			return err
+		}, nil},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		got, all := w.outbox()
+		if fmt.Sprint(got) != fmt.Sprint(step.want) {
+			t.Errorf("%s:\ngot  %q\nwant %q", step.name, got, step.want)
+		}
+		for _, n := range all {
+			text := string(n.Event)
+			var event struct {
+				SpecVersion, ID, Source, Type, Subject string
+				Time                                   time.Time
+			}
+			data, err := notify.Read(n.Event)
+			if uerr := json.Unmarshal(n.Event, &event); err != nil || uerr != nil || event.SpecVersion != "1.0" || event.ID != n.ID || event.Type != n.Type || !strings.HasPrefix(event.Source, "/sluice/") || event.Subject == "" || data.Team != n.Team || data.Title == "" || data.Text == "" {
+				t.Errorf("%s: %v %v %s", step.name, err, uerr, text)
+			}
+			if strings.Contains(text, "canary") || strings.Contains(text, "shop.orders") {
+				t.Errorf("%s: more is told than may be: %s", step.name, text)
+			}
+			if n.Team == "erp" && strings.HasPrefix(n.Type, "sluice.version.") && (strings.Contains(text, "ben") || strings.Contains(text, "because")) {
+				t.Errorf("%s: a consumer reads who did it and why: %s", step.name, text)
+			}
+		}
+	}
+}
+
+func TestARevisionThatWaitsIsTold(t *testing.T) {
+	w := staged(t, "BACKWARD")
+	w.apply("root", `
+kind: Team
+metadata: {name: shop}
+spec: {organisation: acme, members: {ben: [publisher], cleo: [approver]}, notify: {webhook: {url: "https://hooks.example.com/shop"}}}`)
+	w.apply("root", "kind: Environment\nmetadata: {name: prod}\nspec: {after: qa, fourEyes: true}")
+	w.apply("ben", version(strings.Replace(contractText, "title: Orders", "title: All orders", 1), "BACKWARD"))
+	w.outbox()
+	if d := w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"}); !d.Waits {
+		t.Fatalf("it does not wait: %+v", d)
+	}
+	lines, all := w.outbox()
+	if len(lines) != 1 || lines[0] != "revision.requested > shop" {
+		t.Fatalf("told: %q", lines)
+	}
+	if d, err := notify.Read(all[0].Event); err != nil || d.Environment != "prod" || d.By != "person ben" {
+		t.Errorf("%v %+v", err, d)
+	}
+	if err := w.plane.Say(t.Context(), w.as("dan"), "billing-orders", "hello", false); err != nil { // another change tells nothing of it again
+		t.Fatal(err)
+	}
+	if lines, _ := w.outbox(); len(lines) != 1 || lines[0] != "subscription.message > shop" {
+		t.Errorf("told: %q", lines)
+	}
+}
