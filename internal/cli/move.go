@@ -178,6 +178,9 @@ func newWhoAmI(s Streams) *cobra.Command {
 				return writeJSON(s.Out, me)
 			}
 			rows := [][]string{{me.Actor}}
+			if me.Actor == "nobody" {
+				fmt.Fprintf(s.Err, "log in at %s with sluice login\n", c.Server())
+			}
 			if me.PlatformAdmin {
 				rows = append(rows, []string{"platform-admin", "of everything"})
 			}
