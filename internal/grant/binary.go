@@ -11,7 +11,7 @@ import (
 
 // binaryFormat is the version of the binary encoding, its first byte. A field
 // that is added to a credential or below raises it.
-const binaryFormat = 3
+const binaryFormat = 4
 
 // MarshalBinary writes the snapshot for a process that has to have it soon: it is
 // read several times as fast as JSON and takes a quarter of its room, since a
@@ -104,7 +104,7 @@ func (d *Delta) UnmarshalBinary(data []byte) error {
 // What the shortest of each takes, so that a count allocates no more than a small
 // multiple of the bytes that are there.
 const (
-	minGrantBytes      = 5 + 16 + 6
+	minGrantBytes      = 5 + 16 + 8
 	minTopicBytes      = 2 + 16 + 1 + 2*3 + 2 + 1 + 1
 	minPhaseBytes      = 4
 	minCredentialBytes = 7
@@ -210,6 +210,8 @@ func (e *encoder) grant(g *Grant) {
 	e.size(g.Namespace.Topics)
 	e.size(g.Namespace.Partitions)
 	e.text(g.Namespace.Suspended)
+	e.number(uint64(max(g.Quota.ReadBytesPerSecond, 0)))
+	e.number(uint64(max(g.Quota.WriteBytesPerSecond, 0)))
 	e.list(g.Groups)
 	e.list(g.TransactionalIDs)
 }
@@ -416,8 +418,19 @@ func (d *decoder) grant() *Grant {
 		}
 	}
 	g.Namespace = Namespace{Topics: d.size(), Partitions: d.size(), Suspended: d.text()}
+	g.Quota = Quota{ReadBytesPerSecond: d.int64("a quota"), WriteBytesPerSecond: d.int64("a quota")}
 	g.Groups, g.TransactionalIDs = d.list(), d.list()
 	return g
+}
+
+// int64 reads a number that is not negative.
+func (d *decoder) int64(what string) int64 {
+	n := d.number()
+	if n > math.MaxInt64 {
+		d.fail("%s of %d", what, n)
+		return 0
+	}
+	return int64(n)
 }
 
 func (d *decoder) topic(t *Topic) {
@@ -426,11 +439,7 @@ func (d *decoder) topic(t *Topic) {
 		*r = Right{Access: Access(d.byteBelow(len(accessNames))), Until: d.time(), Rule: d.text()}
 	}
 	t.DeleteRecords, t.AlterConfigs = d.bool(), d.bool()
-	if n := d.number(); n <= math.MaxInt64 {
-		t.MaxStaleness = time.Duration(n)
-	} else {
-		d.fail("a duration of %d", n)
-	}
+	t.MaxStaleness = time.Duration(d.int64("a duration"))
 	t.Phases = make([]Phase, d.count(minPhaseBytes))
 	for i := range t.Phases {
 		t.Phases[i] = Phase{From: d.time(), State: State(d.byteBelow(len(stateNames))), Rule: d.text(), Message: d.text()}

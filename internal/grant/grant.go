@@ -108,6 +108,13 @@ type Namespace struct {
 	Suspended string `json:"suspended,omitempty"`
 }
 
+// Quota is what a target cluster that knows applications apart holds an application to,
+// besides the gateway. Zero means no limit.
+type Quota struct {
+	ReadBytesPerSecond  int64 `json:"readBytesPerSecond,omitempty"`
+	WriteBytesPerSecond int64 `json:"writeBytesPerSecond,omitempty"`
+}
+
 // Grant is what one credential may do: a view of the application's virtual
 // cluster. A Grant is immutable once its Snapshot is built, and safe for
 // concurrent use.
@@ -127,6 +134,8 @@ type Grant struct {
 	IDKey     TopicID   `json:"idKey"`
 	Topics    []*Topic  `json:"topics,omitempty"`
 	Namespace Namespace `json:"namespace,omitzero"`
+	// Quota is the whole application's, whatever the credential brings.
+	Quota Quota `json:"quota,omitzero"`
 	// Groups and TransactionalIDs that the application has adopted are used
 	// unprefixed. None begins like a prefix, its own or another application's.
 	Groups           []string `json:"adoptedGroups,omitempty"`

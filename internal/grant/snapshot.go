@@ -285,7 +285,7 @@ func sameVerifier(a, b Verifier) bool {
 
 func sameGrant(a, b *Grant) bool {
 	return a == b || a.Application == b.Application && a.Environment == b.Environment && a.Cluster == b.Cluster && a.VirtualClusterID == b.VirtualClusterID &&
-		a.Prefix == b.Prefix && a.IDKey == b.IDKey && a.Namespace == b.Namespace &&
+		a.Prefix == b.Prefix && a.IDKey == b.IDKey && a.Namespace == b.Namespace && a.Quota == b.Quota &&
 		slices.Equal(a.Groups, b.Groups) && slices.Equal(a.TransactionalIDs, b.TransactionalIDs) && slices.EqualFunc(a.Topics, b.Topics, sameTopic)
 }
 

@@ -51,7 +51,7 @@ func served(p Phase) bool { return p.State == Open || p.State == BrownOut }
 func (g *Grant) stale(age time.Duration) *Grant {
 	out := &Grant{
 		Application: g.Application, Environment: g.Environment, Cluster: g.Cluster, VirtualClusterID: g.VirtualClusterID, Prefix: g.Prefix, IDKey: g.IDKey,
-		Topics: slices.Clone(g.Topics), Namespace: g.Namespace, Groups: g.Groups, TransactionalIDs: g.TransactionalIDs,
+		Topics: slices.Clone(g.Topics), Namespace: g.Namespace, Quota: g.Quota, Groups: g.Groups, TransactionalIDs: g.TransactionalIDs,
 	}
 	for i, t := range out.Topics {
 		if t.MaxStaleness <= 0 || t.MaxStaleness > age {

@@ -387,6 +387,7 @@ func (c *compiler) grant(v *view, topics []*grant.Topic) *grant.Grant {
 		IDKey:            c.idKey(v.environment, app.Name()),
 		Topics:           topics,
 		Namespace:        grant.Namespace{Topics: app.Spec.Namespace.Topics, Partitions: app.Spec.Namespace.Partitions, Suspended: suspendedBy(app)},
+		Quota:            v.quota,
 		Groups:           app.Spec.Adopt.Groups,
 		TransactionalIDs: app.Spec.Adopt.TransactionalIDs,
 	}

@@ -17,6 +17,7 @@ type view struct {
 	environment string
 	cluster     string
 	topics      map[string]*topic // by exposed name
+	quota       grant.Quota
 }
 
 // topic is one exposed topic that a subscription brings.
@@ -37,6 +38,7 @@ func (c *compiler) view(app *resource.Application, environment string) *view {
 	v := &view{app: app, environment: environment, topics: map[string]*topic{}}
 	byBacking := map[string]*topic{}
 	var first *topic // decides the cluster
+	v.quota = c.quota(app, environment)
 	for _, sub := range c.subscriptionsOf[appKey{environment, app.Name()}] {
 		for _, t := range c.subscribed(app, sub) {
 			if other := v.topics[t.exposed]; other != nil {
@@ -166,6 +168,35 @@ func (c *compiler) subscribed(app *resource.Application, sub *resource.Subscript
 		}
 	}
 	return topics
+}
+
+// quota sums up what the plans of an application's subscriptions let it read and write;
+// one without a limit leaves it without.
+func (c *compiler) quota(app *resource.Application, environment string) (sum grant.Quota) {
+	readFree, writeFree := false, false
+	for _, sub := range c.subscriptionsOf[appKey{environment, app.Name()}] {
+		product := c.products[sub.Spec.Product]
+		if product == nil || sub.Spec.State == "pending" || sub.Spec.State == "rejected" || over(sub, c.opts.Now) {
+			continue
+		}
+		add := func(to *int64, free *bool, limit *resource.Size) {
+			if limit == nil {
+				*free = true
+				return
+			}
+			*to += int64(*limit)
+		}
+		limits := product.Spec.Plans[sub.Spec.Plan].Limits
+		add(&sum.ReadBytesPerSecond, &readFree, limits.ReadBytesPerSecond)
+		add(&sum.WriteBytesPerSecond, &writeFree, limits.WriteBytesPerSecond)
+	}
+	if readFree {
+		sum.ReadBytesPerSecond = 0
+	}
+	if writeFree {
+		sum.WriteBytesPerSecond = 0
+	}
+	return sum
 }
 
 func over(sub *resource.Subscription, now time.Time) bool {
