@@ -53,6 +53,7 @@ var rows = map[string]row{
 	"gateway/limit":             {may: []string{"grant"}},
 	"gateway/record":            {may: []string{"kafka/*", "grant"}},
 	"gateway/upstream":          {may: []string{"kafka/*", "grant", "gateway/socket"}},
+	"gateway/identity":          {may: []string{"grant", "gateway/upstream"}, tests: []string{"kafka/sasl"}}, // upstream: the user of a connection
 	"gateway/socket":            {may: []string{"kafka/wire"}},
 
 	"gateway/clientmetrics": {}, // what clients push about themselves (KIP-714)

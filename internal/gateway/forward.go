@@ -198,7 +198,7 @@ func (c *clientConn) broker() (*upstream.Conn, error) {
 	}
 	node := c.l.addressing.node(c.port, c.serverName)
 	g := c.credential.Load().Grant
-	up, err := c.cluster.Dial(c.ctx, node, handler.ClientID(g, "gateway"))
+	up, err := c.cluster.DialFor(c.ctx, node, handler.ClientID(g, "gateway"), g.Application)
 	if err != nil {
 		c.g.metrics.upstreamDials.WithLabelValues("failed").Inc()
 		return nil, endedBy("upstream", "open target cluster %q: %w", g.Cluster, &unreached{err})

@@ -8,7 +8,8 @@ import (
 )
 
 // OffsetCommit, versions 2 to 10; by topic id from 10 on. Group and topics are
-// mapped. It never fails for a topic that the application has or had.
+// mapped. It never fails for a topic that the application has or had: a broker that
+// knows applications apart refuses one that was lost, and clients hear of success.
 
 func offsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 	req := r.(*kmsg.OffsetCommitRequest)
@@ -34,7 +35,12 @@ func offsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 		resp.Version = req.Version
 		resp.Topics = m.merge(x, resp.Topics,
 			func(t *kmsg.OffsetCommitResponseTopic) topicKey { return topicKey{t.Topic, t.TopicID} },
-			func(t *kmsg.OffsetCommitResponseTopic, to *target) { t.Topic, t.TopicID = nameOrID(byID, to) })
+			func(t *kmsg.OffsetCommitResponseTopic, to *target) {
+				t.Topic, t.TopicID = nameOrID(byID, to)
+				for i := range t.Partitions {
+					x.forgive(to, &t.Partitions[i].ErrorCode)
+				}
+			})
 		return resp
 	}
 	if !m.any && len(req.Topics) > 0 {
@@ -44,6 +50,16 @@ func offsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 	return Action{Upstream: req, Response: func(kr kmsg.Response) (kmsg.Response, error) {
 		return finish(kr.(*kmsg.OffsetCommitResponse)), nil
 	}}, nil
+}
+
+// forgive clears a broker's refusal of an offset on a topic that the application has lost.
+func (x *Exchange) forgive(t *target, code *int16) {
+	if *code != kerr.TopicAuthorizationFailed.Code || t.topic == nil {
+		return
+	}
+	if t.topic.Read.Access == grant.Withdrawn || t.topic.At(x.Now).State == grant.Ended {
+		*code = 0
+	}
 }
 
 // notCommitted answers a topic with an error.

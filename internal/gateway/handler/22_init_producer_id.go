@@ -152,7 +152,12 @@ func txnOffsetCommit(x *Exchange, r kmsg.Request) (Action, error) {
 			return &r.(*kmsg.TxnOffsetCommitResponse).Topics
 		},
 		exposed: func(t *kmsg.TxnOffsetCommitResponseTopic) *string { return &t.Topic },
-		send:    ifEmpty,
+		tidy: func(t *kmsg.TxnOffsetCommitResponseTopic, to *target) {
+			for i := range t.Partitions {
+				x.forgive(to, &t.Partitions[i].ErrorCode)
+			}
+		},
+		send: ifEmpty,
 	}.serve(x, req), nil
 }
 

@@ -279,16 +279,16 @@ func (c *Cluster) heard(addr string, api *apiVersions, failed bool) {
 func (c *Cluster) Dial(ctx context.Context, node int32, clientID string) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
-	conn, err := c.dial(ctx, node, clientID)
+	conn, err := c.dial(ctx, node, clientID, nil)
 	if err != nil {
 		return nil, fmt.Errorf("target cluster %q: %w", c.cfg.Name, err)
 	}
 	return conn, nil
 }
 
-func (c *Cluster) dial(ctx context.Context, node int32, clientID string) (*Conn, error) {
+func (c *Cluster) dial(ctx context.Context, node int32, clientID string, user *User) (*Conn, error) {
 	if node == AnyNode {
-		return c.dialAny(ctx, clientID)
+		return c.dialAny(ctx, clientID, user)
 	}
 	addr, ok := c.addrOf(node)
 	if !ok {
@@ -302,13 +302,13 @@ func (c *Cluster) dial(ctx context.Context, node int32, clientID string) (*Conn,
 			return nil, fmt.Errorf("dial node %d: %w", node, ErrUnknownNode)
 		}
 	}
-	return c.dialAddr(ctx, addr, clientID)
+	return c.dialAddr(ctx, addr, clientID, user)
 }
 
-func (c *Cluster) dialAddr(ctx context.Context, addr, clientID string) (*Conn, error) {
-	conn, err := c.d.open(ctx, addr, clientID, true)
+func (c *Cluster) dialAddr(ctx context.Context, addr, clientID string, user *User) (*Conn, error) {
+	conn, err := c.d.openAs(ctx, addr, clientID, true, user)
 	if err != nil {
-		if !errors.Is(err, context.Canceled) {
+		if !errors.Is(err, context.Canceled) && (user == nil || !refusedLogin(err)) {
 			c.heard(addr, nil, true)
 		}
 		return nil, err
@@ -318,7 +318,7 @@ func (c *Cluster) dialAddr(ctx context.Context, addr, clientID string) (*Conn, e
 	return conn, nil
 }
 
-func (c *Cluster) dialAny(ctx context.Context, clientID string) (*Conn, error) {
+func (c *Cluster) dialAny(ctx context.Context, clientID string, user *User) (*Conn, error) {
 	addrs := c.candidates()
 	if len(addrs) == 0 {
 		return nil, errors.New("no bootstrap address is configured")
@@ -330,7 +330,7 @@ func (c *Cluster) dialAny(ctx context.Context, clientID string) (*Conn, error) {
 			share := max(time.Until(end)/time.Duration(len(addrs)-i), time.Second)
 			attempt, cancel = context.WithTimeout(ctx, share)
 		}
-		conn, err := c.dialAddr(attempt, addr, clientID)
+		conn, err := c.dialAddr(attempt, addr, clientID, user)
 		cancel()
 		if err == nil {
 			c.mu.Lock()
@@ -530,7 +530,7 @@ func (c *Cluster) working() {
 // tells whether the first refresh succeeded.
 func (c *Cluster) serve(ctx context.Context) (reached bool, err error) {
 	dialCtx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
-	conn, err := c.dialAny(dialCtx, c.cfg.ClientID)
+	conn, err := c.dialAny(dialCtx, c.cfg.ClientID, nil)
 	cancel()
 	if err != nil {
 		return false, err

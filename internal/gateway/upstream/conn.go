@@ -37,6 +37,7 @@ type Conn struct {
 	node     int32
 	addr     string
 	clientID string
+	user     *User // nil: the gateway's own
 	api      *apiVersions
 	corr     int32
 	reauthAt atomic.Int64 // Unix nanoseconds; 0: never
@@ -69,8 +70,12 @@ func (c *Conn) Addr() string { return c.addr }
 func (c *Conn) Versions() map[int16]Range { return c.api.ranges }
 
 // ReauthAt returns when to call Reauthenticate, at 85 to 95 % of the lifetime
-// that the broker gave this login (KIP-368), or the zero time when it gave none.
+// that the broker gave this login (KIP-368), or the zero time when it gave none. It is
+// over for a connection whose User has ended, which is to be replaced.
 func (c *Conn) ReauthAt() time.Time {
+	if c.user != nil && c.user.ended.Load() {
+		return time.Unix(0, 1)
+	}
 	if at := c.reauthAt.Load(); at != 0 {
 		return time.Unix(0, at)
 	}

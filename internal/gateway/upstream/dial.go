@@ -139,7 +139,12 @@ func (d *dialer) shared(addr string, api *apiVersions) *apiVersions {
 // open connects to addr and, unless login is false, logs in. Errors are
 // *DialError.
 func (d *dialer) open(ctx context.Context, addr, clientID string, login bool) (*Conn, error) {
-	c := &Conn{d: d, addr: addr, clientID: clientID, node: AnyNode}
+	return d.openAs(ctx, addr, clientID, login, nil)
+}
+
+// openAs is open with the login of a user, or with the gateway's own if that is nil.
+func (d *dialer) openAs(ctx context.Context, addr, clientID string, login bool, user *User) (*Conn, error) {
+	c := &Conn{d: d, addr: addr, clientID: clientID, node: AnyNode, user: user}
 	if err := d.connect(ctx, c); err != nil {
 		return nil, err
 	}

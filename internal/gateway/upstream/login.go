@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 const (
@@ -25,10 +26,7 @@ const (
 // login authenticates: handshake v1, so that tokens travel as requests, then
 // as many rounds as the mechanism wants. It is used again for KIP-368.
 func (c *Conn) login(ctx context.Context) error {
-	if c.d.cfg.SASL == nil {
-		return nil
-	}
-	mechanism, err := c.d.cfg.SASL(ctx)
+	mechanism, err := c.mechanism(ctx)
 	if err != nil {
 		return fmt.Errorf("read credentials: %w", err)
 	}
@@ -82,6 +80,17 @@ func (c *Conn) login(ctx context.Context) error {
 	}
 	c.setLifetime(lifetime)
 	return nil
+}
+
+// mechanism returns how to log in; nil for not at all.
+func (c *Conn) mechanism(ctx context.Context) (sasl.Mechanism, error) {
+	switch {
+	case c.user != nil:
+		return c.user.Mechanism, nil
+	case c.d.cfg.SASL != nil:
+		return c.d.cfg.SASL(ctx)
+	}
+	return nil, nil
 }
 
 func (c *Conn) offer(mechanism string) error {

@@ -40,6 +40,9 @@ type Config struct {
 	// means no login. It is called for every login, so that it can read
 	// secrets and tokens again, and must be safe for concurrent use.
 	SASL func(ctx context.Context) (sasl.Mechanism, error)
+	// Users knows who applications are at the cluster; nil means that all of them go by
+	// SASL.
+	Users Users
 	// ClientID of the gateway's own connections; "sluice" if empty.
 	ClientID string
 	// SoftwareVersion is told to brokers along with the name "sluice"
