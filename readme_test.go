@@ -102,7 +102,7 @@ func TestResourcesPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out := shell(t, dir, "sluice config check", "KAFKA_PASSWORD=kafka-secret-of-the-gateway", "ACME_SECRET=acme-secret-of-sixteen"); !strings.HasSuffix(out, "good\n") {
+	if out := shell(t, dir, "sluice config check", "KAFKA_PASSWORD=kafka-secret-of-the-gateway", "KAFKA_MASTER_KEY=thirty-two-random-bytes-or-more-of-it", "ACME_SECRET=acme-secret-of-sixteen"); !strings.HasSuffix(out, "good\n") {
 		t.Errorf("got %q, want no problem and no warning", out)
 	}
 }

@@ -208,6 +208,7 @@ func (a *App) build() (err error) {
 	a.clusters = newClusters(clusterDeps{
 		log: a.log, version: a.opts.Version, outbound: a.outbound, now: a.opts.Now,
 		learn: func(b []upstream.Broker) { a.gateway.Learn(b) },
+		seed:  phantom, environment: a.opts.Config.Environment, fresh: a.fresh,
 	})
 	a.clusters.update(result.Clusters, result.Snapshot)
 	clientLimits := limits(c.Limits)
@@ -227,7 +228,7 @@ func (a *App) build() (err error) {
 	} else {
 		a.registry.MustRegister(a.resources.saves)
 	}
-	a.registry.MustRegister(a.reloads, clusterCollector{a.clusters}, certificateCollector{a.certificates})
+	a.registry.MustRegister(a.reloads, clusterCollector{a.clusters}, identityCollector{a.clusters}, certificateCollector{a.certificates})
 	for _, r := range []string{"applied", "refused"} {
 		a.reloads.WithLabelValues(r)
 	}
@@ -329,7 +330,7 @@ func (a *App) notes() []string {
 	if a.follower != nil {
 		out = append(out, a.follower.notes()...)
 	}
-	return out
+	return append(out, a.clusters.identityNotes()...)
 }
 
 // report is what the control plane is told of this gateway.

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"sluice/internal/control/publish"
+	"sluice/internal/gateway/identity"
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
 	"sluice/internal/outbound"
@@ -38,6 +39,12 @@ type clusterDeps struct {
 	outbound *outbound.Client
 	now      func() time.Time
 	learn    func([]upstream.Broker)
+
+	// Of applications' users: what their names are made of, and whether what is in force
+	// is the newest.
+	seed        []byte
+	environment string
+	fresh       func() bool
 }
 
 // clusters are the target clusters in use. Reading is safe for concurrent use;
@@ -56,6 +63,7 @@ type cluster struct {
 	*upstream.Cluster
 	spec   publish.Cluster
 	login  *login
+	keeper *identity.Keeper
 	cancel context.CancelFunc
 }
 
@@ -75,9 +83,19 @@ func (c *clusters) Cluster(name string) *upstream.Cluster {
 
 // All returns every target cluster.
 func (c *clusters) All() []*upstream.Cluster {
-	all := make([]*upstream.Cluster, 0, len(*c.current.Load()))
-	for _, name := range slices.Sorted(maps.Keys(*c.current.Load())) {
-		all = append(all, c.Cluster(name))
+	var all []*upstream.Cluster
+	for _, cl := range c.inOrder() {
+		all = append(all, cl.Cluster)
+	}
+	return all
+}
+
+// inOrder returns all clusters by name.
+func (c *clusters) inOrder() []*cluster {
+	current := *c.current.Load()
+	all := make([]*cluster, 0, len(current))
+	for _, name := range slices.Sorted(maps.Keys(current)) {
+		all = append(all, current[name])
 	}
 	return all
 }
@@ -97,10 +115,11 @@ func (c *clusters) update(list []publish.Cluster, s *grant.Snapshot) {
 			before.spec = spec
 			before.login.spec.Store(spec.SASL)
 			next[spec.Name] = before
-			c.deps.log.Info("target cluster has new secrets, used from the next connection on", "cluster", spec.Name)
+			c.deps.log.Info("target cluster has new secrets or another upstream identity, used from the next connection on", "cluster", spec.Name)
 			continue
 		case before != nil:
 			c.gone[before] = replacedFor
+			before.keeper.Freeze()
 			c.deps.log.Info("target cluster has changed", "cluster", spec.Name)
 		}
 		next[spec.Name] = c.newCluster(spec)
@@ -108,12 +127,14 @@ func (c *clusters) update(list []publish.Cluster, s *grant.Snapshot) {
 	for name, before := range old {
 		if next[name] == nil {
 			c.gone[before] = removedFor
+			before.keeper.Freeze()
 			c.deps.log.Info("target cluster is removed", "cluster", name)
 		}
 	}
 	wanted := c.wanted.of(s)
 	for name, cl := range next {
 		cl.Wanted(wanted[name])
+		cl.keeper.Set(identityOf(cl.spec), s)
 		if c.ctx != nil && cl.cancel == nil {
 			c.run(cl)
 		}
@@ -147,6 +168,7 @@ func (c *clusters) run(cl *cluster) {
 		defer cancel()
 		cl.Run(ctx)
 	})
+	c.wg.Go(func() { cl.keeper.Run(ctx, cl.Cluster, cl.Ready()) })
 }
 
 // notReady says which clusters have never been reached, and why.
@@ -176,9 +198,12 @@ func (c *clusters) wait(ctx context.Context) error {
 
 func (c *clusters) newCluster(spec publish.Cluster) *cluster {
 	l := newLogin(spec, c.deps)
-	u := upstream.NewCluster(upstreamConfig(spec, l, c.deps))
+	keeper := newKeeper(spec.Name, c.deps)
+	config := upstreamConfig(spec, l, c.deps)
+	config.Users = keeper
+	u := upstream.NewCluster(config)
 	u.OnBrokers(c.deps.learn)
-	return &cluster{Cluster: u, spec: spec, login: l}
+	return &cluster{Cluster: u, spec: spec, login: l, keeper: keeper}
 }
 
 // upstreamConfig turns a compiled cluster into what dials it.

@@ -255,6 +255,7 @@ func (c checker) cluster(s *ClusterSpec) {
 			}
 		}
 	}
+	c.identity(s)
 	sasl := s.SASL
 	if sasl == nil {
 		return
@@ -423,6 +424,26 @@ func (c checker) product(s *ProductSpec) {
 		if p.Price.File != "" {
 			c.warn(path+".price", "is not charged in this release", "")
 		}
+	}
+}
+
+func (c checker) identity(s *ClusterSpec) {
+	id := s.Identity
+	if id == nil {
+		return
+	}
+	if id.Mechanism != "" {
+		c.oneOf("spec.identity.mechanism", id.Mechanism, []string{"SCRAM-SHA-256", "SCRAM-SHA-512"})
+	}
+	c.secret("spec.identity.masterKey", id.MasterKey)
+	if !id.PerApplication {
+		return
+	}
+	if id.MasterKey.IsZero() {
+		c.report("spec.identity.masterKey", "is missing", "write {env: VARIABLE} or {file: path}, with 32 random bytes or more")
+	}
+	if s.SASL == nil && (s.TLS == nil || s.TLS.Certificate.IsZero()) {
+		c.report("spec.identity.perApplication", "needs a user of the gateway that makes the others", "add sasl, or a certificate in tls")
 	}
 }
 

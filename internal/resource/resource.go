@@ -239,10 +239,26 @@ type ClusterSpec struct {
 	// System marks the cluster that an application without topics is on, where an
 	// environment has several. The default is false.
 	System bool `json:"system,omitzero"`
+	// Identity lets the cluster know applications apart; without it all of them go by the
+	// gateway's user. See Upstream identity.
+	Identity *ClusterIdentity `json:"identity,omitzero"`
 	// Publish says which backing topics teams may publish through the control plane: by
 	// a team's name, beginnings of topics' names, or "*" for all. What is not here only
 	// a platform-admin publishes. A gateway that reads files by itself does not use it.
 	Publish map[string][]string `json:"publish,omitzero"`
+}
+
+// ClusterIdentity is who applications are at a target cluster.
+type ClusterIdentity struct {
+	// PerApplication gives each application a SCRAM user of its own, with ACLs and quotas
+	// that follow its rights. Written as false it takes such users away again. The default
+	// is false.
+	PerApplication bool `json:"perApplication,omitzero"`
+	// Mechanism of these users is SCRAM-SHA-256 or SCRAM-SHA-512, the default.
+	Mechanism string `json:"mechanism,omitzero"`
+	// MasterKey is what their secrets are derived from, 32 bytes or more, the same at all
+	// gateways. Required with perApplication.
+	MasterKey SecretRef `json:"masterKey,omitzero"`
 }
 
 // ClusterTLS is how the gateway speaks TLS to a target cluster.
@@ -451,7 +467,9 @@ type Plan struct {
 	// before an offset, and alterConfigs, to change the configurations of the topic that
 	// an application may set on its own. Both act on everybody who has the topic.
 	Manage map[string][]string `json:"manage,omitzero"`
-	// Limits are checked and not enforced in this release; each gives a warning.
+	// Limits are checked and not enforced by gateways in this release; each gives a warning.
+	// Brokers that know applications apart hold them to bytes per second, see Upstream
+	// identity.
 	Limits Limits `json:"limits,omitzero"`
 	// Form are questions that whoever subscribes through the control plane answers.
 	Form []Question `json:"form,omitzero"`

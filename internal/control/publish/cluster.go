@@ -23,9 +23,21 @@ type Cluster struct {
 	SASL *SASL
 	// System marks the cluster that holds Sluice's own topics.
 	System bool
+	// Identity is who applications are there; nil where nothing is said of it.
+	Identity *Identity
 	// Fingerprint changes when anything above does.
 	Fingerprint string
 }
+
+// Identity is who applications are at a target cluster.
+type Identity struct {
+	PerApplication bool
+	Mechanism      string          // SCRAM-SHA-256 or SCRAM-SHA-512
+	MasterKey      resource.Secret // set with PerApplication
+}
+
+// minMasterKey is how long a master key is at least, in bytes.
+const minMasterKey = 32
 
 // SASL is who the gateway is at a target cluster.
 type SASL struct {
@@ -115,6 +127,17 @@ func (c *compiler) cluster(d *resource.Cluster) Cluster {
 			fmt.Fprintf(h, "issuer %q %q %q\n", is.TokenEndpoint, is.ClientID, is.Scope)
 			out.SASL.Issuer = &TokenIssuer{TokenEndpoint: is.TokenEndpoint, ClientID: is.ClientID, Scope: is.Scope,
 				ClientSecret: resource.Secret(resolve("spec.sasl.issuer.clientSecret", is.ClientSecret))}
+		}
+	}
+	if id := s.Identity; id != nil {
+		out.Identity = &Identity{PerApplication: id.PerApplication, Mechanism: cmp.Or(id.Mechanism, "SCRAM-SHA-512")}
+		fmt.Fprintf(h, "identity %t %q\n", id.PerApplication, out.Identity.Mechanism)
+		if id.PerApplication {
+			key := resolve("spec.identity.masterKey", id.MasterKey)
+			if key != "" && len(key) < minMasterKey {
+				c.add(d.Problem("spec.identity.masterKey", fmt.Sprintf("%s holds %d bytes, too few for secrets to be derived from", id.MasterKey.Describe(), len(key)), fmt.Sprintf("make one of %d random bytes or more", minMasterKey)))
+			}
+			out.Identity.MasterKey = resource.Secret(key)
 		}
 	}
 	out.Fingerprint = hex.EncodeToString(h.Sum(nil)[:16])
