@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"sluice/internal/control/contract"
 	"sluice/internal/control/contract/breaking"
 	"sluice/internal/control/contract/lint"
 	"sluice/internal/control/contract/rule"
@@ -215,6 +216,7 @@ func (c *changing) gate(after *Record, next *resource.Version, d deploying) ([]F
 	if strings.HasSuffix(mode, "_TRANSITIVE") {
 		against = current.Against
 	}
+	var to viewed // read once for all
 	for _, n := range slices.Backward(against) {
 		if mode == "NONE" || n == 0 || n == d.revision {
 			continue
@@ -223,7 +225,10 @@ func (c *changing) gate(after *Record, next *resource.Version, d deploying) ([]F
 		if err != nil {
 			return nil, err
 		}
-		changes := compatible(mode, old, next, d.environment)
+		if to.Version == nil {
+			to = view(next, d.environment)
+		}
+		changes := compatible(mode, view(old, d.environment), to, d.environment)
 		for _, f := range changes {
 			f.Revision = n
 			if state == lifecycle.Preview && f.Severity == rule.Error {
@@ -260,7 +265,7 @@ func (c *changing) linted(next *resource.Version, packs []string) ([]Finding, er
 		return nil, fault.Wrap(fault.Invalid, err, "%s", err)
 	}
 	var out []Finding
-	for _, p := range rules.Run(described(next)).Problems {
+	for _, p := range rules.Run(described(next, contract.Options{})).Problems {
 		if p.Severity >= rule.Warning {
 			out = append(out, Finding{Rule: p.Rule, Severity: rule.Error, Message: p.Message, Fix: p.Fix, Line: lineOf(next, p.Line)})
 		}
@@ -277,8 +282,8 @@ func lineOf(v *resource.Version, line int) int {
 }
 
 // compatible compares two revisions as one environment has them.
-func compatible(mode string, old, next *resource.Version, environment string) []Finding {
-	from, to := seen(old, environment), seen(next, environment)
+func compatible(mode string, old, next viewed, environment string) []Finding {
+	from, to := old.model, next.model
 	if from == nil || to == nil {
 		return []Finding{{Rule: "payload-not-compared", Severity: rule.Error, Message: "one of the contracts cannot be read, so that they cannot be compared", Fix: "lint both"}}
 	}
@@ -297,10 +302,10 @@ func compatible(mode string, old, next *resource.Version, environment string) []
 	}
 	base, _, _ := strings.Cut(mode, "_")
 	if base == "BACKWARD" || base == "FULL" {
-		add(breaking.Compare(from, to), "", next)
+		add(breaking.Compare(from, to), "", next.Version)
 	}
 	if base == "FORWARD" || base == "FULL" {
-		add(breaking.Compare(to, from), "going back: ", old)
+		add(breaking.Compare(to, from), "going back: ", old.Version)
 	}
 	for _, name := range slices.Sorted(maps.Keys(old.Spec.Channels)) {
 		was, had := old.Spec.Channels[name][environment]

@@ -215,12 +215,12 @@ func environmentsOf(v *resource.Version) []string {
 
 // described is the contract of a revision as an AsyncAPI document, made from its
 // channels where there is none.
-func described(v *resource.Version) *contract.Document {
+func described(v *resource.Version, opts contract.Options) *contract.Document {
 	text := []byte(v.Spec.Contract.AsyncAPI)
 	if len(text) == 0 {
 		text = made(v)
 	}
-	return contract.Load("", text, contract.Options{})
+	return contract.Load("", text, opts)
 }
 
 // made writes an AsyncAPI document for a contract that has none.
@@ -245,7 +245,7 @@ func made(v *resource.Version) []byte {
 
 // seen narrows a contract to what one environment offers of it.
 func seen(v *resource.Version, environment string) *contract.Model {
-	d := described(v)
+	d := described(v, contract.Options{Known: true})
 	if d.Model == nil {
 		return nil
 	}
@@ -257,6 +257,14 @@ func seen(v *resource.Version, environment string) *contract.Model {
 	}
 	return d.Model.For(view)
 }
+
+// viewed is a revision with its contract as an environment offers it.
+type viewed struct {
+	*resource.Version
+	model *contract.Model // nil for one that cannot be read
+}
+
+func view(v *resource.Version, environment string) viewed { return viewed{v, seen(v, environment)} }
 
 // mayRead returns a version to somebody who may see its revisions: those who may see
 // its backing topics.
@@ -350,7 +358,7 @@ func (p *Plane) Contract(ctx context.Context, q Request, version string, n int, 
 		}
 	}
 	if environment == "" && v.Spec.Contract.AsyncAPI != "" {
-		return described(v).Root, v.Spec.Contract.AsyncAPI, nil
+		return described(v, contract.Options{Known: true}).Root, v.Spec.Contract.AsyncAPI, nil
 	}
 	m := seen(v, environment)
 	if m == nil {
@@ -397,7 +405,7 @@ func (p *Plane) Compare(ctx context.Context, q Request, version string, from, to
 	if mode == "NONE" { // nothing is refused, and all is told
 		mode = "BACKWARD"
 	}
-	out.Findings = compatible(mode, documents[0], documents[1], environment)
+	out.Findings = compatible(mode, view(documents[0], environment), view(documents[1], environment), environment)
 	for i, f := range out.Findings {
 		out.Findings[i].Revision = out.From
 		if environment != "" && f.Severity == rule.Error {
