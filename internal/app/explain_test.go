@@ -122,7 +122,7 @@ func TestRejectionsOfGatewaysApart(t *testing.T) {
 	}
 
 	// Nobody is believed about another environment, nor told twice.
-	a.control.management.reported("gw-1", "test", feed.Report{Rejections: []feed.Rejection{{ID: "RFOREIGN", Application: "reader", Environment: "prod"}, {ID: first, Application: "other", Environment: "test"}}})
+	a.control.management.reported("gw-1", "test", feed.Report{Rejections: []feed.Rejection{{ID: "RFOREIGN", Application: "reader", Environment: "prod"}, {ID: "RNOWHERE", Application: "reader"}, {ID: first, Application: "other", Environment: "test"}}})
 	if page := list("reader"); len(page.Items) != 4 || len(list("other").Items) != 0 {
 		t.Errorf("the list has %+v", page.Items)
 	}

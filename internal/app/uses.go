@@ -68,8 +68,8 @@ func (m *management) reported(gateway, environment string, r feed.Report) {
 		m.logins.Note(usage.Login(u))
 	}
 	for _, x := range r.Rejections {
-		if x.Environment != "" && x.Environment != environment {
-			continue // no gateway has anything to say of another environment
+		if x.Environment != environment && (x.Environment != "" || x.Application != "") {
+			continue // no gateway has anything to say of another environment, or of an application in none
 		}
 		m.refusals.Note(usage.Refusal{
 			ID: x.ID, Time: x.Time, Application: x.Application, Environment: x.Environment, Credential: x.Credential, Gateway: gateway, Address: x.Address,
