@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -289,26 +291,80 @@ func listDocuments(s Streams, kind resource.Kind, all []schema.Document) error {
 	if kind == resource.KindGateway {
 		return listGateways(s, all)
 	}
-	rows := [][]string{{"NAME", "ENVIRONMENT", "TEAM", "STATE", "SERIAL", "CHANGED"}}
+	own := columns[kind]
+	head := []string{"NAME", "ENVIRONMENT"}
+	for _, c := range own {
+		head = append(head, c.name)
+	}
+	rows := [][]string{append(head, "TEAM", "STATE", "SERIAL", "CHANGED")}
 	for _, d := range all {
 		metadata, err := metadataOf(d)
 		if err != nil {
 			return err
 		}
-		var spec struct {
-			State     string
-			Lifecycle struct{ State string }
-		}
+		var spec shownSpec
 		if err := json.Unmarshal(d.Spec, &spec); err != nil {
 			return fmt.Errorf("read the answer: %w", err)
 		}
-		row := []string{metadata.Name, dash(metadata.Environment), "-", dash(spec.State + spec.Lifecycle.State), "-", "-"}
-		if d.Status != nil {
-			row[2], row[4], row[5] = dash(d.Status.Team), fmt.Sprint(d.Status.Serial), d.Status.Changed.UTC().Format(time.RFC3339)
+		row := []string{metadata.Name, dash(metadata.Environment)}
+		for _, c := range own {
+			row = append(row, dash(c.of(spec)))
 		}
-		rows = append(rows, row)
+		team, serial, changed := "-", "-", "-"
+		if d.Status != nil {
+			team, serial, changed = dash(d.Status.Team), fmt.Sprint(d.Status.Serial), d.Status.Changed.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, append(row, team, dash(spec.State+spec.Lifecycle.State), serial, changed))
 	}
-	return table(s.Out, rows)
+	return table(s.Out, filled(rows))
+}
+
+// shownSpec is what tables show of a document's spec.
+type shownSpec struct {
+	State       string
+	Lifecycle   struct{ State string }
+	Title       string
+	Visibility  string
+	Application string
+	Product     string
+	Plan        string
+	Type        string
+	Until       string
+	NotAfter    string
+	After       string
+	Versions    []string
+	Plans       map[string]json.RawMessage
+}
+
+type column struct {
+	name string
+	of   func(shownSpec) string
+}
+
+// columns are what tables show of documents of a kind, beside what all have.
+var columns = map[resource.Kind][]column{
+	resource.KindEnvironment: {{"AFTER", func(s shownSpec) string { return s.After }}, {"TITLE", func(s shownSpec) string { return s.Title }}},
+	resource.KindAPI:         {{"VISIBILITY", func(s shownSpec) string { return s.Visibility }}, {"TITLE", func(s shownSpec) string { return s.Title }}},
+	resource.KindProduct: {{"VERSIONS", func(s shownSpec) string { return strings.Join(s.Versions, " ") }},
+		{"PLANS", func(s shownSpec) string { return strings.Join(slices.Sorted(maps.Keys(s.Plans)), " ") }}},
+	resource.KindSubscription: {{"APPLICATION", func(s shownSpec) string { return s.Application }}, {"PRODUCT", func(s shownSpec) string { return s.Product }},
+		{"PLAN", func(s shownSpec) string { return s.Plan }}},
+	resource.KindCredential: {{"APPLICATION", func(s shownSpec) string { return s.Application }}, {"TYPE", func(s shownSpec) string { return s.Type }},
+		{"ENDS", func(s shownSpec) string { return cmp.Or(s.Until, s.NotAfter) }}},
+}
+
+// filled leaves out the columns in which nothing stands.
+func filled(rows [][]string) [][]string {
+	out := make([][]string, len(rows))
+	for c := range rows[0] {
+		if !slices.ContainsFunc(rows[1:], func(row []string) bool { return row[c] != "-" }) {
+			continue
+		}
+		for i, row := range rows {
+			out[i] = append(out[i], row[c])
+		}
+	}
+	return out
 }
 
 type metadata struct{ Name, Environment string }

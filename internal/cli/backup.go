@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -40,18 +41,34 @@ needs and a backup does not hold.`,
 				if err != nil {
 					return err
 				}
-				return p.Backup(cmd.Context(), setup, args[0])
+				if err := p.Backup(cmd.Context(), setup, args[0]); err != nil {
+					return err
+				}
+				return written(s, args[0])
 			}
 			c, err := server.client(formatTable)
 			if err != nil {
 				return err
 			}
-			return writeWhole(args[0], func(out io.Writer) error { return c.Backup(cmd.Context(), out) })
+			if err := writeWhole(args[0], func(out io.Writer) error { return c.Backup(cmd.Context(), out) }); err != nil {
+				return err
+			}
+			return written(s, args[0])
 		},
 	}
 	server.add(cmd, formatTable)
 	store.add(cmd)
 	return cmd
+}
+
+// written says that a file is there, and how large it is.
+func written(s Streams, path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.Err, "%s is written, %d bytes\n", path, info.Size())
+	return err
 }
 
 func newRestore(s Streams, p Programs) *cobra.Command {
@@ -83,7 +100,7 @@ without: clients see new topic ids, and second factors are lost.`,
 			if done.Kept != "" {
 				fmt.Fprintf(s.Err, "the database was damaged, and is in %s now\n", done.Kept)
 			}
-			_, err = fmt.Fprintf(s.Out, "restored; grants are of generation %d now\n", done.Generation)
+			_, err = fmt.Fprintf(s.Out, "restored; grants are of generation %d now, and everybody has to log in again\n", done.Generation)
 			return err
 		},
 	}
