@@ -1,10 +1,14 @@
 package strictyaml
 
 import (
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/goccy/go-yaml"
 )
 
 type thing struct {
@@ -114,6 +118,35 @@ func TestNearest(t *testing.T) {
 	for key, want := range map[string]string{"enviroment": "environment", "Name": "name", "zzz": "", "": ""} {
 		if got := Nearest(key, []string{"environment", "name", "address"}); got != want {
 			t.Errorf("%q: got %q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestTextOfSeveralLines: what is written for people says what it said, whatever a block can and cannot hold.
+func TestTextOfSeveralLines(t *testing.T) {
+	for text, block := range map[string]bool{
+		"a: 1\nb:\n  - c\n": true, "one\ntwo": true, "one\n\ntwo\n": true, "one\n  two: \"x\"\n": true, "one": false,
+		"  indented first\nnot then\n": false, "tab\t\nx\n": true, "blank at the end \nx\n": true, "end\n\n\n": false, "\nfirst\n": false, "a\r\nb\n": false, "# c\n--- d\n": true, "\n": false, "é\nü\n": true,
+	} {
+		b, err := json.Marshal(map[string]any{"outer": map[string]any{"text": text, "after": []any{text, 1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := FromJSON(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := yaml.YAMLToJSON(out)
+		if err != nil {
+			t.Errorf("%q: %v\n%s", text, err, out)
+			continue
+		}
+		var got, want any
+		if json.Unmarshal(back, &got) != nil || json.Unmarshal(b, &want) != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q became\n%s", text, out)
+		}
+		if block && !strings.Contains(string(out), "text: |") {
+			t.Errorf("%q is no block:\n%s", text, out)
 		}
 	}
 }

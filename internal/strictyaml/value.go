@@ -1,6 +1,8 @@
 package strictyaml
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -150,5 +152,24 @@ func anchor(v reflect.Value, dir string, files []string) []string {
 	return files
 }
 
-// FromJSON writes JSON as YAML that [Parse] reads, with the fields in their order.
-func FromJSON(b []byte) ([]byte, error) { return yaml.JSONToYAML(b) }
+// FromJSON writes JSON as YAML that [Parse] reads, with the fields in their order. Text
+// of several lines stands as a block, for people, where a block says the same.
+func FromJSON(b []byte) ([]byte, error) {
+	var v any
+	if err := yaml.UnmarshalWithOptions(b, &v, yaml.UseOrderedMap()); err != nil {
+		return nil, err
+	}
+	for _, opts := range [][]yaml.EncodeOption{{yaml.UseLiteralStyleIfMultiline(true)}, nil} {
+		out, err := yaml.MarshalWithOptions(v, opts...)
+		var again any
+		if err == nil && yaml.UnmarshalWithOptions(out, &again, yaml.UseOrderedMap()) == nil && reflect.DeepEqual(v, again) {
+			return out, nil
+		}
+	}
+	var out bytes.Buffer // the library does not write everything that it reads; JSON is YAML, too
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		return nil, err
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+}
