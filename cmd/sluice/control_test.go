@@ -91,6 +91,15 @@ func (p *controlProcess) tell(t *testing.T, file, dir string) {
 	}
 }
 
+// invited makes an account, and logs its person in, with the password and the login file of the directory.
+func (p *controlProcess) invited(t *testing.T, login, dir string) {
+	t.Helper()
+	password := filepath.Join(dir, "password")
+	token := run(t, "invite", login, "--login-file", filepath.Join(dir, "root.json"))
+	run(t, "password", "--server", p.server, "--token", token, "--password-file", password)
+	run(t, "login", "--server", p.server, "--login", login, "--password-file", password, "--login-file", filepath.Join(dir, login+".json"))
+}
+
 func (p *controlProcess) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	p.cmd.Wait()
@@ -121,9 +130,7 @@ func TestControlStories(t *testing.T) {
 	fill := func(file string) { t.Helper(); p.tell(t, file, dir) }
 	fill("testdata/control/01-begin.txt")
 	for _, login := range []string{"ben", "cleo", "dan"} {
-		token := run(t, "invite", login, "--login-file", filepath.Join(dir, "root.json"))
-		run(t, "password", "--server", p.server, "--token", token, "--password-file", password)
-		run(t, "login", "--server", p.server, "--login", login, "--password-file", password, "--login-file", filepath.Join(dir, login+".json"))
+		p.invited(t, login, dir)
 	}
 	fill("testdata/control/02-publish-and-subscribe.txt")
 	fill("testdata/control/03-audit.txt")

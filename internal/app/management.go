@@ -71,7 +71,8 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 	if err != nil {
 		return nil, err
 	}
-	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed, Refusals: refusals{m.refusals}, Deliver: ways}); err != nil {
+	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed, Refusals: refusals{m.refusals}, Deliver: ways,
+		Inventory: inventory{outbound: out, version: opts.Version, now: opts.Now, log: opts.Log}}); err != nil {
 		return nil, err
 	}
 	m.notifier = m.newNotifier(store, ways, opts)

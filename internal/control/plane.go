@@ -31,6 +31,8 @@ type Deps struct {
 	Deliver map[notify.Channel]notify.Deliver
 	// Refusals are what gateways refused; nil where no gateway is at hand.
 	Refusals Refusals
+	// Inventory reads clusters and schema registries; nil where none are reached.
+	Inventory Inventory
 }
 
 // Plane is the control plane: everything that is changed is changed here. It is safe
@@ -42,9 +44,10 @@ type Plane struct {
 	seed   []byte
 	sealer *audit.Sealer
 
-	refusals Refusals // nil for none
-	deliver  map[notify.Channel]notify.Deliver
-	testing  chan struct{} // has a place for each test of notifications that may go on
+	refusals  Refusals  // nil for none
+	inventory Inventory // nil for none
+	deliver   map[notify.Channel]notify.Deliver
+	testing   chan struct{} // has a place for each test of notifications that may go on
 
 	model   atomic.Pointer[Model]
 	changed chan struct{}                 // has a value when the model may have become another one
@@ -56,7 +59,7 @@ func New(ctx context.Context, deps Deps) (*Plane, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, refusals: deps.Refusals, deliver: deps.Deliver, testing: make(chan struct{}, maxTests), changed: make(chan struct{}, 1)}
+	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, refusals: deps.Refusals, inventory: deps.Inventory, deliver: deps.Deliver, testing: make(chan struct{}, maxTests), changed: make(chan struct{}, 1)}
 	next := make(chan struct{})
 	p.next.Store(&next)
 	if err := p.refresh(ctx); err != nil {

@@ -27,6 +27,8 @@ type world struct {
 	store *sqlstore.Store
 	plane *control.Plane
 	now   time.Time
+
+	inventory control.Inventory // of another
 }
 
 func newWorld(t *testing.T) *world {
@@ -48,7 +50,7 @@ func (w *world) open() {
 // another is a control plane over the same store, as another process has it.
 func (w *world) another(s control.Store) *control.Plane {
 	w.t.Helper()
-	p, err := control.New(w.t.Context(), control.Deps{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { w.now = w.now.Add(time.Second); return w.now }, Seed: make([]byte, 32),
+	p, err := control.New(w.t.Context(), control.Deps{Store: s, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { w.now = w.now.Add(time.Second); return w.now }, Seed: make([]byte, 32), Inventory: w.inventory,
 		Deliver: map[notify.Channel]notify.Deliver{notify.Webhook: nobody, notify.Email: nobody}})
 	if err != nil {
 		w.t.Fatal(err)

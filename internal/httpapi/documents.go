@@ -220,15 +220,23 @@ func tagOf(text string) (int64, bool) {
 	return tag, err == nil && perr == nil && tag > 0
 }
 
+// bodyOf makes a body of a document, without what the server knows besides.
+func bodyOf(document resource.Any) (d schema.Document, err error) {
+	b, err := resource.Marshal(document)
+	if err != nil {
+		return d, err
+	}
+	if err := json.Unmarshal(b, &d); err != nil {
+		return d, fmt.Errorf("bug: %s: %w", document.Key(), err)
+	}
+	return d, nil
+}
+
 // document makes a body of a record.
 func document(r *control.Record) (schema.Document, error) {
-	b, err := resource.Marshal(r.Document)
+	d, err := bodyOf(r.Document)
 	if err != nil {
-		return schema.Document{}, err
-	}
-	var d schema.Document
-	if err := json.Unmarshal(b, &d); err != nil {
-		return schema.Document{}, fmt.Errorf("bug: %s: %w", r.Key(), err)
+		return d, err
 	}
 	d.Status = &schema.Status{Serial: r.Serial, ETag: etag(r.Tag()), Organisation: r.Organisation, Team: r.Team, Owner: r.Owner, Created: r.Created, Changed: r.Changed, By: r.Status.By}
 	if !r.Status.Since.IsZero() {

@@ -91,6 +91,7 @@ func New(deps Deps) *API {
 	a.deployments()
 	a.inbox()
 	a.explaining()
+	a.importing()
 	a.whole()
 	a.joining()
 	a.accounts()

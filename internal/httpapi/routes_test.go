@@ -252,6 +252,7 @@ var routeBodies = map[string]string{
 	"POST /v1/tokens":                        `{"name":"$FRESH","roles":[{"role":"publisher","organisation":"acme","team":"shop"}]}`,
 	"POST /v1/people":                        `{"login":"$FRESH"}`,
 	"POST /v1/subscriptions/{name}/messages": `{"text":"hello"}`,
+	"POST /v1/clusters/{name}/import":        `{}`,
 	"POST /v1/versions/{name}/promote":       `{"to":"qa"}`,
 	"POST /v1/versions/{name}/rollback":      `{"environment":"prod"}`,
 	"POST /v1/versions/{name}/deprecate":     `{"sunset":"2199-01-01T00:00:00Z","grace":"24h","reason":"test"}`,

@@ -55,4 +55,9 @@ func (r run) Run() int {
 	return code
 }
 
-func TestMain(m *testing.M) { harness.Main(run{m}, kafkatest.Options{}, &kafka) }
+func TestMain(m *testing.M) {
+	harness.Main(run{m}, kafkatest.Options{
+		SASL: true, ACL: true, // which those that connect in plaintext do not notice
+		Users: map[string]string{"erp": "erp-secret", "sluice": "sluice-secret"},
+	}, &kafka)
+}

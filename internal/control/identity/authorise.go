@@ -22,6 +22,9 @@ const (
 	Delete      Operation = "delete"
 	// Use is to name a cluster in a version of one's own.
 	Use Operation = "use"
+	// Import is to make drafts of the topics of a cluster: those that it gives to teams
+	// whose publisher one is, for a platform-admin all.
+	Import Operation = "import"
 	// Consent is to let an application adopt names of the target cluster, or have
 	// topics of its own there.
 	Consent Operation = "consent to"
@@ -117,7 +120,7 @@ var rules = []rule{
 	// A cluster names secrets of the gateways' machines, and where they are sent: only the operator writes it.
 	{operations: ops(Read), kinds: kinds(resource.KindCluster), by: []grantee{platformAdmin, {within, []Role{OrgAdmin, Publisher, Approver, Auditor}}}},
 	{operations: ops(Write, Delete), kinds: kinds(resource.KindCluster), by: []grantee{platformAdmin}},
-	{operations: ops(Use), kinds: kinds(resource.KindCluster), by: []grantee{platformAdmin, {shared, []Role{OrgAdmin, Publisher}}}},
+	{operations: ops(Use, Import), kinds: kinds(resource.KindCluster), by: []grantee{platformAdmin, {shared, []Role{OrgAdmin, Publisher}}}},
 
 	// A gateway gets what proves every credential: only the operator says which there are, and lets them in.
 	{operations: ops(Read, Write, Delete, Invite), kinds: kinds(resource.KindGateway), by: []grantee{platformAdmin}},

@@ -1,0 +1,160 @@
+package draft
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"sluice/internal/control/contract/schema"
+	"sluice/internal/control/contract/tree"
+)
+
+// registered finds subjects that were read before, as contracts refer to them. What an
+// Avro schema refers to is put into it, so that a contract stands for itself.
+type registered []Subject
+
+// Schema is schema.Registry's.
+func (r registered) Schema(ref schema.Reference) (schema.Registered, error) {
+	for _, s := range r {
+		if s.Name != ref.Subject || strconv.Itoa(s.Version) != ref.Version {
+			continue
+		}
+		found := s.Registered
+		switch {
+		case found.Kind == schema.Avro && len(found.References) > 0:
+			text, err := inlined(found)
+			if err != nil {
+				return schema.Registered{}, fmt.Errorf("subject %s: %w", s.Name, err)
+			}
+			return schema.Registered{Kind: schema.Avro, Text: text}, nil
+		case found.Kind == schema.Protobuf && len(found.References) > 0:
+			return schema.Registered{}, fmt.Errorf("subject %s imports %s: Protobuf of several files is not put into a contract, write it by hand", s.Name, found.References[0].Name)
+		}
+		found.References = flat(found.References)
+		return found, nil
+	}
+	return schema.Registered{}, fmt.Errorf("there is no subject %s", ref.Subject)
+}
+
+// flat lists imports with theirs, those first.
+func flat(imports []schema.Import) (out []schema.Import) {
+	for _, i := range imports {
+		out = append(out, flat(i.References)...)
+		out = append(out, i)
+	}
+	return out
+}
+
+// inlined puts the types that an Avro schema refers to where they are named first.
+func inlined(s schema.Registered) (string, error) {
+	in := inliner{defined: map[string]*tree.Node{}, placed: map[string]bool{}}
+	for _, i := range flat(s.References) {
+		n, err := parsed(i.Text)
+		if err != nil {
+			return "", fmt.Errorf("what it refers to as %s: %w", i.Name, err)
+		}
+		if name, _ := fullName(n, ""); name != "" {
+			in.defined[name] = n
+		}
+	}
+	n, err := parsed(s.Text)
+	if err != nil {
+		return "", err
+	}
+	return string(in.schema(n, "").JSON()), nil
+}
+
+func parsed(text string) (*tree.Node, error) {
+	n, problems := tree.Parse("", []byte(text))
+	if problems = only(problems); len(problems) > 0 {
+		return nil, fmt.Errorf("is not JSON: %s", problems[0].Message)
+	}
+	return n, nil
+}
+
+type inliner struct {
+	defined map[string]*tree.Node // types, by full name
+	placed  map[string]bool
+}
+
+// fullName is the name of a named type and its namespace, "" for another one.
+func fullName(n *tree.Node, enclosing string) (name, namespace string) {
+	name = n.Get("name").Str()
+	if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+		return name, name[:dot]
+	}
+	namespace = enclosing
+	if n.Has("namespace") {
+		namespace = n.Get("namespace").Str()
+	}
+	return qualified(name, namespace), namespace
+}
+
+func qualified(name, namespace string) string {
+	if name == "" || namespace == "" || strings.Contains(name, ".") {
+		return name
+	}
+	return namespace + "." + name
+}
+
+// schema copies a schema that stands in a namespace.
+func (in *inliner) schema(n *tree.Node, namespace string) *tree.Node {
+	switch {
+	case n.Is(tree.String):
+		name := qualified(n.Text, namespace)
+		if in.defined[name] == nil {
+			name = n.Text // a primitive one, or of this text
+		}
+		definition := in.defined[name]
+		switch {
+		case definition == nil:
+			return n.Copy(nil)
+		case in.placed[name]:
+			return tree.Text(name)
+		}
+		out := in.schema(definition, "")
+		if !out.Has("namespace") && !strings.Contains(out.Get("name").Str(), ".") {
+			out.Set("namespace", tree.Text("")) // and not that of what it is put into
+		}
+		return out
+	case n.Is(tree.List):
+		out := tree.NewList()
+		for _, item := range n.Items {
+			out.Append(in.schema(item, namespace))
+		}
+		return out
+	case !n.Is(tree.Object):
+		return n.Copy(nil)
+	}
+	if name, inner := fullName(n, namespace); name != "" {
+		in.placed[name] = true
+		namespace = inner
+	}
+	out := tree.NewObject()
+	for _, f := range n.Fields {
+		switch f.Name {
+		case "type", "items", "values":
+			out.Set(f.Name, in.schema(f.Value, namespace))
+		case "fields":
+			fields := tree.NewList()
+			for _, field := range f.Value.Elements() {
+				one := tree.NewObject()
+				for _, part := range field.Fields {
+					if part.Name == "type" {
+						one.Set("type", in.schema(part.Value, namespace))
+					} else {
+						one.Set(part.Name, part.Value.Copy(nil))
+					}
+				}
+				fields.Append(one)
+			}
+			out.Set(f.Name, fields)
+		default:
+			out.Set(f.Name, f.Value.Copy(nil))
+		}
+	}
+	return out
+}
+
+func escaped(subject string) string { return url.PathEscape(subject) }
