@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -214,13 +213,15 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 	if !different && before.Owner == after.Owner && !proved {
 		return Outcome{Key: key, Result: Unchanged, Serial: before.Serial, Tag: before.Tag(), Before: before.Tag(), State: from}, nil
 	}
-	if before != nil { // who owned it has to let it go, and who gets it has to take it
-		if err := c.may(identity.Write, c.object(before.Document, false)); err != nil {
+	if !c.consents(d, before) {
+		if before != nil { // who owned it has to let it go, and who gets it has to take it
+			if err := c.may(identity.Write, c.object(before.Document, false)); err != nil {
+				return Outcome{}, err
+			}
+		}
+		if err := c.mayWrite(d, before); err != nil {
 			return Outcome{}, err
 		}
-	}
-	if err := c.mayWrite(d, before); err != nil {
-		return Outcome{}, err
 	}
 	if err := c.moves(after, from); err != nil {
 		return Outcome{}, err
@@ -323,7 +324,7 @@ func (c *changing) mayWrite(d resource.Any, before *Record) error {
 		if before != nil {
 			was = before.Document.(*resource.Application).Spec
 		}
-		if !reflect.DeepEqual(was.Adopt, d.Spec.Adopt) || was.Namespace != d.Spec.Namespace || !maps.Equal(was.Clusters, d.Spec.Clusters) {
+		if reaches(was, d.Spec) {
 			return c.may(identity.Consent, c.object(d, false))
 		}
 	case *resource.Subscription:
@@ -337,6 +338,30 @@ func (c *changing) mayWrite(d resource.Any, before *Record) error {
 		return c.answered(d, was)
 	}
 	return nil
+}
+
+// reaches says whether an application gets at more of the target cluster than it did:
+// that takes consent. Giving up names that it had adopted, or its namespace, does not.
+func reaches(was, is resource.ApplicationSpec) bool {
+	more := func(was, is []string) bool {
+		return slices.ContainsFunc(is, func(name string) bool { return !slices.Contains(was, name) })
+	}
+	return more(was.Adopt.Groups, is.Adopt.Groups) || more(was.Adopt.TransactionalIDs, is.Adopt.TransactionalIDs) ||
+		is.Namespace != was.Namespace && is.Namespace != resource.Namespace{} || !maps.Equal(was.Clusters, is.Clusters)
+}
+
+// consents says whether a document is an application that differs from what it was in
+// nothing but what consent is needed for, by somebody who may give it: they need not be
+// of its team.
+func (c *changing) consents(d resource.Any, before *Record) bool {
+	app, is := d.(*resource.Application)
+	if !is || before == nil || c.may(identity.Consent, c.object(before.Document, false)) != nil {
+		return false
+	}
+	was, now := *before.Document.(*resource.Application), *app
+	was.Spec.Adopt, was.Spec.Namespace, was.Spec.Clusters = now.Spec.Adopt, now.Spec.Namespace, now.Spec.Clusters
+	different, err := differs(&Record{Document: &was}, &now)
+	return err == nil && !different
 }
 
 // mayRefer asks whether a document may name those that it names and did not before.
@@ -429,10 +454,8 @@ func (c *changing) mayPublish(v *resource.Version, path string, b resource.Backi
 	if slices.ContainsFunc(publishers[b], func(other string) bool { return other != team }) {
 		return &ProblemsError{[]resource.Problem{v.Problem(path+".topic", "is published by another team already", "ask a platform-admin")}}
 	}
-	for _, prefix := range r.Document.(*resource.Cluster).Spec.Publish[team] {
-		if prefix == "*" || strings.HasPrefix(b.Topic, prefix) {
-			return nil
-		}
+	if gives(r.Document.(*resource.Cluster), team, b.Topic) >= 0 {
+		return nil
 	}
 	return fault.New(fault.Denied, "%s: %s: the cluster does not give topic %q to team %s: ask a platform-admin to write publish: {%s: [%s]} into the Cluster", v.Key(), path, b.Topic, team, team, b.Topic)
 }
