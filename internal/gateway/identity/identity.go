@@ -38,7 +38,7 @@ type Config struct {
 	Fresh func() bool
 	Log   *slog.Logger
 	Now   func() time.Time
-	// Every is how often the cluster is looked at; 20 s if zero.
+	// Every is how often the cluster is looked at; 15 s if zero.
 	Every time.Duration
 	// Settle is how long something must have been out of place before it is removed, for
 	// gateways that heard of it earlier or later; 3 s if zero.
@@ -52,7 +52,7 @@ func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		v  *time.Duration
 		to time.Duration
-	}{{&c.Every, 20 * time.Second}, {&c.Settle, 3 * time.Second}, {&c.Leave, 30 * time.Second}} {
+	}{{&c.Every, 15 * time.Second}, {&c.Settle, 3 * time.Second}, {&c.Leave, 30 * time.Second}} {
 		if *d.v == 0 {
 			*d.v = d.to
 		}
@@ -291,7 +291,11 @@ func (k *Keeper) pass(ctx context.Context, admin Admin) time.Duration {
 // settle looks and changes. Additions come first, so that nothing is missing meanwhile.
 func (k *Keeper) settle(ctx context.Context, admin Admin, t task) (again time.Duration, err error) {
 	k.every = max(k.every, k.cfg.Every)
-	if k.seen == nil || t.now.Sub(k.seenAt) >= k.every {
+	every := k.every
+	if len(t.refused) > 0 { // whoever took a user away may have taken more
+		every /= 4
+	}
+	if k.seen == nil || t.now.Sub(k.seenAt) >= every {
 		began := time.Now()
 		seen, err := look(ctx, admin, k.cfg.Prefix)
 		if err != nil {

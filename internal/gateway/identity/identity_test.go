@@ -372,6 +372,11 @@ func TestARefusedUserIsMadeAgain(t *testing.T) {
 		if len(b.upserted) != 2 {
 			t.Errorf("it is not made again: %v", b.upserted)
 		}
+		b.after(4 * time.Second)
+		b.change(func() { clear(b.acls); clear(b.users) })
+		u.Refused(errors.New("somebody took it away, and its rights as well"))
+		b.after(time.Millisecond)
+		b.want("at once", readersState)
 	})
 }
 
