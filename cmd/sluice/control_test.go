@@ -164,6 +164,18 @@ func TestControlStories(t *testing.T) {
 	run(t, "password", "--server", p.server, "--token", token, "--password-file", filepath.Join(dir, "password2"))
 	run(t, "login", "--server", p.server, "--login", "ben", "--password-file", filepath.Join(dir, "password2"), "--login-file", ben)
 	fill("testdata/control/07-two-people.txt")
+
+	// What is exported here is the same elsewhere.
+	all := filepath.Join(dir, "all.yaml")
+	if err := os.WriteFile(all, []byte(run(t, "export", "--login-file", root)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := startControl(t, filepath.Join(dir, "another"), true)
+	elsewhere.tell(t, "testdata/control/32-elsewhere.txt", dir)
+	here, there := run(t, "export", "--login-file", root), run(t, "export", "--login-file", filepath.Join(dir, "elsewhere.json"))
+	if there != here {
+		t.Errorf("elsewhere the export is\n%s\nhere\n%s", there, here)
+	}
 }
 
 // TestPlanesApart runs the stories of a control plane and a gateway that are processes of

@@ -108,6 +108,7 @@ func (f *documentFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.owner, "owner", "", "what applies the documents, such as a repository and a path")
 	flags.BoolVar(&f.prune, "prune", false, "remove documents of the owner that are not in the files")
 	flags.StringVar(&f.reason, "reason", "", "for the audit log, and for what wants a reason")
+	flags.BoolVar(&f.asIs, "as-is", false, "take over what another installation has exported, states included; for platform-admins")
 	flags.StringVar(&f.waive, "waive", "", "deploy what breaks somebody all the same, for this reason")
 }
 

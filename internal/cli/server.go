@@ -98,6 +98,7 @@ type documentFlags struct {
 	prune  bool
 	reason string
 	waive  string
+	asIs   bool
 }
 
 // wanted is what is in files, as the server gets it.
@@ -118,7 +119,7 @@ func (f *documentFlags) read(s Streams) (*wanted, error) {
 	if resource.Bad(problems) {
 		return nil, errTold
 	}
-	w := &wanted{body: schema.Apply{Owner: f.owner, Prune: f.prune, Reason: f.reason, Waive: f.waive, Secrets: map[string]string{}}, at: map[resource.Key]resource.Any{}}
+	w := &wanted{body: schema.Apply{Owner: f.owner, Prune: f.prune, Reason: f.reason, Waive: f.waive, AsIs: f.asIs, Secrets: map[string]string{}}, at: map[resource.Key]resource.Any{}}
 	bad := false
 	for d := range set.All() {
 		w.at[d.Key()] = d

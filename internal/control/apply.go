@@ -34,9 +34,17 @@ type Wanted struct {
 	// Waive is the reason for deploying revisions that break somebody; without one they
 	// are refused.
 	Waive string
+	// AsIs takes over documents that another installation has exported: they come about
+	// in the states that they name, and nobody is asked for a role. It is for
+	// platform-admins, and for documents that are not there.
+	AsIs bool
 	// Tags are those that documents must have; 0 says that there must be none.
 	Tags map[resource.Key]int64
 }
+
+// takingOver is what the audit log and a document's trail call that it came as it was
+// elsewhere.
+const takingOver = "take-over"
 
 // What became of a document.
 const (
@@ -82,6 +90,11 @@ type Report struct {
 func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, error) {
 	if want.Prune && want.Owner == "" {
 		return nil, fault.New(fault.Invalid, "prune needs an owner: it removes what the owner has applied before and does not any more")
+	}
+	if want.AsIs {
+		if err := identity.Authorise(q.Actor, identity.AdministerPlatform, identity.Object{}); err != nil {
+			return nil, err
+		}
 	}
 	report := &Report{}
 	err := p.change(ctx, q, func(c *changing) error {
@@ -213,7 +226,13 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 	if !different && before.Owner == after.Owner && !proved {
 		return Outcome{Key: key, Result: Unchanged, Serial: before.Serial, Tag: before.Tag(), Before: before.Tag(), State: from}, nil
 	}
-	if !c.consents(d, before) {
+	action := "apply"
+	switch {
+	case want.AsIs && before != nil:
+		return Outcome{}, fault.New(fault.Conflict, "%s is there already, and another one: as it is, only what is not there is taken over", key)
+	case want.AsIs:
+		action = takingOver
+	case !c.consents(d, before):
 		if before != nil { // who owned it has to let it go, and who gets it has to take it
 			if err := c.may(identity.Write, c.object(before.Document, false)); err != nil {
 				return Outcome{}, err
@@ -223,7 +242,9 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 			return Outcome{}, err
 		}
 	}
-	if err := c.moves(after, from); err != nil {
+	if want.AsIs {
+		c.takeOver(after)
+	} else if err := c.moves(after, from); err != nil {
 		return Outcome{}, err
 	}
 	differences, err := differ(before, after.Document)
@@ -247,7 +268,7 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 			return Outcome{}, err
 		}
 	}
-	if err := c.tell(after, "apply", revised.notes(differences)); err != nil {
+	if err := c.tell(after, action, revised.notes(differences)); err != nil {
 		return Outcome{}, err
 	}
 	var was int64

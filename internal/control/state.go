@@ -84,9 +84,7 @@ func (c *changing) moves(r *Record, from lifecycle.State) error {
 	if to == "" && automatic {
 		to = lifecycle.Active
 	} else if to == "" {
-		to = map[resource.Kind]lifecycle.State{
-			resource.KindVersion: lifecycle.Draft, resource.KindSubscription: lifecycle.Pending, resource.KindCredential: lifecycle.Active,
-		}[kind]
+		to = beginning(kind)
 	}
 	state := from
 	if from != to {
@@ -108,6 +106,27 @@ func (c *changing) moves(r *Record, from lifecycle.State) error {
 	}
 	setState(r.Document, state, c.now)
 	return nil
+}
+
+// beginning is the state of a document that names none.
+func beginning(kind resource.Kind) lifecycle.State {
+	return map[resource.Kind]lifecycle.State{
+		resource.KindVersion: lifecycle.Draft, resource.KindSubscription: lifecycle.Pending, resource.KindCredential: lifecycle.Active,
+	}[kind]
+}
+
+// takeOver notes the state with which a record comes from elsewhere.
+func (c *changing) takeOver(r *Record) {
+	kind := r.Key().Kind
+	if len(lifecycle.Moves(kind)) == 0 {
+		return
+	}
+	state := stateOf(r.Document)
+	if state == "" {
+		state = beginning(kind)
+		setState(r.Document, state, c.now)
+	}
+	r.Status.step(c.now, c.q.Actor, takingOver, lifecycle.New, state, c.q.Reason)
 }
 
 // move makes one move, and notes it in the record's status.

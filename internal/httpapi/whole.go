@@ -72,7 +72,7 @@ func (a *API) moves() {
 func (a *API) apply(ctx context.Context, in *applyInput) (*reportOutput, error) {
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
-	want := control.Wanted{Secrets: in.Body.Secrets, Owner: in.Body.Owner, Prune: in.Body.Prune, Waive: in.Body.Waive}
+	want := control.Wanted{Secrets: in.Body.Secrets, Owner: in.Body.Owner, Prune: in.Body.Prune, Waive: in.Body.Waive, AsIs: in.Body.AsIs}
 	for name, text := range in.Body.Tags {
 		kind, of, ok := strings.Cut(name, "/")
 		tag := int64(0)

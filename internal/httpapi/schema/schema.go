@@ -73,6 +73,9 @@ type Apply struct {
 	Reason string `json:"reason,omitempty"`
 	// Waive is the reason for deploying what breaks somebody, which is refused without.
 	Waive string `json:"waive,omitempty"`
+	// AsIs takes over what another installation has exported, states included. It is for
+	// platform-admins, and for documents that are not there.
+	AsIs bool `json:"asIs,omitempty"`
 	// Tags are the ETags that documents must have, by kind and name, as API/orders; an
 	// empty one says that there must be none. Those that are not named may have any.
 	Tags map[string]string `json:"tags,omitempty"`
