@@ -77,7 +77,7 @@ func (e *RefusedError) Error() string {
 		where += " (" + e.Reason + ")"
 	}
 	_, carried := classify(e.Addr)
-	return fmt.Sprintf("refuse to connect to %s: allow %s in the outbound setting allow_private if this is meant",
+	return fmt.Sprintf("refuse to connect to %s: allow %s in the setting outbound.allowNetworks if this is meant",
 		where, netip.PrefixFrom(carried, carried.BitLen()))
 }
 

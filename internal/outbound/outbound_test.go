@@ -130,7 +130,7 @@ func TestRefused(t *testing.T) {
 	}})
 	defer c.Close()
 	for u, want := range map[string]string{
-		"https://169.254.169.254/latest/meta-data": `refuse to connect to 169.254.169.254 (cloud metadata): allow 169.254.169.254/32 in the outbound setting allow_private`,
+		"https://169.254.169.254/latest/meta-data": `refuse to connect to 169.254.169.254 (cloud metadata): allow 169.254.169.254/32 in the setting outbound.allowNetworks`,
 		"https://example.com:" + port:              `refuse to connect to 127.0.0.1 (loopback, an address of "example.com"): allow 127.0.0.1/32`,
 		"https://127.0.0.1:" + port:                `(loopback)`,
 		"https://[::1]:" + port:                    `(loopback)`,
