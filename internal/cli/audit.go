@@ -51,14 +51,8 @@ func newAuditList(s Streams) *cobra.Command {
 				}
 				query.Set(name, at.UTC().Format(time.RFC3339Nano))
 			}
-			rows := []schema.AuditRow{}
-			more := false
-			if err := c.Audit(cmd.Context(), query, func(r schema.AuditRow) bool {
-				if more = len(rows) == limit; !more {
-					rows = append(rows, r)
-				}
-				return !more
-			}); err != nil {
+			rows, more, err := upTo(limit, func(f func(schema.AuditRow) bool) error { return c.Audit(cmd.Context(), query, f) })
+			if err != nil {
 				return err
 			}
 			if server.output == formatJSON {

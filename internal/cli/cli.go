@@ -176,7 +176,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 		{"Contracts in files, without a control plane", []*cobra.Command{newLint(s), newBreaking(s)}},
 		{"Documents", []*cobra.Command{newApply(s), newDiff(s), newGet(s), newExport(s), newImport(s), newDelete(s)}},
 		{"Versions and their revisions", append(newMoves(s, aboutVersions), newPromote(s), newRollback(s), newRevisions(s), newCompare(s), newContract(s))},
-		{"Subscriptions and credentials", append(newMoves(s, aboutSubscriptions), newRotate(s), newInbox(s), newMessages(s))},
+		{"Subscriptions and credentials", append(newMoves(s, aboutSubscriptions), newRotate(s), newInbox(s), newMessages(s), newNotifications(s))},
 		{"Why is it so, and who did what", []*cobra.Command{newExplain(s), newLogs(s), newWhoIs(s), newAudit(s)}},
 		{"People, logins and tokens", []*cobra.Command{newLogin(s), newLogout(s), newWhoAmI(s), newPassword(s), newSecondFactor(s), newLogins(s), newToken(s), newTokens(s), newInvite(s), newPeople(s)}},
 		{"More", []*cobra.Command{newVersion(s, p)}},

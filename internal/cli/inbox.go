@@ -16,8 +16,8 @@ func newInbox(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "inbox", Short: "Show what waits for you", Example: "  sluice inbox", Args: exactly(0, ""),
 		Long: `Show what waits for you, what waits longest first: subscriptions and revisions to
-approve or reject, messages to answer, and versions that your applications use and
-that are about to end.`,
+approve or reject, messages to answer, versions that your applications use and that
+are about to end, and notifications that did not arrive.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := server.client(formatTable, formatJSON)
 			if err != nil {

@@ -192,3 +192,15 @@ func kindOf(word string) (resource.Kind, string, error) {
 	}
 	return "", "", usagef("%q is not a kind of document: there are %s", word, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
 }
+
+// upTo collects what a list yields, at most limit, and says whether there is more.
+func upTo[T any](limit int, list func(func(T) bool) error) (all []T, more bool, err error) {
+	all = []T{}
+	err = list(func(one T) bool {
+		if more = len(all) == limit; !more {
+			all = append(all, one)
+		}
+		return !more
+	})
+	return all, more, err
+}

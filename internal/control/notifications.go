@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,14 +14,17 @@ import (
 	"sluice/internal/resource"
 )
 
+// mayReadNotifications says whether somebody may see what a team is told.
+func mayReadNotifications(actor identity.Actor, organisation, team string) error {
+	return identity.Authorise(actor, identity.ReadNotifications, identity.Object{Owner: identity.Owner{Organisation: organisation, Team: team}})
+}
+
 // Notifications returns a page of what waits for webhooks and mailboxes, or was given up,
 // the oldest first, and the id behind which the next page begins, "" at the end. Who may
 // see none at all is refused. A page may have fewer than asked for and still not be the
 // last one.
 func (p *Plane) Notifications(ctx context.Context, q Request, query notify.Query) (page []notify.Notification, next string, err error) {
-	may := func(organisation, team string) error {
-		return identity.Authorise(q.Actor, identity.ReadNotifications, identity.Object{Owner: identity.Owner{Organisation: organisation, Team: team}})
-	}
+	may := func(organisation, team string) error { return mayReadNotifications(q.Actor, organisation, team) }
 	if query.Team != "" {
 		organisation := ""
 		if r := p.Model().Get(resource.Key{Kind: resource.KindTeam, Name: query.Team}); r != nil {
@@ -80,8 +84,10 @@ func (p *Plane) ofTeam(ctx context.Context, q Request, team, action string, f fu
 		if r == nil {
 			return c.may(identity.Read, identity.Object{Kind: resource.KindTeam, Name: team, Absent: true})
 		}
-		if err := c.may(identity.Write, c.object(r.Document, false)); err != nil {
-			return err
+		for _, op := range []identity.Operation{identity.Read, identity.Write} { // what is not seen is as what is not there
+			if err := c.may(op, c.object(r.Document, false)); err != nil {
+				return err
+			}
 		}
 		if err := f(c.w, r, c.now); err != nil {
 			return err
@@ -92,16 +98,17 @@ func (p *Plane) ofTeam(ctx context.Context, q Request, team, action string, f fu
 
 // NewWebhookSecret makes the secret that notifications to a team's webhook are signed
 // with, and returns it; nothing else does, and the store does not have it. The one before
-// counts for notify.Overlap. The error has a kind of fault.
-func (p *Plane) NewWebhookSecret(ctx context.Context, q Request, team string) (secret string, err error) {
+// counts until a moment. The error has a kind of fault.
+func (p *Plane) NewWebhookSecret(ctx context.Context, q Request, team string) (secret string, until time.Time, err error) {
 	err = p.ofTeam(ctx, q, team, "new-webhook-secret", func(w Writer, _ *Record, now time.Time) error {
+		until = now.Add(notify.Overlap)
 		made, err := notify.NewSecret(w, p.seed, team, now)
 		if !q.DryRun {
 			secret = made
 		}
 		return err
 	})
-	return secret, err
+	return secret, until, err
 }
 
 // Tested is how a test went at one receiver.
@@ -162,4 +169,52 @@ func (p *Plane) TestNotifications(ctx context.Context, q Request, team string) (
 	}
 	group.Wait()
 	return out, nil
+}
+
+// ToLook is of the inbox: notifications of a team were given up.
+const ToLook = "look"
+
+// lookFor is how long the inbox tells of what was given up.
+const lookFor = 7 * 24 * time.Hour
+
+// Undelivered returns, as things that wait for somebody, the teams whose notifications
+// were given up of late.
+func (p *Plane) Undelivered(ctx context.Context, q Request) (out []Waiting, err error) {
+	queries := []notify.Query{{Failed: true, Limit: MaxPage}}
+	if !q.Actor.PlatformAdmin() {
+		queries = nil
+		for _, m := range q.Actor.Memberships() {
+			query := notify.Query{Failed: true, Limit: MaxPage, Organisation: m.Organisation}
+			if mayReadNotifications(q.Actor, m.Organisation, "") == nil && !slices.Contains(queries, query) {
+				queries = append(queries, query)
+			}
+		}
+	}
+	if len(queries) == 0 {
+		return nil, nil
+	}
+	since := p.now().Add(-lookFor)
+	counts := map[string]int{}
+	last := map[string]notify.Notification{}
+	err = p.store.Read(ctx, func(r Reader) error {
+		for _, query := range queries {
+			page, _, err := r.Notifications(query)
+			if err != nil {
+				return err
+			}
+			for _, n := range page {
+				if n.Failed.After(since) {
+					counts[n.Team]++
+					last[n.Team] = n
+				}
+			}
+		}
+		return nil
+	})
+	for _, team := range slices.Sorted(maps.Keys(counts)) {
+		n := last[team]
+		out = append(out, Waiting{What: ToLook, Key: resource.Key{Kind: resource.KindTeam, Name: team}, Since: n.Failed, Until: n.Failed.Add(lookFor),
+			About: fmt.Sprintf("%d notifications could not be delivered, the last one by %s", counts[team], n.Channel), Message: n.Problem})
+	}
+	return out, err
 }

@@ -11,6 +11,7 @@ import (
 	"sluice/internal/control/identity"
 	"sluice/internal/control/lifecycle"
 	"sluice/internal/control/notify"
+	"sluice/internal/fault"
 	"sluice/internal/resource"
 )
 
@@ -196,5 +197,68 @@ spec: {organisation: acme, members: {ben: [publisher], cleo: [approver]}, notify
 	}
 	if lines, _ := w.outbox(); len(lines) != 1 || lines[0] != "subscription.message > shop" {
 		t.Errorf("told: %q", lines)
+	}
+}
+
+// What waits and what was given up is for those who administer the organisation of its receiver.
+func TestWhoSeesNotifications(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people+`
+---
+kind: Organisation
+metadata: {name: corp}
+spec: {members: {eva: [org-admin]}}
+---
+kind: Team
+metadata: {name: api}
+spec: {organisation: corp}`)
+	if err := w.store.Write(t.Context(), func(s control.Writer) error {
+		for i, n := range []notify.Notification{
+			{Team: "shop", Organisation: "acme"}, {Team: "shop", Organisation: "acme", Failed: w.now, Problem: "status 500"}, {Team: "erp", Organisation: "acme", Failed: w.now.Add(-8 * 24 * time.Hour)}, {Team: "api", Organisation: "corp", Failed: w.now},
+		} {
+			n.ID, n.Channel, n.To, n.Event, n.Time, n.Next = fmt.Sprint("n", i), notify.Webhook, n.Team, []byte("{}"), w.now, w.now
+			if err := s.AddNotification(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		who           string
+		query         notify.Query
+		ids           string
+		refused       fault.Kind
+		waitsForThose string
+	}{
+		{"root", notify.Query{}, "n0 n1 n2 n3", "", "api shop"},
+		{"root", notify.Query{Failed: true, Team: "shop"}, "n1", "", "api shop"},
+		{"root", notify.Query{Organisation: "corp"}, "n3", "", "api shop"},
+		{"olga", notify.Query{}, "n0 n1 n2", "", "shop"},
+		{"olga", notify.Query{Team: "erp"}, "n2", "", "shop"},
+		{"olga", notify.Query{Team: "api"}, "", fault.NotFound, "shop"},
+		{"olga", notify.Query{Organisation: "corp"}, "", fault.NotFound, "shop"},
+		{"eva", notify.Query{}, "n3", "", "api"},
+		{"ben", notify.Query{}, "", fault.Denied, ""},
+		{"ben", notify.Query{Team: "shop"}, "", fault.Denied, ""},
+		{"nobody", notify.Query{}, "", fault.Denied, ""},
+	} {
+		var ids, waits []string
+		page, next, err := w.plane.Notifications(t.Context(), w.as(c.who), c.query)
+		for _, n := range page {
+			ids = append(ids, n.ID)
+		}
+		undelivered, uerr := w.plane.Undelivered(t.Context(), w.as(c.who))
+		for _, u := range undelivered {
+			waits = append(waits, u.Key.Name)
+		}
+		if fault.KindOf(err) != c.refused || uerr != nil || next != "" || strings.Join(ids, " ") != c.ids || strings.Join(waits, " ") != c.waitsForThose {
+			t.Errorf("%s asks for %+v: got %v, %v, %q, inbox %q", c.who, c.query, err, uerr, ids, waits)
+		}
+	}
+	page, next, err := w.plane.Notifications(t.Context(), w.as("root"), notify.Query{Limit: 3})
+	if err != nil || len(page) != 3 || next != "n2" {
+		t.Errorf("a page: %v %d %q", err, len(page), next)
 	}
 }

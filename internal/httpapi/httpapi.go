@@ -90,6 +90,7 @@ func New(deps Deps) *API {
 	}
 	a.deployments()
 	a.inbox()
+	a.notifications()
 	a.explaining()
 	a.importing()
 	a.whole()

@@ -29,6 +29,11 @@ func (a *API) inbox() {
 
 func (a *API) waiting(ctx context.Context, _ *struct{}) (*inboxOutput, error) {
 	all, more := a.plane.Inbox(request(ctx))
+	undelivered, err := a.plane.Undelivered(ctx, request(ctx))
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	all = append(all, undelivered...)
 	out := &inboxOutput{Body: schema.Inbox{Items: []schema.InboxItem{}, More: more}}
 	for _, w := range all {
 		item := schema.InboxItem{What: w.What, Kind: string(w.Key.Kind), Name: w.Key.Name, Environment: w.Environment, About: w.About, By: w.By, Since: w.Since, Message: w.Message}

@@ -275,7 +275,7 @@ func (r route) kind() resource.Kind {
 
 // whose are the objects that a route is tried with.
 func (r route) whose() []string {
-	if strings.Contains(r.path, "{") || r.path == "/v1/apply" || r.path == "/v1/audit" || r.path == "/v1/whois" {
+	if strings.Contains(r.path, "{") || r.path == "/v1/apply" || r.path == "/v1/audit" || r.path == "/v1/notifications" || r.path == "/v1/whois" {
 		return []string{"own", "foreign", "absent"}
 	}
 	return []string{""}
@@ -348,7 +348,7 @@ func (h *house) try(r route, role, login, whose string) (int, string) {
 		path = strings.NewReplacer("{name}", name, "{id}", name, "{n}", "1").Replace(r.path)
 	}
 	switch {
-	case r.path == "/v1/audit":
+	case r.path == "/v1/audit" || r.path == "/v1/notifications":
 		path += "?organisation=" + map[string]string{"own": "acme", "foreign": "other", "absent": "absent"}[whose]
 	case r.path == "/v1/whois":
 		path += "?name=etl-" + cmp.Or(owners[whose].name, "absent")

@@ -18,6 +18,7 @@ const (
 	every    = time.Second      // between looks for what is due
 	slowest  = time.Hour        // between attempts
 	patience = 15 * time.Second // for one attempt
+	farewell = 2 * time.Second  // for those under way when the process is to end
 	lease    = time.Minute      // for which one process has the sending to itself; longer than a round
 	keep     = 30 * 24 * time.Hour
 	batch    = 32 // receivers of one round
@@ -114,6 +115,9 @@ func (s *Sender) round(ctx context.Context) (more bool, err error) {
 	if err != nil || len(due) == 0 {
 		return false, err
 	}
+	trying, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(farewell, cut) })()
 	errs := make([]error, len(due))
 	var group sync.WaitGroup
 	places := make(chan struct{}, workers)
@@ -121,7 +125,7 @@ func (s *Sender) round(ctx context.Context) (more bool, err error) {
 		places <- struct{}{}
 		group.Go(func() {
 			defer func() { <-places }()
-			errs[i] = s.try(ctx, n)
+			errs[i] = s.try(trying, n)
 		})
 	}
 	group.Wait()

@@ -33,8 +33,9 @@ type Inbox struct {
 
 // InboxItem is something that waits.
 type InboxItem struct {
-	// What is to be done: decide, answer, or move to another version.
-	What        string `json:"what" enum:"decide,answer,move"`
+	// What is to be done: decide, answer, move to another version, or look at
+	// notifications that did not arrive.
+	What        string `json:"what" enum:"decide,answer,move,look"`
 	Kind        string `json:"kind"`
 	Name        string `json:"name"`
 	Environment string `json:"environment,omitempty"`
