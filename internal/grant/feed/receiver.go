@@ -189,7 +189,7 @@ func (r *Receiver) Run(ctx context.Context, apply func(State) error) {
 	for ctx.Err() == nil {
 		begun, err := r.follow(ctx, apply)
 		if ctx.Err() != nil {
-			return
+			break
 		}
 		r.mu.Lock()
 		if r.connected = false; err != nil {
