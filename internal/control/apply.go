@@ -98,6 +98,7 @@ func (p *Plane) Apply(ctx context.Context, q Request, want Wanted) (*Report, err
 	}
 	report := &Report{}
 	err := p.change(ctx, q, func(c *changing) error {
+		c.silent = want.AsIs
 		*report = Report{}
 		documents := slices.Clone(want.Documents)
 		slices.SortStableFunc(documents, func(a, b resource.Any) int { return compareKeys(a.Key(), b.Key()) })

@@ -81,6 +81,9 @@ func (c *changing) notify() error {
 		before, after := c.edit.from.Get(key), c.edit.changed[key]
 		var err error
 		switch {
+		case after == nil && key.Kind == resource.KindTeam:
+			err = notify.ForgetSecret(c.w, key.Name)
+		case c.silent:
 		case after == nil && before != nil:
 			err = c.notifyRemoved(before)
 		case after != nil:
@@ -94,9 +97,6 @@ func (c *changing) notify() error {
 }
 
 func (c *changing) notifyRemoved(before *Record) error {
-	if before.Key().Kind == resource.KindTeam {
-		return notify.ForgetSecret(c.w, before.Key().Name)
-	}
 	if s := stateOf(before.Document); before.Key().Kind == resource.KindSubscription && (s == lifecycle.Pending || s == lifecycle.Active || s == lifecycle.Suspended) {
 		return c.tellSide(before, told{"subscription.closed", toProvider, providers}, notify.Data{State: string(lifecycle.Closed), Title: "is closed", Text: "It was removed."})
 	}

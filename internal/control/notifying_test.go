@@ -139,6 +139,10 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 			_, err := w.plane.Delete(t.Context(), w.as("dan"), []resource.Key{{Kind: resource.KindSubscription, Name: "third"}}, nil)
 			return err
 		}, shopIsTold("subscription.closed")},
+		{"taken over from elsewhere", func() error {
+			_, err := w.try(w.as("root"), control.Wanted{AsIs: true, Documents: documents(t, strings.NewReplacer("billing", "moved", "plan: partner", "plan: partner, state: suspended").Replace(wish))})
+			return err
+		}, nil},
 		{"a dry run", func() error {
 			q := w.as("dan")
 			q.DryRun = true

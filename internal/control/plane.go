@@ -203,6 +203,8 @@ type changing struct {
 	now   time.Time
 	edit  *edit
 	named map[resource.Key]bool // by the request
+	// silent tells nobody: what happened, happened elsewhere
+	silent bool
 	// proposal is the environment whose proposal is being decided, "" for none
 	proposal string
 	// published says which teams publish from clusters, as far as somebody has asked
