@@ -76,7 +76,7 @@ func (p *published) read() error {
 		}
 		if whole {
 			p.history, p.snapshot, later = new(publish.History), new(grant.Snapshot), nil
-			if err := json.Unmarshal(past, p.history); err != nil {
+			if err := p.history.UnmarshalJSON(past); err != nil {
 				return err
 			}
 			return p.snapshot.UnmarshalBinary(grants)

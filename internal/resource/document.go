@@ -1,12 +1,14 @@
 package resource
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
 
+	"sluice/internal/plainjson"
 	"sluice/internal/strictyaml"
 )
 
@@ -150,17 +152,31 @@ func Marshal(d Any) ([]byte, error) {
 // Unmarshal reads what Marshal wrote. It checks nothing; documents of others are
 // for [Read] and [ReadRequest].
 func Unmarshal(b []byte) (Any, error) {
+	// Marshal begins with it. A text with another kind further on says so below.
+	after, ok := bytes.CutPrefix(b, []byte(`{"apiVersion":"`+APIVersion+`","kind":"`))
+	name, _, ended := bytes.Cut(after, []byte(`"`))
+	kind := Kind(name)
+	if k, known := kinds[kind]; ok && ended && known {
+		d, err := k.read(b)
+		if err != nil {
+			return nil, fmt.Errorf("read a document of kind %s: %w", kind, err)
+		}
+		if d.Key().Kind == kind {
+			return d, nil
+		}
+	}
 	var head struct {
 		Kind Kind `json:"kind"`
 	}
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, fmt.Errorf("read a document: %w", err)
 	}
-	d := New(head.Kind)
-	if d == nil {
+	k, known := kinds[head.Kind]
+	if !known {
 		return nil, fmt.Errorf("read a document: %q is not a kind", head.Kind)
 	}
-	if err := json.Unmarshal(b, d); err != nil {
+	d, err := k.read(b)
+	if err != nil {
 		return nil, fmt.Errorf("read a document of kind %s: %w", head.Kind, err)
 	}
 	return d, nil
@@ -180,23 +196,36 @@ func YAML(d Any) ([]byte, error) {
 
 // New returns an empty document, without even its kind; nil for what is no kind.
 func New(kind Kind) Any {
-	if empty, ok := blanks[kind]; ok {
-		return empty()
+	if k, ok := kinds[kind]; ok {
+		return k.empty()
 	}
 	return nil
 }
 
-// blanks make an empty document of each kind.
-var blanks = map[Kind]func() Any{
-	KindOrganisation: func() Any { return &Organisation{} },
-	KindTeam:         func() Any { return &Team{} },
-	KindEnvironment:  func() Any { return &Environment{} },
-	KindCluster:      func() Any { return &Cluster{} },
-	KindGateway:      func() Any { return &Gateway{} },
-	KindAPI:          func() Any { return &API{} },
-	KindVersion:      func() Any { return &Version{} },
-	KindProduct:      func() Any { return &Product{} },
-	KindApplication:  func() Any { return &Application{} },
-	KindSubscription: func() Any { return &Subscription{} },
-	KindCredential:   func() Any { return &Credential{} },
+// kinds are how documents of each kind are made.
+var kinds = map[Kind]struct {
+	empty func() Any
+	read  func([]byte) (Any, error)
+}{
+	KindOrganisation: {empty[OrganisationSpec], reading[OrganisationSpec]()},
+	KindTeam:         {empty[TeamSpec], reading[TeamSpec]()},
+	KindEnvironment:  {empty[EnvironmentSpec], reading[EnvironmentSpec]()},
+	KindCluster:      {empty[ClusterSpec], reading[ClusterSpec]()},
+	KindGateway:      {empty[GatewaySpec], reading[GatewaySpec]()},
+	KindAPI:          {empty[APISpec], reading[APISpec]()},
+	KindVersion:      {empty[VersionSpec], reading[VersionSpec]()},
+	KindProduct:      {empty[ProductSpec], reading[ProductSpec]()},
+	KindApplication:  {empty[ApplicationSpec], reading[ApplicationSpec]()},
+	KindSubscription: {empty[SubscriptionSpec], reading[SubscriptionSpec]()},
+	KindCredential:   {empty[CredentialSpec], reading[CredentialSpec]()},
+}
+
+func empty[S any]() Any { return &Document[S]{} }
+
+func reading[S any]() func([]byte) (Any, error) {
+	reader := plainjson.Of[Document[S]]()
+	return func(b []byte) (Any, error) {
+		d := &Document[S]{}
+		return d, reader.Read(b, d)
+	}
 }

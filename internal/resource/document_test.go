@@ -119,8 +119,8 @@ func TestFieldsAreLeftOut(t *testing.T) {
 			look(f.Type)
 		}
 	}
-	for _, blank := range blanks {
-		look(reflect.TypeOf(blank()))
+	for _, blank := range kinds {
+		look(reflect.TypeOf(blank.empty()))
 	}
 }
 
@@ -179,5 +179,33 @@ func TestWith(t *testing.T) {
 			t.Fatalf("%v after %v\nwant %v", got, changed, want)
 		}
 		set = next
+	}
+}
+
+// TestUnmarshalReadsOurOwnTextsQuickly: a start reads all documents of a control plane.
+func TestUnmarshalReadsOurOwnTextsQuickly(t *testing.T) {
+	const text = `{"apiVersion":"sluice/v1","kind":"Subscription","metadata":{"name":"acme-orders","environment":"prod"},"spec":{"application":"acme","product":"orders","plan":"plan","state":"active"}}`
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := Unmarshal([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 5 { // encoding/json takes more than a dozen
+		t.Fatalf("%v pieces of memory for one document", n)
+	}
+}
+
+func TestUnmarshalTakesTheKindThatJSONHas(t *testing.T) {
+	for _, text := range []string{
+		`{"apiVersion":"sluice/v1","kind":"Team","kind":"Cluster","metadata":{"name":"one"}}`,
+		`{"metadata":{"name":"one"},"kind":"Cluster","apiVersion":"sluice/v1"}`,
+		`{"apiVersion":"sluice/v1","kind":"Team","Kind":"Cluster","metadata":{"name":"one"}}`,
+	} {
+		d, err := Unmarshal([]byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if _, is := d.(*Cluster); !is {
+			t.Fatalf("%s: read as a %T", text, d)
+		}
 	}
 }

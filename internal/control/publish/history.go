@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/grant"
+	"sluice/internal/plainjson"
 	"sluice/internal/resource"
 )
 
@@ -118,6 +119,8 @@ type historyJSON struct {
 
 const historyFormat = 1
 
+var histories = plainjson.Of[historyJSON]()
+
 // MarshalJSON writes the history, in an order that does not change.
 func (h *History) MarshalJSON() ([]byte, error) {
 	all := []*Entry{}
@@ -133,7 +136,7 @@ func (h *History) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (h *History) UnmarshalJSON(data []byte) error {
 	var in historyJSON
-	if err := json.Unmarshal(data, &in); err != nil {
+	if err := histories.Read(data, &in); err != nil {
 		return fmt.Errorf("read history: %w", err)
 	}
 	if in.Format != historyFormat {
@@ -144,7 +147,7 @@ func (h *History) UnmarshalJSON(data []byte) error {
 		if e == nil {
 			return fmt.Errorf("read history: empty entry")
 		}
-		h.put(e.clone())
+		h.put(e.complete())
 	}
 	return nil
 }
@@ -220,6 +223,17 @@ func (h *History) put(e *Entry) {
 }
 
 func (h *History) forget(e *Entry) { delete(h.apps[appKey{e.Environment, e.Application}], e.Exposed) }
+
+// complete gives an entry the tables that JSON leaves out when they are empty.
+func (e *Entry) complete() *Entry {
+	if e.Methods == nil {
+		e.Methods = map[grant.Method]*Held{}
+	}
+	if e.Credentials == nil {
+		e.Credentials = map[string]*Held{}
+	}
+	return e
+}
 
 func (e *Entry) clone() *Entry {
 	c := *e
