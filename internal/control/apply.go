@@ -540,6 +540,9 @@ func (c *changing) mayReplace(d, was *resource.Subscription) error {
 
 // put writes a record.
 func (c *changing) put(r *Record, links []resource.Key) error {
+	if before := c.edit.Get(r.Key()); before != nil && stateOf(before.Document) == lifecycle.Deprecated && stateOf(r.Document) == lifecycle.Deprecated && rescheduled(before.Document, r.Document) {
+		r.Status.Warned = c.now // by telling of the new dates
+	}
 	if err := c.w.Put(r, links); err != nil {
 		return fmt.Errorf("write %s: %w", r.Key(), err)
 	}

@@ -101,8 +101,8 @@ func (k *clock) due(m *Model, r *Record) time.Time {
 	case *resource.Version:
 		if l := d.Spec.Lifecycle; state == lifecycle.Deprecated && !l.Sunset.IsZero() {
 			consider(l.Sunset.Add(time.Duration(l.Grace)))
-			if at, _ := warnVersionAt(r, l); !at.IsZero() {
-				consider(at)
+			for _, w := range versionWarningsOf(r, l) {
+				consider(w.at)
 			}
 		}
 		for _, p := range r.Status.Proposals {
@@ -139,17 +139,27 @@ func (w warned) next(end time.Time, before []time.Duration) time.Time {
 	return time.Time{}
 }
 
-// warnVersionAt returns when those who use a deprecated version are to be told next, and
-// the brown-out it is about; none when it is about the end.
-func warnVersionAt(r *Record, l resource.Lifecycle) (at time.Time, brownout *resource.Window) {
+// ahead is something that those who use a deprecated version, and its owners, are to be
+// told of: the brown-out, or none when it is the end.
+type ahead struct {
+	at       time.Time
+	brownout *resource.Window
+}
+
+// versionWarningsOf returns what is to be told next of each thing that is ahead of a
+// deprecated version. Of the moments before its dates were set none counts: who set
+// them told of them.
+func versionWarningsOf(r *Record, l resource.Lifecycle) (all []ahead) {
 	w := warned{r.Status.Since, r.Status.Warned}
-	at = w.next(l.Sunset, versionWarnings)
+	if at := w.next(l.Sunset, versionWarnings); !at.IsZero() {
+		all = append(all, ahead{at: at})
+	}
 	for i, window := range l.Brownouts {
-		if soon := w.next(window.From, []time.Duration{brownoutWarning}); !soon.IsZero() && (at.IsZero() || soon.Before(at)) {
-			at, brownout = soon, &l.Brownouts[i]
+		if at := w.next(window.From, []time.Duration{brownoutWarning}); !at.IsZero() {
+			all = append(all, ahead{at, &l.Brownouts[i]})
 		}
 	}
-	return at, brownout
+	return all
 }
 
 // pass does with one record what is due by itself, if it still is.
@@ -174,6 +184,7 @@ func (p *Plane) pass(ctx context.Context, key resource.Key) error {
 		case *resource.Version:
 			if overdue := c.overdue(r); len(overdue) > 0 {
 				next := c.following(r)
+				c.q.Reason = undecided
 				next.Status.Proposals = maps.Clone(r.Status.Proposals)
 				for _, environment := range overdue {
 					delete(next.Status.Proposals, environment)
@@ -268,23 +279,37 @@ func (c *changing) passCredential(r *Record, d *resource.Credential) error {
 	return c.tell(next, "warn-end", map[string]any{"ends": end})
 }
 
-// warnVersion tells those who use a deprecated version what comes, once it is due.
+// warnVersion tells those who use a deprecated version, and its owners, what comes, once
+// it is due. What fell due more than once while nobody looked is told once.
 func (c *changing) warnVersion(r *Record, l resource.Lifecycle) error {
-	at, brownout := warnVersionAt(r, l)
-	if at.IsZero() || c.now.Before(at) {
+	due := slices.DeleteFunc(versionWarningsOf(r, l), func(w ahead) bool { return c.now.Before(w.at) })
+	if len(due) == 0 {
 		return nil
 	}
 	next := c.following(r)
-	next.Status.Warned = at // and not now: another one may be due as well
+	next.Status.Warned = c.now
 	if err := c.put(next, next.links()); err != nil {
 		return err
 	}
-	event, d := "version.ends-soon", notify.Data{State: string(lifecycle.Deprecated), Title: "ends on " + moment(l.Sunset), Text: ends(l), Until: l.Sunset, Successor: l.Successor}
-	if brownout != nil {
-		event, d.Title, d.Until = "version.brownout-ahead", "is slowed down from "+moment(brownout.From)+" to "+moment(brownout.To), brownout.From
-	}
-	if err := c.tellSide(next, told{event, toConsumers, developers}, d); err != nil {
-		return err
+	for _, w := range due {
+		event, d := "version.ends-soon", notify.Data{State: string(lifecycle.Deprecated), Title: "ends on " + moment(l.Sunset), Text: ends(l), Until: l.Sunset, Successor: l.Successor}
+		if b := w.brownout; b != nil {
+			if !c.now.Before(b.To) {
+				continue // it is over: nobody is told of it any more
+			}
+			event, d.Title, d.Until = "version.brownout-ahead", "is slowed down from "+moment(b.From)+" to "+moment(b.To), b.From
+		}
+		if err := c.tellSide(next, told{event, toConsumers, developers}, d); err != nil {
+			return err
+		}
+		using := 0
+		for _, applications := range c.consumers(next.Key().Name) {
+			using += len(applications)
+		}
+		d.Text += fmt.Sprintf(" Applications that still use it: %d.", using)
+		if err := c.tellSide(next, told{event, toOwner, providers}, d); err != nil {
+			return err
+		}
 	}
 	return c.tell(next, "warn-end", map[string]any{"ends": l.Sunset})
 }

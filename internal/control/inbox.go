@@ -15,6 +15,7 @@ const (
 	ToDecide = "decide" // approve or reject
 	ToAnswer = "answer" // the other side wrote last
 	ToMove   = "move"   // a version that an application uses is about to end
+	ToRenew  = "renew"  // a credential is about to end
 )
 
 // Waiting is something that waits for somebody.
@@ -52,6 +53,11 @@ func (p *Plane) Inbox(q Request) (out []Waiting, more bool) {
 		switch d := r.Document.(type) {
 		case *resource.Version:
 			out = append(out, c.proposalsFor(r)...)
+		case *resource.Credential:
+			end := endOf(d)
+			if since := end.Add(-credentialWarnings[0]); stateOf(d) == lifecycle.Active && !end.IsZero() && !c.now.Before(since) && q.Actor.Has(identity.AppDeveloper, r.owner()) {
+				out = append(out, Waiting{What: ToRenew, Key: r.Key(), Environment: d.Metadata.Environment, About: "application " + d.Spec.Application + " logs in with it, and it ends: make a new one, and move to it", Since: since, Until: end})
+			}
 		case *resource.Subscription:
 			state := stateOf(d)
 			if state == lifecycle.Pending && c.mayApprove(r, c.facts(r)) {

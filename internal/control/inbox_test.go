@@ -205,6 +205,34 @@ func TestTheInbox(t *testing.T) {
 	want("the end of a version", map[string][]string{"dan": {"answer Subscription billing-orders prod person cleo", "move Subscription billing-orders prod "}})
 }
 
+// A credential waits to be renewed in its last month, for those who can.
+func TestACredentialThatEndsIsInTheInbox(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	end := w.now.Add(100 * 24 * time.Hour).Truncate(time.Second)
+	w.apply("dan", strings.Replace(wish, "type: scram}", "type: scram, notAfter: "+end.Format(time.RFC3339)+"}", 1))
+	if err := w.act("cleo", control.Move{Key: wishKey, Action: lifecycle.Approve}, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.now = end.Add(-31 * 24 * time.Hour)
+	if got := w.waiting("dan"); len(got) > 0 {
+		t.Errorf("31 days before, this waits: %q", got)
+	}
+	w.now = end.Add(-29 * 24 * time.Hour)
+	for who, want := range map[string][]string{"dan": {"renew Credential billing-1 prod "}, "ben": nil, "olga": nil, "eve": nil} {
+		if got := w.waiting(who); !slices.Equal(got, want) {
+			t.Errorf("29 days before, for %s: %q, want %q", who, got, want)
+		}
+	}
+	if err := w.act("dan", control.Move{Key: resource.Key{Kind: resource.KindCredential, Name: "billing-1"}, Action: lifecycle.Revoke}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.waiting("dan"); len(got) > 0 {
+		t.Errorf("revoked, and this waits: %q", got)
+	}
+}
+
 // What nobody decides is over after a month, by the clock.
 func TestRequestsDoNotWaitForEver(t *testing.T) {
 	w := newWorld(t)

@@ -142,7 +142,38 @@ func (c *changing) notifyChanged(before, after *Record) error {
 			return err
 		}
 	}
+	if err := c.notifyAnswers(was, after); err != nil {
+		return err
+	}
 	return c.notifyMessages(was, after)
+}
+
+// notifyAnswers tells the team of a version what became of revisions that waited. One
+// that was asked for anew waits again, and is told as that.
+func (c *changing) notifyAnswers(was Status, after *Record) error {
+	for _, environment := range slices.Sorted(maps.Keys(was.Proposals)) {
+		if _, waits := after.Status.Proposals[environment]; waits {
+			continue
+		}
+		p, has := was.Proposals[environment], after.Status.Deployments[environment]
+		event, d := "revision.rejected", notify.Data{Environment: environment, Title: "is not deployed", By: c.q.Actor.String(), Message: c.q.Reason}
+		text := fmt.Sprintf("Revision %d of version %s, which %s wanted in %s, ", p.Revision, after.Key().Name, p.By, environment)
+		switch deployed := has.Time.Equal(c.now); {
+		case deployed && has.Revision == p.Revision:
+			event, d.Title, d.Text = "revision.approved", "is deployed", text+"is there now."
+		case deployed:
+			d.Text = text + fmt.Sprintf("was overtaken: revision %d is there now.", has.Revision)
+		default:
+			d.Text = text + "was rejected."
+		}
+		if d.Message != "" {
+			d.Text += " Why: " + d.Message
+		}
+		if err := c.tellSide(after, told{event, toOwner, providers}, d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rescheduled says whether a version that stays deprecated ends otherwise than before.

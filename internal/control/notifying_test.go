@@ -117,10 +117,10 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 		{"resumed", act("ben", sub, lifecycle.Resume), []string{"subscription.resumed > dan@example.org", "subscription.resumed > dora@example.org"}},
 		{"the version is deprecated", deprecate(100*day, window), []string{"version.deprecated > dan@example.org", "version.deprecated > dora@example.org"}},
 		{"the clock, with nothing due", later(time.Hour), nil},
-		{"90 days before the end", later(10 * day), []string{"version.ends-soon > dan@example.org", "version.ends-soon > dora@example.org"}},
+		{"90 days before the end", later(10 * day), both("version.ends-soon", "version.ends-soon > dan@example.org", "version.ends-soon > dora@example.org")},
 		{"once only", later(time.Minute), nil},
-		{"30 days before", later(60 * day), []string{"version.ends-soon > dan@example.org", "version.ends-soon > dora@example.org"}},
-		{"a day before the brown-out", later(9 * day), []string{"version.brownout-ahead > dan@example.org", "version.brownout-ahead > dora@example.org"}},
+		{"30 days before", later(60 * day), both("version.ends-soon", "version.ends-soon > dan@example.org", "version.ends-soon > dora@example.org")},
+		{"a day before the brown-out", later(9 * day), both("version.brownout-ahead", "version.brownout-ahead > dan@example.org", "version.brownout-ahead > dora@example.org")},
 		{"blocked", act("root", version, lifecycle.Block), both("version.blocked", "version.blocked > dan@example.org", "version.blocked > dora@example.org")},
 		{"unblocked", act("root", version, lifecycle.Unblock), both("version.unblocked", "version.unblocked > dan@example.org", "version.unblocked > dora@example.org")},
 		{"not deprecated any more", act("ben", version, lifecycle.Undeprecate), []string{"version.undeprecated > dan@example.org", "version.undeprecated > dora@example.org"}},
@@ -177,13 +177,19 @@ func TestWhoIsToldOfWhat(t *testing.T) {
 	}
 }
 
-func TestARevisionThatWaitsIsTold(t *testing.T) {
+// watched is a world where prod wants four eyes, and the team shop is told by webhook.
+func watched(t *testing.T) *world {
 	w := staged(t, "BACKWARD")
 	w.apply("root", `
 kind: Team
 metadata: {name: shop}
 spec: {organisation: acme, members: {ben: [publisher], cleo: [approver]}, notify: {webhook: {url: "https://hooks.example.com/shop"}}}`)
 	w.apply("root", "kind: Environment\nmetadata: {name: prod}\nspec: {after: qa, fourEyes: true}")
+	return w
+}
+
+func TestARevisionThatWaitsIsTold(t *testing.T) {
+	w := watched(t)
 	w.apply("ben", version(strings.Replace(contractText, "title: Orders", "title: All orders", 1), "BACKWARD"))
 	w.outbox()
 	if d := w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"}); !d.Waits {
@@ -264,5 +270,114 @@ spec: {organisation: corp}`)
 	page, next, err := w.plane.Notifications(t.Context(), w.as("root"), notify.Query{Limit: 3})
 	if err != nil || len(page) != 3 || next != "n2" {
 		t.Errorf("a page: %v %d %q", err, len(page), next)
+	}
+}
+
+// What was asked for is answered, and told to whoever asked: once for each revision, however it ended.
+func TestWhatBecameOfARevisionIsTold(t *testing.T) {
+	w := watched(t)
+	w.outbox()
+	asks := func(title string) {
+		t.Helper()
+		w.apply("ben", version(strings.Replace(contractText, "title: Orders", "title: "+title, 1), "BACKWARD"))
+		if d := w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"}); !d.Waits {
+			t.Fatalf("it does not wait: %+v", d)
+		}
+	}
+	decide := func(action lifecycle.Action, reason string) func() {
+		return func() {
+			t.Helper()
+			if err := w.act("cleo", control.Move{Key: versionKey, Action: action}, reason); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		answer   func()
+		event    string
+		by, text string
+	}{
+		{"approved", decide(lifecycle.Approve, "looks good"), "revision.approved", "person cleo", "is there now. Why: looks good"},
+		{"rejected", decide(lifecycle.Reject, "no examples"), "revision.rejected", "person cleo", "was rejected. Why: no examples"},
+		{"asked for anew", func() { asks("Newer orders") }, "revision.requested", "person ben", "wants revision"},
+		{"nobody decides", func() { w.now = w.now.Add(lifecycle.WaitsFor + time.Hour); control.Tick(t.Context(), w.plane) }, "revision.rejected", "system", "was rejected. Why: nobody decided in time"},
+	} {
+		asks(c.name)
+		w.outbox()
+		c.answer()
+		lines, all := w.outbox()
+		if len(lines) != 1 || lines[0] != c.event+" > shop" {
+			t.Errorf("%s: told %q", c.name, lines)
+			continue
+		}
+		d, err := notify.Read(all[0].Event)
+		if err != nil || d.Environment != "prod" || d.By != c.by || !strings.Contains(d.Text, c.text) {
+			t.Errorf("%s: %v %+v", c.name, err, d)
+		}
+		control.Tick(t.Context(), w.plane)
+		if lines, _ := w.outbox(); len(lines) != 0 {
+			t.Errorf("%s: told again: %q", c.name, lines)
+		}
+	}
+}
+
+// Each day before an end is told once, by whichever control plane: not for days that had passed when the date was
+// set, and of those that passed while none ran, one.
+func TestDaysBeforeAnEndAreToldOnce(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		sunset    time.Duration
+		brownouts []time.Duration // when they begin, an hour each
+		moved     time.Duration   // the new sunset, 0 for none
+		when      time.Duration   // it is set
+		looks     []time.Duration // when a control plane looks
+		want      []string        // what is told then
+	}{
+		"each at its day": {sunset: 100 * day, looks: []time.Duration{9 * day, 11 * day, 12 * day, 71 * day, 94 * day, 99*day + time.Hour},
+			want: []string{"", "ends-soon", "", "ends-soon", "ends-soon", "ends-soon"}},
+		"a date that is near":                     {sunset: 20 * day, looks: []time.Duration{time.Hour, 12 * day, 14 * day}, want: []string{"", "", "ends-soon"}},
+		"a date that is brought near":             {sunset: 400 * day, moved: 106 * day, when: 100 * day, looks: []time.Duration{100*day + time.Hour, 104 * day, 105*day + time.Hour, 105*day + 2*time.Hour}, want: []string{"", "", "ends-soon", ""}},
+		"a date that is put off":                  {sunset: 8 * day, moved: 9 * day, when: day, looks: []time.Duration{day + time.Hour, 2*day + time.Hour, 3 * day}, want: []string{"", "ends-soon", ""}},
+		"nobody looked for long":                  {sunset: 100 * day, looks: []time.Duration{94 * day, 94*day + time.Hour, 99*day + time.Hour}, want: []string{"ends-soon", "", "ends-soon"}},
+		"a brown-out on the same day":             {sunset: 20 * day, brownouts: []time.Duration{14 * day}, looks: []time.Duration{13*day + time.Minute, 14 * day}, want: []string{"ends-soon brownout-ahead", ""}},
+		"brown-outs that passed meanwhile":        {sunset: 60 * day, brownouts: []time.Duration{10 * day, 20 * day}, looks: []time.Duration{20*day + time.Minute, 21 * day}, want: []string{"brownout-ahead", ""}},
+		"a brown-out that was over, and no other": {sunset: 60 * day, brownouts: []time.Duration{10 * day}, looks: []time.Duration{20 * day, 31 * day}, want: []string{"", "ends-soon"}},
+	} {
+		w := notifying(t)
+		w.apply("dan", wish)
+		if err := w.act("cleo", control.Move{Key: wishKey, Action: lifecycle.Approve}, ""); err != nil {
+			t.Fatal(err)
+		}
+		began := w.now.Truncate(time.Second)
+		deprecate := control.Move{Key: versionKey, Action: lifecycle.Deprecate, Sunset: began.Add(c.sunset)}
+		for _, from := range c.brownouts {
+			deprecate.Brownouts = append(deprecate.Brownouts, resource.Window{From: began.Add(from), To: began.Add(from + time.Hour)})
+		}
+		if err := w.act("ben", deprecate, "nobody needs it"); err != nil {
+			t.Fatal(err)
+		}
+		if c.moved != 0 {
+			w.now = began.Add(c.when)
+			control.Tick(t.Context(), w.plane)
+			deprecate.Sunset = began.Add(c.moved)
+			w.apply("ben", strings.Replace(offer[strings.Index(offer, "kind: Version"):strings.Index(offer, "\n---\nkind: Product")], "state: published", "state: deprecated, sunset: "+deprecate.Sunset.Format(time.RFC3339), 1))
+		}
+		w.outbox()
+		for i, at := range c.looks {
+			w.now = began.Add(at)
+			w.plane = w.another(w.store) // restarted
+			control.Tick(t.Context(), w.plane)
+			var told []string
+			lines, _ := w.outbox()
+			for _, line := range lines {
+				if event, ok := strings.CutSuffix(strings.TrimPrefix(line, "version."), " > dan@example.org"); ok {
+					told = append(told, event)
+				}
+			}
+			if want := strings.Fields(c.want[i]); len(lines) != 5*len(want) || fmt.Sprint(told) != fmt.Sprint(want) {
+				t.Errorf("%s: after %s got %q, want %q (each of two consumers and three of the owner)", name, at, lines, want)
+			}
+		}
 	}
 }

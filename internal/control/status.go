@@ -12,7 +12,7 @@ type Status struct {
 	Since time.Time `json:"since,omitzero"`
 	By    string    `json:"by,omitzero"`
 	// Warned is when the owners were last told that a credential will end, or those who use
-	// a version that it does.
+	// a version that it does, or that its dates are others.
 	Warned time.Time `json:"warned,omitzero"`
 	// Trail is how it came there, the oldest step first; the audit log has all of it.
 	Trail []Step `json:"trail,omitzero"`

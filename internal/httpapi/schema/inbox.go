@@ -33,9 +33,9 @@ type Inbox struct {
 
 // InboxItem is something that waits.
 type InboxItem struct {
-	// What is to be done: decide, answer, move to another version, or look at
-	// notifications that did not arrive.
-	What        string `json:"what" enum:"decide,answer,move,look"`
+	// What is to be done: decide, answer, move to another version, renew a credential,
+	// or look at notifications that did not arrive.
+	What        string `json:"what" enum:"decide,answer,move,renew,look"`
 	Kind        string `json:"kind"`
 	Name        string `json:"name"`
 	Environment string `json:"environment,omitempty"`
