@@ -649,7 +649,7 @@ func some(keys []resource.Key) string {
 
 // check looks at everything as a whole, as it will be.
 func (c *changing) check() (warnings []resource.Problem, err error) {
-	if len(c.edit.changed) == 0 {
+	if len(c.edit.changed) == 0 || len(c.tasks) > 0 { // there is another turn
 		return nil, nil
 	}
 	problems := publish.Check(c.edit.Set(), c.plane.seed, c.edit.from.set)

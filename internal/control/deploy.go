@@ -8,9 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/internal/control/contract"
 	"sluice/internal/control/contract/breaking"
-	"sluice/internal/control/contract/lint"
 	"sluice/internal/control/contract/rule"
 	"sluice/internal/control/identity"
 	"sluice/internal/control/lifecycle"
@@ -206,29 +204,49 @@ func (c *changing) gate(after *Record, next *resource.Version, d deploying) ([]F
 		return nil, nil
 	}
 	spec := c.environment(d.environment)
-	findings, err := c.linted(next, spec.Lint)
-	if err != nil {
+	of := comparison{version: next.Name(), environment: d.environment}
+	var err error
+	if of.to, err = hashOf(next); err != nil {
 		return nil, err
 	}
-	mode := cmp.Or(spec.Compatibility, after.Document.(*resource.Version).Spec.Compatibility, "BACKWARD")
-	current := after.Status.Deployments[d.environment]
-	against := []int{current.Revision}
-	if strings.HasSuffix(mode, "_TRANSITIVE") {
-		against = current.Against
-	}
-	var to viewed // read once for all
-	for _, n := range slices.Backward(against) {
-		if mode == "NONE" || n == 0 || n == d.revision {
-			continue
-		}
-		old, err := c.revisionAt(after, n)
+	var findings []Finding
+	if len(spec.Lint) > 0 {
+		packs := of
+		packs.packs = strings.Join(spec.Lint, " ")
+		found, err := c.asked(task{comparison: packs, next: next})
 		if err != nil {
 			return nil, err
 		}
-		if to.Version == nil {
-			to = view(next, d.environment)
+		findings = slices.Clone(found)
+	}
+	of.mode = cmp.Or(spec.Compatibility, after.Document.(*resource.Version).Spec.Compatibility, "BACKWARD")
+	current := after.Status.Deployments[d.environment]
+	against := []int{current.Revision}
+	if strings.HasSuffix(of.mode, "_TRANSITIVE") {
+		against = current.Against
+	}
+	var hashes map[int]string // asked for once
+	for _, n := range slices.Backward(against) {
+		if of.mode == "NONE" || n == 0 || n == d.revision {
+			continue
 		}
-		changes := compatible(mode, view(old, d.environment), to, d.environment)
+		t := task{comparison: of, next: next, old: n}
+		if before := c.edit.Get(after.Key()); before != nil && before.Status.Revision == 0 && n == 1 { // which is about to be kept
+			t.was = content(before.Document.(*resource.Version), "")
+			t.from, err = hashOf(t.was)
+		} else if hashes == nil {
+			hashes, err = c.hashes(next.Name())
+		}
+		if err != nil {
+			return nil, err
+		}
+		if t.was == nil {
+			t.from = hashes[n]
+		}
+		changes, err := c.asked(t)
+		if err != nil {
+			return nil, err
+		}
 		for _, f := range changes {
 			f.Revision = n
 			if state == lifecycle.Preview && f.Severity == rule.Error {
@@ -245,32 +263,6 @@ func (c *changing) gate(after *Record, next *resource.Version, d deploying) ([]F
 		}
 	}
 	return findings, nil
-}
-
-// revisionAt reads a revision; the one that a change is about to keep is not there yet.
-func (c *changing) revisionAt(after *Record, n int) (*resource.Version, error) {
-	if before := c.edit.Get(after.Key()); before != nil && before.Status.Revision == 0 && n == 1 {
-		return content(before.Document.(*resource.Version), ""), nil
-	}
-	return c.revision(after.Key().Name, n)
-}
-
-// linted returns the errors and warnings of packs.
-func (c *changing) linted(next *resource.Version, packs []string) ([]Finding, error) {
-	if len(packs) == 0 {
-		return nil, nil
-	}
-	rules, err := lint.New(packs...)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "%s", err)
-	}
-	var out []Finding
-	for _, p := range rules.Run(described(next, contract.Options{})).Problems {
-		if p.Severity >= rule.Warning {
-			out = append(out, Finding{Rule: p.Rule, Severity: rule.Error, Message: p.Message, Fix: p.Fix, Line: lineOf(next, p.Line)})
-		}
-	}
-	return out, nil
 }
 
 // lineOf is a line of the AsyncAPI document that somebody wrote.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,7 @@ type Plane struct {
 	inventory Inventory // nil for none
 	deliver   map[notify.Channel]notify.Deliver
 	testing   chan struct{} // has a place for each test of notifications that may go on
+	comparing chan struct{} // has a place for each change whose revisions are compared
 
 	model   atomic.Pointer[Model]
 	changed chan struct{}                 // has a value when the model may have become another one
@@ -59,7 +61,7 @@ func New(ctx context.Context, deps Deps) (*Plane, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, refusals: deps.Refusals, inventory: deps.Inventory, deliver: deps.Deliver, testing: make(chan struct{}, maxTests), changed: make(chan struct{}, 1)}
+	p := &Plane{store: deps.Store, log: deps.Log, now: deps.Now, seed: deps.Seed, sealer: deps.Sealer, refusals: deps.Refusals, inventory: deps.Inventory, deliver: deps.Deliver, testing: make(chan struct{}, maxTests), comparing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), changed: make(chan struct{}, 1)}
 	next := make(chan struct{})
 	p.next.Store(&next)
 	if err := p.refresh(ctx); err != nil {
@@ -160,19 +162,37 @@ func (q Request) row(now time.Time, action string) audit.Row {
 var errDry = errors.New("dry run")
 
 // change carries out f in its turn, and everything it writes or nothing. f gets the
-// documents as they are.
+// documents as they are. It is called again when something has to be compared first.
 func (p *Plane) change(ctx context.Context, q Request, f func(*changing) error) error {
+	found := map[comparison][]Finding{}
+	for turn := 1; ; turn++ {
+		c := &changing{plane: p, q: q, found: found, turn: turn}
+		err := p.turn(ctx, c, f)
+		if !errors.Is(err, errTasks) {
+			return err
+		}
+		if err := p.compare(ctx, c.tasks, found); err != nil {
+			return err
+		}
+	}
+}
+
+// turn is one turn of a change. Its error is errTasks when there is something to compare.
+func (p *Plane) turn(ctx context.Context, c *changing, f func(*changing) error) error {
 	var done *Model
 	err := p.store.Write(ctx, func(w Writer) error {
 		m, err := load(w, p.model.Load())
 		if err != nil {
 			return err
 		}
-		c := &changing{plane: p, w: w, q: q, now: p.now().UTC().Truncate(time.Microsecond), edit: m.edit()}
+		*c = changing{plane: p, w: w, q: c.q, now: p.now().UTC().Truncate(time.Microsecond), edit: m.edit(), found: c.found, turn: c.turn}
 		if err := f(c); err != nil {
 			return err
 		}
-		if q.DryRun {
+		if len(c.tasks) > 0 {
+			return errTasks
+		}
+		if c.q.DryRun {
 			return errDry
 		}
 		if err := c.notify(); err != nil {
@@ -209,6 +229,11 @@ type changing struct {
 	proposal string
 	// published says which teams publish from clusters, as far as somebody has asked
 	published map[resource.Key]map[resource.Backing][]string
+	// found is what came of comparing revisions, tasks what is still to be compared, and
+	// turn how often there was one, this one included
+	found map[comparison][]Finding
+	tasks []task
+	turn  int
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

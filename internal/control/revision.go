@@ -160,7 +160,7 @@ func (c *changing) revise(after, before *Record, text, waive string) (*revised, 
 
 // file puts revisions where they are kept for good.
 func (c *changing) file(version string, of *revised) error {
-	if of == nil {
+	if of == nil || len(c.tasks) > 0 { // there is another turn
 		return nil
 	}
 	for _, r := range of.revisions {
