@@ -298,3 +298,58 @@ func TestDemoForgetsWhatWasTriedOut(t *testing.T) {
 		t.Errorf("after a new start: got %d %q, want a refusal", code, problems)
 	}
 }
+
+// Whoever reads is told that the credential counts no more, and does not wait for ever.
+func TestTailEndsWithItsCredential(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	startDemo(t, dir)
+	type end struct {
+		name, problems string
+		code           int
+	}
+	ends, reads := make(chan end), make(chan string)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tails := map[string][]string{"alone": nil, "of a group": {"--group", "map"}}
+	for name, more := range tails {
+		out, problems := &firstLine{told: func() { reads <- name }}, &buffer{}
+		args := append([]string{"tail", "vehicles.position", "--properties", filepath.Join(dir, "city-map.properties")}, more...)
+		go func() {
+			code := cli.Main(ctx, args, cli.Streams{In: strings.NewReader(""), Out: out, Err: problems}, programs())
+			ends <- end{name, problems.String(), code}
+		}()
+	}
+	for range tails {
+		select {
+		case <-reads:
+		case e := <-ends:
+			t.Fatalf("%s: it ended with %d: %s", e.name, e.code, e.problems)
+		}
+	}
+	file := filepath.Join(dir, "resources", "demo.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := strings.Replace(string(text), "{application: city-map, type: scram,", "{application: city-map, type: scram, state: revoked,", 1)
+	if err := os.WriteFile(file, []byte(revoked), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range tails {
+		if e := <-ends; e.code != 1 || !strings.Contains(e.problems, "the credential was revoked") {
+			t.Errorf("%s: got %d %q, want 1 and that the credential was revoked", e.name, e.code, e.problems)
+		}
+	}
+}
+
+// firstLine calls told with the first thing that is written.
+type firstLine struct {
+	once sync.Once
+	told func()
+}
+
+func (f *firstLine) Write(p []byte) (int, error) {
+	f.once.Do(f.told)
+	return len(p), nil
+}

@@ -31,10 +31,8 @@ logged in with it are closed, and no others. With --overlap 0 that is at once.`,
 			if err != nil {
 				return err
 			}
-			if kind, _, err := kindOf(args[0]); err != nil {
+			if err := onlyKind(args[0], resource.KindCredential, "only a credential is rotated"); err != nil {
 				return err
-			} else if kind != resource.KindCredential {
-				return usagef("only credentials are rotated, and not documents of kind %s", kind)
 			}
 			body.Overlap = overlap.String()
 			r, err := c.Rotate(cmd.Context(), args[1], body, o)

@@ -22,10 +22,8 @@ func versionCommand(use, short, long, example string, server *serverFlags, forma
 			if err != nil {
 				return err
 			}
-			if kind, _, err := kindOf(args[0]); err != nil {
+			if err := onlyKind(args[0], resource.KindVersion, use+" is about a version"); err != nil {
 				return err
-			} else if kind != resource.KindVersion {
-				return usagef("%s is about versions: a %s has no revisions", use, kind)
 			}
 			return run(cmd, c, args[1])
 		},

@@ -43,8 +43,8 @@ imports all topics, a publisher those that the cluster gives to their team.`,
 			if err != nil {
 				return err
 			}
-			if kind, _, err := kindOf(args[0]); err != nil || kind != resource.KindCluster {
-				return usagef("only clusters are imported: sluice import cluster NAME")
+			if err := onlyKind(args[0], resource.KindCluster, "only a cluster is imported"); err != nil {
+				return err
 			}
 			if apply && into != "" {
 				return usagef("--apply and --into do not go together")

@@ -77,10 +77,8 @@ func newMessages(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if kind, _, err := kindOf(args[0]); err != nil {
+			if err := onlyKind(args[0], resource.KindSubscription, "messages are about a subscription"); err != nil {
 				return err
-			} else if kind != resource.KindSubscription {
-				return usagef("there are messages about subscriptions, and none about a %s", kind)
 			}
 			if body.Internal && body.Text == "" {
 				return usagef("--internal is for a message: give it with --say")

@@ -42,10 +42,8 @@ credential and address.`,
 			if err != nil {
 				return err
 			}
-			if kind, _, err := kindOf(args[0]); err != nil {
+			if err := onlyKind(args[0], resource.KindApplication, "logs is for an application"); err != nil {
 				return err
-			} else if kind != resource.KindApplication {
-				return usagef("logs is for an application")
 			}
 			if l.limit < 1 || l.limit > logsMost {
 				return usagef("--limit %d: it may be from 1 to %d", l.limit, logsMost)

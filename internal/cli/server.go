@@ -193,6 +193,15 @@ func kindOf(word string) (resource.Kind, string, error) {
 	return "", "", usagef("%q is not a kind of document: there are %s", word, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
 }
 
+// onlyKind refuses documents of other kinds than want; only says so.
+func onlyKind(word string, want resource.Kind, only string) error {
+	kind, _, err := kindOf(word)
+	if err == nil && kind != want {
+		err = usagef("%s, and no document of kind %s", only, kind)
+	}
+	return err
+}
+
 // upTo collects what a list yields, at most limit, and says whether there is more.
 func upTo[T any](limit int, list func(func(T) bool) error) (all []T, more bool, err error) {
 	all = []T{}

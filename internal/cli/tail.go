@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,7 +87,8 @@ func (t *tailSettings) run(ctx context.Context, s Streams, topic string) error {
 	case t.group != "" && !t.follow:
 		return usagef("--follow=false reads to the end, which a group does not know: use -n")
 	}
-	opts := []kgo.Opt{kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(from), kgo.FetchMaxWait(time.Second), kgo.KeepRetryableFetchErrors()}
+	lost := make(lostConnections, 1)
+	opts := []kgo.Opt{kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(from), kgo.FetchMaxWait(time.Second), kgo.KeepRetryableFetchErrors(), kgo.WithHooks(lost)}
 	if t.group != "" {
 		opts = append(opts, kgo.ConsumerGroup(t.group), kgo.DisableAutoCommit())
 	}
@@ -113,7 +115,66 @@ func (t *tailSettings) run(ctx context.Context, s Streams, topic string) error {
 	}
 	out := bufio.NewWriter(s.Out)
 	p := printer{w: out, style: styleOf(s.Out), format: t.output}
-	return t.consume(ctx, client, &p, out, s.Err, topic, until)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	refused := make(chan error, 1)
+	go func() {
+		defer stop()
+		refused <- t.watch(ctx, client, lost, s.Err)
+	}()
+	err = t.consume(ctx, client, &p, out, s.Err, topic, until)
+	stop()
+	if why := <-refused; err == nil {
+		err = why
+	}
+	return err
+}
+
+// lostConnections gets a value when the client has lost a connection, which it would
+// replace in silence for ever.
+type lostConnections chan struct{}
+
+// OnBrokerDisconnect is called by the client.
+func (l lostConnections) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) {
+	select {
+	case l <- struct{}{}:
+	default: // one that is not looked at yet is enough
+	}
+}
+
+// watch asks, whenever a connection is lost, whether the gateway still lets us in: a
+// credential that was revoked, has expired or was replaced is no reason to wait, and is
+// returned. What may pass it says once.
+func (t *tailSettings) watch(ctx context.Context, client *kgo.Client, lost lostConnections, warnings io.Writer) error {
+	failures, told := 0, ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-lost:
+		}
+		err := client.Ping(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			failures, told = 0, ""
+		case errors.Is(err, kerr.SaslAuthenticationFailed):
+			return fmt.Errorf("the connection was closed, and %w", t.explain(err))
+		default:
+			failures++ // the first one may be of another connection that is being closed
+			if text := t.explain(err).Error(); failures > 1 && text != told {
+				fmt.Fprintf(warnings, "the connection is lost; trying again: %s\n", text)
+				told = text
+			}
+			select { // the gateway may be starting again
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Second):
+			}
+			lost.OnBrokerDisconnect(kgo.BrokerMetadata{}, nil)
+		}
+	}
 }
 
 // describe asks for the topic, so that a refusal is told and not waited out.
@@ -210,7 +271,7 @@ func (t *tailSettings) consume(ctx context.Context, client *kgo.Client, p *print
 		}
 		if t.group != "" {
 			if err := client.CommitUncommittedOffsets(ctx); err != nil && ctx.Err() == nil {
-				return refusal(fmt.Errorf("commit: %w", err), topic, "read")
+				return refusal(fmt.Errorf("commit: %w", t.explain(err)), topic, "read")
 			}
 		}
 		if t.count > 0 && printed >= t.count || until != nil && len(until) == 0 {
