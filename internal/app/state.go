@@ -60,6 +60,9 @@ type damage struct {
 	loss string
 }
 
+// errInUse says that another process has taken a data directory.
+var errInUse = errors.New("is in use by another sluice")
+
 // openState makes a data directory if it is not there, and takes it. setting is
 // where another one is chosen.
 func openState(dir, setting string) (*state, error) {
@@ -85,7 +88,7 @@ func (s *state) takeLock(setting string) error {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("data directory %s is in use by another sluice: stop it, or choose another with %s", s.dir, setting)
+			return fmt.Errorf("data directory %s %w: stop it, or choose another with %s", s.dir, errInUse, setting)
 		}
 		return fmt.Errorf("lock data directory %s: %w", s.dir, err)
 	}

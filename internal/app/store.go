@@ -119,7 +119,8 @@ type Restored struct {
 }
 
 // Restore puts a backup in the place of what the store of a configuration has. What
-// was revoked since stays revoked. With newSeed, the backup may be of an installation
+// was revoked since stays revoked. No process may have taken the data directory; control
+// planes elsewhere that share a PostgreSQL database follow. With newSeed, the backup may be of an installation
 // whose seed is lost.
 func Restore(ctx context.Context, c config.Config, backup string, newSeed bool, now func() time.Time, log *slog.Logger) (Restored, error) {
 	where, err := place(c)
@@ -129,12 +130,19 @@ func Restore(ctx context.Context, c config.Config, backup string, newSeed bool, 
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return Restored{}, fmt.Errorf("make data directory: %w", err)
 	}
+	s := &state{dir: c.DataDir, saved: map[string]string{}}
+	switch err := s.takeLock("--data-dir"); {
+	case errors.Is(err, errInUse):
+		return Restored{}, fmt.Errorf("restore: data directory %s %w: stop it, restore, and start it again", c.DataDir, errInUse)
+	case err != nil:
+		return Restored{}, fmt.Errorf("restore: %w", err)
+	}
+	defer s.close()
 	options := storeOptions(c, now, log)
 	options.Accept = func(r control.Reader) error {
 		if newSeed {
 			return nil
 		}
-		s := &state{dir: c.DataDir, saved: map[string]string{}}
 		if err := s.readSeed(); err != nil {
 			return err
 		}

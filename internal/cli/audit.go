@@ -1,17 +1,21 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"sluice/internal/control/audit"
 	"sluice/internal/httpapi/schema"
+	"sluice/internal/resource"
 )
 
 func newAudit(s Streams) *cobra.Command {
@@ -34,6 +38,11 @@ func newAuditList(s Streams) *cobra.Command {
 			}
 			if limit < 1 {
 				return usagef("--limit %d: at least one row", limit)
+			}
+			if object != "" {
+				if err := auditedObject(object); err != nil {
+					return err
+				}
 			}
 			query := url.Values{"limit": {strconv.Itoa(min(limit, 1000))}}
 			for name, value := range map[string]string{"actor": actor, "action": action, "object": object, "organisation": organisation, "team": team} {
@@ -62,13 +71,15 @@ func newAuditList(s Streams) *cobra.Command {
 				fmt.Fprintln(s.Err, "no rows that you may see")
 				return nil
 			}
-			lines := [][]string{{"ROW", "TIME", "ACTOR", "ACTION", "OBJECT", "RESULT", "REASON"}}
+			lines := [][]string{{"ROW", "TIME", "ACTOR", "ACTION", "OBJECT", "ENVIRONMENT", "REVISION", "RESULT", "REASON"}}
 			for _, r := range rows {
 				of := r.Kind
 				if r.Name != "" {
 					of += "/" + r.Name
 				}
-				lines = append(lines, []string{strconv.FormatInt(r.Seq, 10), r.Time.UTC().Format(time.RFC3339), readable([]byte(r.Actor)), r.Action, dash(readable([]byte(of))), r.Result, readable([]byte(r.Reason))})
+				environment, revision := whereOf(r)
+				lines = append(lines, []string{strconv.FormatInt(r.Seq, 10), r.Time.UTC().Format(time.RFC3339), readable([]byte(r.Actor)), r.Action, dash(readable([]byte(of))),
+					dash(environment), dash(revision), r.Result, readable([]byte(r.Reason))})
 			}
 			if err := table(s.Out, lines); err != nil {
 				return err
@@ -92,13 +103,61 @@ func newAuditList(s Streams) *cobra.Command {
 	return cmd
 }
 
+// person is the kind of accounts in the audit log, which are no documents.
+const person = "Person"
+
+// auditedObject checks what --object names.
+func auditedObject(object string) error {
+	kind, name, named := strings.Cut(object, "/")
+	if kind == person && (!named || name != "") {
+		return nil
+	}
+	for _, k := range resource.Kinds {
+		switch {
+		case string(k) == kind && (!named || name != ""):
+			return nil
+		case strings.EqualFold(string(k), kind), strings.EqualFold(k.Plural(), kind):
+			return usagef("--object %q: write it as %s/NAME, or %s for all of the kind", object, k, k)
+		}
+	}
+	return usagef("--object %q is not a kind, nor a kind and a name: write it as Subscription/acme-orders, or Person/ada", object)
+}
+
+// whereOf says of which environment a row is, and of which revision of a version.
+func whereOf(r schema.AuditRow) (environment, revision string) {
+	type at struct {
+		Environment string
+		Revision    int
+	}
+	var details struct {
+		at
+		Deployed []at
+		Rejected at
+	}
+	if json.Unmarshal(r.Details, &details) != nil {
+		return "", "" // rows of all times are listed
+	}
+	var where, which []string
+	for _, one := range slices.Concat([]at{details.at}, details.Deployed, []at{details.Rejected}) {
+		if one.Environment != "" && !slices.Contains(where, one.Environment) {
+			where = append(where, one.Environment)
+		}
+		if n := strconv.Itoa(one.Revision); one.Revision > 0 && !slices.Contains(which, n) {
+			which = append(which, n)
+		}
+	}
+	return readable([]byte(strings.Join(where, ", "))), strings.Join(which, ", ")
+}
+
 func newAuditExport(s Streams) *cobra.Command {
 	var server serverFlags
 	var from int64
+	var force bool
 	cmd := &cobra.Command{
 		Use: "export [FILE]", Short: "Write the whole audit log as CloudEvents, with signed heads",
 		Long: `Write the whole audit log as CloudEvents 1.0, one a line, with the heads that sign it; to FILE, which is complete or
-not there, or to the standard output. It is for platform-admins. "sluice audit verify" reads it, offline.`,
+not there, or to the standard output. A FILE that is there stays, unless --force replaces it. It is for platform-admins.
+"sluice audit verify" reads it, offline.`,
 		Example: "  sluice audit export audit.jsonl\n  sluice audit export --from 120001 since-2026.jsonl",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -112,11 +171,12 @@ not there, or to the standard output. It is for platform-admins. "sluice audit v
 			if len(args) == 0 {
 				return c.ExportAudit(cmd.Context(), from, s.Out)
 			}
-			return writeWhole(args[0], func(out io.Writer) error { return c.ExportAudit(cmd.Context(), from, out) })
+			return writeNew(args[0], force, func(out io.Writer) error { return c.ExportAudit(cmd.Context(), from, out) })
 		},
 	}
 	server.add(cmd, formatTable)
 	cmd.Flags().Int64Var(&from, "from", 1, "`NUMBER` of the first row")
+	cmd.Flags().BoolVar(&force, "force", false, "replace the file when it is there")
 	return cmd
 }
 

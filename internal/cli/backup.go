@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 )
@@ -24,11 +25,13 @@ func (f *storeFlags) load(s Streams) (Setup, error) {
 func newBackup(s Streams, p Programs) *cobra.Command {
 	var server serverFlags
 	var store storeFlags
+	var force bool
 	cmd := &cobra.Command{
 		Use: "backup FILE", Short: "Write a backup of the control plane, which goes on meanwhile",
 		Long: `Write a backup of the control plane, which goes on meanwhile, to FILE, which is
 complete or not there. It is asked for at the management API, by a platform-admin;
-with --data-dir or --config, the store is read where it is kept.
+with --data-dir or --config, the store is read where it is kept. A FILE that is there
+stays, unless --force replaces it.
 
 It holds what proves people and credentials: keep it as you keep the data directory,
 and elsewhere than the files "seed", "revoked" and "audit.key" there, which a restore
@@ -41,7 +44,7 @@ needs and a backup does not hold.`,
 				if err != nil {
 					return err
 				}
-				if err := p.Backup(cmd.Context(), setup, args[0]); err != nil {
+				if err := backUpTo(args[0], force, func(path string) error { return p.Backup(cmd.Context(), setup, path) }); err != nil {
 					return err
 				}
 				return written(s, args[0])
@@ -50,7 +53,7 @@ needs and a backup does not hold.`,
 			if err != nil {
 				return err
 			}
-			if err := writeWhole(args[0], func(out io.Writer) error { return c.Backup(cmd.Context(), out) }); err != nil {
+			if err := writeNew(args[0], force, func(out io.Writer) error { return c.Backup(cmd.Context(), out) }); err != nil {
 				return err
 			}
 			return written(s, args[0])
@@ -58,7 +61,31 @@ needs and a backup does not hold.`,
 	}
 	server.add(cmd, formatTable)
 	store.add(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "replace the file when it is there")
 	return cmd
+}
+
+// backUpTo calls backup with a path where nothing is, and has the file at path then.
+func backUpTo(path string, force bool, backup func(path string) error) error {
+	if err := notThere(path, force); err != nil {
+		return err
+	}
+	if !force {
+		return backup(path)
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".sluice-backup-")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer os.RemoveAll(dir)
+	next := filepath.Join(dir, filepath.Base(path))
+	if err := backup(next); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // written says that a file is there, and how large it is.
@@ -77,8 +104,9 @@ func newRestore(s Streams, p Programs) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore FILE", Short: "Put a backup in the place of what a control plane has",
 		Long: `Put a backup in the place of what a control plane has: all of it, or nothing. It works
-where the store is kept, and moves one from SQLite to PostgreSQL, or back. A control
-plane that runs follows within a second.
+where the store is kept, and moves one from SQLite to PostgreSQL, or back. Stop what
+runs on the data directory first; control planes elsewhere that share a PostgreSQL
+database follow within a second.
 
 What was revoked or removed since the backup stays so, as far as the store that is
 replaced, or the file "revoked" in the data directory, knows; logins end, and gateways

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -31,6 +32,29 @@ func writeWhole(path string, write func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// writeNew is writeWhole for a file that is not to be there yet, unless force replaces it.
+func writeNew(path string, force bool, write func(io.Writer) error) error {
+	if err := notThere(path, force); err != nil {
+		return err
+	}
+	return writeWhole(path, func(out io.Writer) error {
+		if err := write(out); err != nil {
+			return err
+		}
+		return notThere(path, force) // writing may have taken minutes
+	})
+}
+
+// notThere refuses a file that is there, unless force says that it may be.
+func notThere(path string, force bool) error {
+	if _, err := os.Lstat(path); force || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return fmt.Errorf("%s is there already: name another file, or replace it with --force", path)
 }
 
 // atMost wants n arguments or fewer.

@@ -561,8 +561,22 @@ func (c *changing) rowOf(r *Record, action string) audit.Row {
 }
 
 // tell writes the audit row of a change to a document, with what there is to say of it.
+// Where nobody gave a reason, that of a waiver is one.
 func (c *changing) tell(r *Record, action string, details map[string]any) error {
 	row := c.rowOf(r, action)
+	if deployed, ok := details["deployed"].([]Deployed); ok {
+		for _, d := range deployed {
+			if d.Waiver != nil {
+				row.Reason = cmp.Or(row.Reason, d.Waiver.Reason)
+			}
+		}
+	}
+	if at := r.Document.Meta().Environment; at != "" {
+		if details = maps.Clone(details); details == nil {
+			details = map[string]any{}
+		}
+		details["environment"] = at
+	}
 	if len(details) > 0 {
 		var err error
 		if row.Details, err = json.Marshal(details); err != nil {

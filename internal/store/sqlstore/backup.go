@@ -182,14 +182,42 @@ func stage(ctx context.Context, backup, place string, options Options) (*Store, 
 	if err := to.Close(); err != nil {
 		return nil, err
 	}
-	s, err := Open(ctx, place, plain)
-	if err != nil {
+	if err := ours(ctx, place); err != nil { // opening it would make a store of nothing
 		return nil, err
 	}
+	s, err := Open(ctx, place, plain)
+	if err != nil {
+		return nil, unusable(err)
+	}
 	if err := s.Check(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(unusable(err), s.Close())
 	}
 	return s, nil
+}
+
+// ours looks whether a SQLite database is of a control plane.
+func ours(ctx context.Context, path string) error {
+	db, err := openSQLiteFile(path)
+	if err != nil {
+		return err
+	}
+	var n int
+	err = db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master WHERE name = $1", migrationsTable).Scan(&n)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("this SQLite database cannot be read, it may be cut off: use another backup: %w", err)
+	}
+	if n == 0 {
+		return errors.New("this SQLite database is no backup of a control plane: it has none of its tables")
+	}
+	return nil
+}
+
+// unusable says of a damaged backup that it is the backup that is damaged.
+func unusable(err error) error {
+	if errors.Is(err, errDamaged) {
+		return fault.Wrap(fault.Invalid, err, "this backup is damaged, or cut off: use another one")
+	}
+	return err
 }
 
 // moveAway renames a database's files.

@@ -135,8 +135,11 @@ func Import(ctx context.Context, in io.Reader, where string, options Options) (*
 	lines := json.NewDecoder(in)
 	lines.UseNumber()
 	var first line
-	if err := lines.Decode(&first); err != nil || first.Export != exportKind {
-		return nil, fmt.Errorf("import: this is no export of a store: %w", err)
+	switch err := lines.Decode(&first); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("import: the file is empty")
+	case err != nil || first.Export != exportKind:
+		return nil, errors.New("import: this is no backup of a control plane: its first line is not that of one; sluice backup writes them, and what sluice export and sluice audit export write is none")
 	}
 	texts, err := migrations()
 	if err != nil {
@@ -153,7 +156,7 @@ func Import(ctx context.Context, in io.Reader, where string, options Options) (*
 	}
 	err = s.write(ctx, func(w *writer) error { return w.take(lines) })
 	if err := errors.Join(err, s.Close()); err != nil {
-		return nil, fmt.Errorf("import into %s: %w", s.dialect.place(), err)
+		return nil, fmt.Errorf("import: %w", err)
 	}
 	return Open(ctx, where, options)
 }

@@ -278,6 +278,23 @@ func TestDamageIsRestored(t *testing.T) {
 	if _, err := Restore(t.Context(), path, filepath.Join(t.TempDir(), "new.db"), Options{}); err == nil {
 		t.Error("what is no backup is restored")
 	}
+
+	// A database of something else, or of nothing, must not become an empty store.
+	for _, statement := range []string{"CREATE TABLE a (b INTEGER)", "PRAGMA user_version = 3"} {
+		write(t, path, nil)
+		change(t, path, statement)
+		if _, err := Restore(t.Context(), path, filepath.Join(t.TempDir(), "new.db"), Options{}); err == nil || !strings.Contains(err.Error(), "it has none of its tables") {
+			t.Errorf("%s: got %v", statement, err)
+		}
+	}
+	whole, err := os.ReadFile(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, whole[:len(whole)/2])
+	if _, err := Restore(t.Context(), path, filepath.Join(t.TempDir(), "new.db"), Options{}); err == nil || !strings.Contains(err.Error(), "damaged, or cut off") && !strings.Contains(err.Error(), "may be cut off") {
+		t.Errorf("half a backup: got %v", err)
+	}
 }
 
 // TestFullDisk limits the pages of the database, which SQLite meets as it meets a full disk.

@@ -296,8 +296,8 @@ func testRestoreRefused(t *testing.T, s Subject) {
 	export := s.Export(t, s.Open(t, b.place, Settings{}))
 	lines := strings.SplitAfter(string(export), "\n")
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":               {"", "no export of a store"},
-		"something else":      {"{}", "no export of a store"},
+		"empty":               {"", "the file is empty"},
+		"something else":      {"{}", "no backup of a control plane"},
 		"cut off":             {strings.Join(lines[:len(lines)-2], ""), "is cut off behind row"},
 		"cut off in the file": {string(export[:len(export)/2]), "is cut off behind row"},
 		"a row less":          {strings.Join(slices.Delete(slices.Clone(lines), len(lines)-3, len(lines)-2), ""), "rows, and should have"},
