@@ -76,10 +76,14 @@ func (c Client) Has(op string) bool { return strings.Contains(" "+c.Can+" ", " "
 // Clients returns all clients. Kafka's own programs come with the cluster's jars.
 func Clients(tools *kafkatest.Cluster) []Client {
 	const all, share = "produce consume transact list loop send", " share shareloop"
+	kip848 := "consume loop"
+	if strings.HasPrefix(tools.Version, "3.") {
+		kip848 = "" // a preview there
+	}
 	return []Client{
 		{Name: "franz-go", Patterns: true, Version: moduleVersion("github.com/twmb/franz-go"), Can: all + share, Run: franzGo},
 		{Name: "Java", Version: "kafka-clients of the release, its console tools", Can: all + share, Regex: true, Patterns: true, Run: java(tools, "classic")},
-		{Name: "Java KIP-848", Version: "kafka-clients of the release, its console tools", Can: "consume loop", Regex: true, Patterns: true, Run: java(tools, "consumer")},
+		{Name: "Java KIP-848", Version: "kafka-clients of the release, its console tools", Can: kip848, Regex: true, Patterns: true, Run: java(tools, "consumer")},
 		{Name: "librdkafka", Patterns: true, Version: "confluent-kafka 2.16.1", Can: all, Run: python("librdkafka")},
 		{Name: "kafkajs", Patterns: true, Version: "2.2.4", Can: all, Run: node},
 		{Name: "Sarama", Version: moduleVersion("github.com/IBM/sarama"), Can: all, Run: saramaRun},

@@ -42,9 +42,6 @@ func eachClient(t *testing.T, op string, f func(t *testing.T, c Client)) {
 		if !c.Has(op) || only != "" && !slices.Contains(strings.Split(only, ","), c.Name) {
 			continue
 		}
-		if c.Name == "Java KIP-848" && strings.HasPrefix(apache.Version, "3.") {
-			continue // a preview there
-		}
 		t.Run(strings.ReplaceAll(c.Name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			f(t, c)
