@@ -747,6 +747,70 @@ func TestACertificateIsRenewed(t *testing.T) {
 }
 
 // Gateways that have missed more steps than are kept get the whole state.
+// A control plane that was set back and has come to the number in force again, with
+// something else, is not taken for one that agrees.
+func TestTheSameNumberWithAnotherContentIsNotTheNewest(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	stop := p.serve(p.sender)
+	id, err := p.join("secret", p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := stateOf(t, 50, credential(1, 0))
+	p.publish(p.sender, first)
+	_, states, end := p.gateway(id)
+	p.comes(states, first)
+	end()
+	stop()
+
+	back := p.newSender()
+	p.publish(back, stateOf(t, 50, credential(1, 0), credential(2, 0)))
+	p.serve(back)
+	r, states, _ := p.gateway(id)
+	before := r.Standing().Contact
+	p.within("it is refused, the whole as well", func() bool { return r.Standing().Refusals["twofold"] >= 2 })
+	p.within("the control plane is told", func() bool {
+		g, _ := back.Gateway("gw-1")
+		return strings.Contains(g.Report.Refused, ErrTwofold.Error())
+	})
+	p.within("it is reached again, and asked once only", func() bool { return r.Standing().Connected })
+	if s := r.Standing(); !s.Contact.Equal(before) || s.Number != first.Grants.Number() {
+		t.Errorf("it counts as the newest: %+v, before at %v", s, before)
+	}
+	next := stateOf(t, 51, credential(2, 0))
+	p.publish(back, next)
+	p.comes(states, next)
+	p.within("nothing is refused any more", func() bool { s := r.Standing(); return s.Refused == "" && s.Contact.After(before) })
+	if n := r.Standing().Refusals["twofold"]; n != 2 {
+		t.Errorf("it was refused %d times, once for the beat and once for the state would do", n)
+	}
+}
+
+// While a whole state is written for a gateway, others are fed, and the next is published.
+func TestAWholeStateIsWrittenBesideEverythingElse(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	p.publish(p.sender, stateOf(t, 1, credential(1, 0)))
+	writing, written := make(chan struct{}), make(chan struct{})
+	l := p.sender.lines["prod"]
+	slow := l.whole
+	go slow.once.Do(func() { close(writing); <-written })
+	<-writing
+	got := make(chan hello, 1)
+	go func() {
+		_, now, _, _ := p.sender.lacking("prod", hello{})
+		got <- now
+	}()
+	p.publish(p.sender, stateOf(t, 2, credential(1, 1)))
+	_, now, _, err := p.sender.lacking("prod", hello{l.steps[0].from, l.steps[0].fromSum})
+	if err != nil || now.Number.N != 2 || len(p.sender.Gateways()) != 0 {
+		t.Errorf("another gateway gets %v, %v", now.Number, err)
+	}
+	close(written)
+	<-got
+}
+
 func TestFewStepsAreKept(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
@@ -762,7 +826,7 @@ func TestFewStepsAreKept(t *testing.T) {
 		t.Errorf("the oldest that is known gets %d frames to %v, %v", len(frames), now.Number, err)
 	}
 	for name, have := range map[string]hello{"one that is too old": {grant.Number{Generation: 7, N: 1}, sum{1}}, "one that says something else": {l.steps[5].from, sum{1}}, "one that has nothing": {}} {
-		if frames, _, _, err := p.sender.lacking("prod", have); err != nil || len(frames) != 1 || !bytes.Equal(frames[0], l.whole) {
+		if frames, _, _, err := p.sender.lacking("prod", have); err != nil || len(frames) != 1 || !bytes.Equal(frames[0], l.whole.frame) {
 			t.Errorf("%s gets %d frames, %v", name, len(frames), err)
 		}
 	}

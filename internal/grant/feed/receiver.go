@@ -57,6 +57,7 @@ type Receiver struct {
 	contact   time.Time // when the state in force was last known to be the newest
 	kept      time.Time // contact as it is on disk
 	refused   string    // why the last state is not in force
+	twofold   sum       // that the control plane last had for the number in force, if not the one here
 	failure   string    // why there is no connection
 	refusals  map[string]uint64
 	heard     *uint64 // the number of the last rejection that the control plane has; nil until it says so
@@ -290,7 +291,7 @@ func (r *Receiver) follow(ctx context.Context, apply func(State) error) (begun b
 				begun = true
 				r.begin()
 			}
-			r.beat(b)
+			want = r.beat(b) || want
 		case sendCertificate:
 			var c certificate
 			if err := m.as(&c); err != nil {
@@ -456,22 +457,35 @@ func (r *Receiver) begin() {
 // contactEvery is how often it is written down that what is in force is the newest.
 const contactEvery = 30 * time.Second
 
-func (r *Receiver) beat(b beat) {
+// beat takes note of what the control plane has in force. It reports whether that is
+// another state with the number of the one here, of which the whole is to be asked for,
+// once: the control plane's data was set back, and has come to this number again.
+func (r *Receiver) beat(b beat) (other bool) {
 	if b.Rejections != nil && r.config.Told != nil {
 		r.config.Told(*b.Rejections)
 	}
 	now := r.config.Now()
 	r.mu.Lock()
 	r.heard = b.Rejections
-	newest := r.state != nil && b.Number == r.state.Grants.Number()
+	same := r.state != nil && b.Number == r.state.Grants.Number()
+	newest := same && (b.Sum == nil || *b.Sum == r.state.sum)
 	if newest {
 		r.contact = now
+	} else if other = same && *b.Sum != r.twofold; other {
+		r.twofold = *b.Sum
 	}
 	due := newest && now.Sub(r.kept) >= contactEvery
 	r.mu.Unlock()
 	if due {
 		r.keepContact()
 	}
+	if other {
+		err := fmt.Errorf("state %v: %w", b.Number, ErrTwofold)
+		r.refuse(err)
+		r.config.Log.Error("the control plane has another state than the one in force, which stays", "err", err)
+		r.Reported()
+	}
+	return other
 }
 
 func (r *Receiver) lastContact() time.Time {

@@ -57,10 +57,23 @@ const (
 // line is what the gateways of one environment get. Its fields are guarded by Sender.mu.
 type line struct {
 	state *held
-	whole []byte        // a frame of it, made when somebody needs one
+	whole *whole        // a frame of it
 	steps []step        // that led to it, the oldest first
 	bytes int           // of steps
 	next  chan struct{} // closed when there is another state
+}
+
+// whole is a frame of all of a state. It is made when somebody needs it, which takes long:
+// once for all who do, and without Sender.mu.
+type whole struct {
+	once  sync.Once
+	frame []byte
+	err   error
+}
+
+func (w *whole) of(key ed25519.PrivateKey, h *held) ([]byte, error) {
+	w.once.Do(func() { w.frame, w.err = wholeFrame(key, h) })
+	return w.frame, w.err
 }
 
 type step struct {
@@ -152,7 +165,7 @@ func (s *Sender) Publish(state State) error {
 			return fmt.Errorf("publish state %v of %s: %w", number, environment, err)
 		}
 		s.mu.Lock()
-		s.lines[environment] = &line{state: next, next: make(chan struct{})}
+		s.lines[environment] = &line{state: next, whole: new(whole), next: make(chan struct{})}
 		s.mu.Unlock()
 		return nil
 	}
@@ -182,7 +195,7 @@ func (s *Sender) Publish(state State) error {
 		l.bytes -= len(l.steps[0].frame)
 		l.steps = slices.Delete(l.steps, 0, 1)
 	}
-	l.state, l.whole = next, nil
+	l.state, l.whole = next, new(whole)
 	close(l.next)
 	l.next = make(chan struct{})
 	return nil
@@ -443,7 +456,7 @@ func (s *Sender) feed(ctx context.Context, conn net.Conn, log *slog.Logger, name
 		s.mu.Lock()
 		rejected := p.rejected
 		s.mu.Unlock()
-		if err := say(conn, sendBeat, beat{now.Number, &rejected}); err != nil {
+		if err := say(conn, sendBeat, beat{now.Number, &now.Sum, &rejected}); err != nil {
 			return err
 		}
 		select {
@@ -469,38 +482,49 @@ func (s *Sender) feed(ctx context.Context, conn net.Conn, log *slog.Logger, name
 // what is closed when there is another.
 func (s *Sender) lacking(environment string, have hello) (frames [][]byte, now hello, next <-chan struct{}, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	l := s.lines[environment]
 	if l == nil { // until the first one, the next beat looks again
+		s.mu.Unlock()
 		return nil, hello{}, nil, nil
 	}
-	number := l.state.Grants.Number()
-	now = hello{number, l.state.sum}
+	state, all := l.state, l.whole
+	next, now = l.next, hello{state.Grants.Number(), state.sum}
+	frames, there, err := l.since(have, now)
+	s.mu.Unlock()
+	if there || err != nil {
+		return frames, now, next, err
+	}
+	frame, err := all.of(s.config.Authority.signing, state)
+	if err != nil {
+		return nil, now, next, err
+	}
+	return [][]byte{frame}, now, next, nil
+}
+
+// since returns the steps from what a gateway has to what there is now, if they are still
+// there. It is called with Sender.mu held.
+func (l *line) since(have, now hello) (frames [][]byte, there bool, err error) {
 	if have == now {
-		return nil, now, l.next, nil
+		return nil, true, nil
 	}
-	if have.Number != (grant.Number{}) {
-		if err := after(have.Number, number); err != nil {
-			return nil, now, l.next, err
-		}
-		for i, st := range l.steps {
-			if st.from == have.Number && st.fromSum == have.Sum {
-				for _, st := range l.steps[i:] {
-					frames = append(frames, st.frame)
-				}
-				return frames, now, l.next, nil
+	if have.Number == (grant.Number{}) {
+		return nil, false, nil
+	}
+	if err := after(have.Number, now.Number); err != nil {
+		return nil, false, err
+	}
+	for i, st := range l.steps {
+		if st.from == have.Number && st.fromSum == have.Sum {
+			for _, st := range l.steps[i:] {
+				frames = append(frames, st.frame)
 			}
-		}
-		if have.Number == number { // and says something else: it refuses, and tells
-			return nil, now, l.next, fmt.Errorf("state %v: %w", number, ErrTwofold)
+			return frames, true, nil
 		}
 	}
-	if l.whole == nil {
-		if l.whole, err = wholeFrame(s.config.Authority.signing, l.state); err != nil {
-			return nil, now, l.next, err
-		}
+	if have.Number == now.Number { // and says something else: it refuses, and tells
+		return nil, false, fmt.Errorf("state %v: %w", now.Number, ErrTwofold)
 	}
-	return [][]byte{l.whole}, now, l.next, nil
+	return nil, false, nil
 }
 
 // join answers somebody who has a token.

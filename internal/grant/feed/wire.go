@@ -57,6 +57,8 @@ type hello struct {
 // beat says what is in force at the control plane.
 type beat struct {
 	Number grant.Number `json:"number"`
+	// Sum is that of the state with this number. An older control plane leaves it out.
+	Sum *sum `json:"sum,omitempty"`
 	// Rejections is the number of the gateway's last one that came here, 0 for none. A
 	// control plane that takes none leaves it out.
 	Rejections *uint64 `json:"rejections,omitempty"`
