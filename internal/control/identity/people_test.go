@@ -505,6 +505,7 @@ func TestLogins(t *testing.T) {
 		h.gone("after an hour of rest", open)
 
 		ada, first := h.in("ada", adaPassword)
+		time.Sleep(time.Second) // they are listed by when they began
 		from := From{Address: netip.MustParseAddr("2001:db8::1"), Agent: "a phone" + strings.Repeat("!", 1000)}
 		second, l, err := h.people.LogIn(h.t.Context(), from, "ada", adaPassword, "")
 		h.ok("from a phone", err)
