@@ -83,7 +83,7 @@ func (p *controlProcess) tell(t *testing.T, file, dir string) {
 		t.Fatal(err)
 	}
 	filled := filepath.Join(dir, filepath.Base(file))
-	if err := os.WriteFile(filled, []byte(strings.NewReplacer("$SERVER", p.server, "$FIRST", p.first, "$FEED", p.feed).Replace(string(text))), 0o600); err != nil {
+	if err := os.WriteFile(filled, []byte(strings.NewReplacer("$SERVER", p.server, "$FIRST", p.first, "$FEED", p.feed, "$API", strings.TrimPrefix(p.server, "http://")).Replace(string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := story(t, filled, info{}, dir); got != "" {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sluice/internal/config"
 	"sluice/internal/resource"
@@ -166,7 +167,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{flagError(err)} })
 	for _, g := range []struct {
 		title    string
 		commands []*cobra.Command
@@ -192,6 +193,24 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 	root.AddCommand(newBroker(s, p)) // hidden
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
+}
+
+// flagError says in our words what is wrong with the value of a flag.
+func flagError(err error) error {
+	var value *pflag.InvalidValueError
+	if !errors.As(err, &value) {
+		return err
+	}
+	name := value.GetFlag().Name
+	switch value.GetFlag().Value.Type() {
+	case "duration":
+		return fmt.Errorf("--%s %q is no length of time: write a number and a unit, as 48h or 30m", name, value.GetValue())
+	case "int", "int64":
+		return fmt.Errorf("--%s %q is no number", name, value.GetValue())
+	case "bool":
+		return fmt.Errorf("--%s %q is neither true nor false", name, value.GetValue())
+	}
+	return err
 }
 
 func newVersion(s Streams, p Programs) *cobra.Command {

@@ -98,7 +98,7 @@ this machine. Programs use an API token instead: SLUICE_TOKEN or --token-file.`,
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server.fresh = true
-			c, err := server.client(formatTable)
+			c, err := server.client(tableOrJSON...)
 			if err != nil {
 				return err
 			}
@@ -115,11 +115,23 @@ this machine. Programs use an API token instead: SLUICE_TOKEN or --token-file.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(s.Out, "logged in as %s until %s; kept in %s\n", l.Person, l.Expires.Local().Format("15:04"), file)
-			return nil
+			if server.output == formatJSON { // without the token, which is in the file
+				return writeJSON(s.Out, struct {
+					Server     string    `json:"server"`
+					Person     string    `json:"person"`
+					Expires    time.Time `json:"expires"`
+					File       string    `json:"file"`
+					FirstAdmin bool      `json:"firstAdmin,omitempty"`
+				}{c.Server(), l.Person, l.Expires, file, firstAdmin != ""})
+			}
+			if firstAdmin != "" {
+				fmt.Fprintf(s.Out, "%s is the first platform-admin\n", l.Person)
+			}
+			_, err = fmt.Fprintf(s.Out, "logged in as %s until %s; kept in %s\n", l.Person, l.Expires.Local().Format("15:04"), file)
+			return err
 		},
 	}
-	server.add(cmd, formatTable)
+	server.add(cmd, tableOrJSON...)
 	flags := cmd.Flags()
 	flags.StringVar(&login, "login", "", "login name")
 	flags.StringVar(&passwordFile, "password-file", "", "file with the password")
@@ -148,7 +160,6 @@ func logInByPassword(ctx context.Context, s Streams, c *client.Client, login, pa
 		if err := c.Claim(ctx, schema.Claim{Token: firstAdmin, Login: login, Password: password}); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(s.Out, "%s is the first platform-admin\n", login)
 	}
 	in2 := schema.Credentials{Login: login, Password: password, Code: code}
 	l, err := c.LogIn(ctx, in2)
@@ -191,7 +202,7 @@ func newLogout(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logout", Short: "End the login that commands use", Example: "  sluice logout", Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := server.client(formatTable)
+			c, err := server.client(tableOrJSON...)
 			if err != nil {
 				return err
 			}
@@ -207,11 +218,10 @@ func newLogout(s Streams) *cobra.Command {
 					return err
 				}
 			}
-			_, err = fmt.Fprintln(s.Out, "logged out")
-			return err
+			return server.done(s, c, "logged out", "loggedOut")
 		},
 	}
-	server.add(cmd, formatTable)
+	server.add(cmd, tableOrJSON...)
 	return cmd
 }
 
@@ -297,7 +307,7 @@ func newPassword(s Streams) *cobra.Command {
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server.fresh = token != ""
-			c, err := server.client(formatTable)
+			c, err := server.client(tableOrJSON...)
 			if err != nil {
 				return err
 			}
@@ -316,8 +326,7 @@ func newPassword(s Streams) *cobra.Command {
 				if err := c.SetPassword(cmd.Context(), schema.NewPassword{Token: token, Password: password}); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(s.Out, "the password is set: log in with it, by sluice login --server %s\n", c.Server())
-				return err
+				return server.done(s, c, "the password is set: log in with it, by sluice login --server "+c.Server(), "set")
 			}
 			body := schema.ChangedPassword{Old: old, Code: code, Password: password}
 			err = c.ChangePassword(cmd.Context(), body)
@@ -330,11 +339,10 @@ func newPassword(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(s.Out, "the password is changed; all other logins have ended")
-			return err
+			return server.done(s, c, "the password is changed; all other logins have ended", "changed")
 		},
 	}
-	server.add(cmd, formatTable)
+	server.add(cmd, tableOrJSON...)
 	flags := cmd.Flags()
 	flags.StringVar(&token, "token", "", "token of the invitation")
 	flags.StringVar(&passwordFile, "password-file", "", "file with the new password")

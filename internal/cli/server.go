@@ -71,9 +71,9 @@ func (f *serverFlags) client(formats ...string) (*client.Client, error) {
 		if token, err = config.ReadSecret(config.SecretRef{File: f.tokenFile}); err != nil {
 			return nil, err
 		}
-		c.Token = strings.TrimSpace(token)
+		c.Token, c.TokenFrom = strings.TrimSpace(token), "--token-file "+f.tokenFile
 	case err == nil:
-		c.Token = strings.TrimSpace(token)
+		c.Token, c.TokenFrom = strings.TrimSpace(token), tokenVariable
 	case f.server == left.Server:
 		c.Token = left.Token
 	}
@@ -89,6 +89,15 @@ func (f *serverFlags) client(formats ...string) (*client.Client, error) {
 		c.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	return client.New(c)
+}
+
+// done says that something was done that has no answer; in JSON that field is true.
+func (f *serverFlags) done(s Streams, c *client.Client, text, field string) error {
+	if f.output == formatJSON {
+		return writeJSON(s.Out, map[string]any{"server": c.Server(), field: true})
+	}
+	_, err := fmt.Fprintln(s.Out, text)
+	return err
 }
 
 // documentFlags name documents in files.

@@ -494,7 +494,7 @@ func (p *People) add(w Writer, person *Person) error {
 	}
 	switch _, err := w.Person(person.Login); {
 	case err == nil:
-		return fault.New(fault.Conflict, "there is an account %q already", person.Login)
+		return fault.New(fault.Conflict, "there is an account %q already: who lost its token or password gets another by sluice people reset-password %s", person.Login, person.Login)
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}

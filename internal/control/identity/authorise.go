@@ -16,8 +16,8 @@ type Operation string
 // are control/lifecycle's.
 const (
 	Read Operation = "read"
-	// ReadBacking is to see clusters and backing topics in a version.
-	ReadBacking Operation = "read the backing topics of"
+	// ReadBacking is to see clusters and backing topics in a version, and its revisions.
+	ReadBacking Operation = "read the revisions and backing topics of"
 	Write       Operation = "write" // make or change
 	Delete      Operation = "delete"
 	// Use is to name a cluster in a version of one's own.

@@ -53,7 +53,7 @@ func Join(ctx context.Context, c JoinConfig) (*Identity, error) {
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: config}).DialContext(dialing, "tcp", c.Control)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the control plane: %w", err)
+		return nil, fmt.Errorf("connect to the control plane: %w", elsewhere(err))
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -111,4 +111,15 @@ func vouched(s tls.ConnectionState, want string) ([]byte, error) {
 		return c.Raw, nil
 	}
 	return nil, errors.New("this is not the control plane that made the token")
+}
+
+// elsewhere says of an error of the handshake that something else answers there.
+func elsewhere(err error) error {
+	var plaintext tls.RecordHeaderError
+	var alert tls.AlertError
+	const noApplicationProtocol = 120 // RFC 7301 §3.2
+	if errors.As(err, &plaintext) || errors.As(err, &alert) && alert == noApplicationProtocol {
+		return fmt.Errorf("no control plane serves gateways at this port, it may be the one of its management API: take the address that sluice gateway invite prints (feed.address, port 18081 by default): %w", err)
+	}
+	return err
 }

@@ -24,8 +24,9 @@ type Config struct {
 	// Server is its address, as https://sluice.example.com. Plain HTTP is for loopback,
 	// unless Insecure is set.
 	Server string
-	// Token is an API token; nobody asks without it.
-	Token string
+	// Token is an API token; nobody asks without it. TokenFrom says where it is from, for
+	// when it is not known; "" for that of a login, which the server's words are for.
+	Token, TokenFrom string
 	// Insecure allows plain HTTP to other machines, where everybody between can read
 	// token and secrets.
 	Insecure bool
@@ -35,9 +36,9 @@ type Config struct {
 
 // Client speaks to one management API. It is safe for concurrent use.
 type Client struct {
-	server *url.URL
-	token  string
-	http   *http.Client
+	server           *url.URL
+	token, tokenFrom string
+	http             *http.Client
 }
 
 // What one exchange may take.
@@ -56,7 +57,7 @@ func New(config Config) (*Client, error) {
 		return nil, fmt.Errorf("server %q would be spoken to without TLS, so that everybody between could read the token: use https", config.Server)
 	}
 	transport := &http.Transport{TLSClientConfig: config.TLS, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true}
-	return &Client{server: server, token: config.Token, http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &Client{server: server, token: config.Token, tokenFrom: config.TokenFrom, http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return errors.New("the server redirects: write the address it redirects to") // the token is for this one only
 	}}}, nil
 }
@@ -290,6 +291,9 @@ func (c *Client) read(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode >= 300 {
 		var p schema.Problem
 		if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(b, &p) == nil && p.Detail != "" {
+			if c.tokenFrom != "" && p.Status == http.StatusUnauthorized {
+				p.Detail = fmt.Sprintf("the API token in %s is not known at %s, was revoked, or is too old: make another with sluice token, or do without it and log in", c.tokenFrom, c.server.Host)
+			}
 			return nil, &p
 		}
 		return nil, fmt.Errorf("%s %s answered %s: is this a Sluice management API?", resp.Request.Method, resp.Request.URL.Redacted(), resp.Status)
