@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -92,6 +93,13 @@ func newMoves(s Streams, of moveOf) []*cobra.Command {
 					}
 					action = "revoke-previous"
 				}
+				var about *deciding
+				if kind == resource.KindVersion && (m.action == "approve" || m.action == "reject") {
+					if about, err = whatWaits(cmd.Context(), c, m.action, args[1], &body); err != nil {
+						return err
+					}
+					about.show(s)
+				}
 				d, err := c.Move(cmd.Context(), plural, args[1], action, body, o)
 				if err != nil {
 					return err
@@ -107,8 +115,8 @@ func newMoves(s Streams, of moveOf) []*cobra.Command {
 					return fmt.Errorf("read the answer: %w", err)
 				}
 				state, end := spec.State+spec.Lifecycle.State, ""
-				if at := body.Environment; at != "" && kind == resource.KindVersion {
-					state = map[string]string{"approve": at + " has the revision that waited", "reject": "the revision that waited for " + at + " does not get there"}[m.action]
+				if about != nil {
+					state = about.done(m.action)
 				}
 				switch {
 				case o.DryRun:
@@ -132,6 +140,7 @@ func newMoves(s Streams, of moveOf) []*cobra.Command {
 		}
 		if m.action == "approve" || m.action == "reject" {
 			flags.StringVar(&body.Environment, "environment", "", "where a revision of a version waits")
+			flags.IntVar(&body.Revision, "revision", 0, "the revision of a version that you have looked at")
 		}
 		if m.action == "revoke" {
 			flags.BoolVar(&previous, "previous", false, "only the secret that is being replaced")
@@ -142,6 +151,75 @@ func newMoves(s Streams, of moveOf) []*cobra.Command {
 		out = append(out, cmd)
 	}
 	return out
+}
+
+// deciding is what somebody decides about: a revision of a version that waits, or the
+// newest one as it is, where none does.
+type deciding struct {
+	version string
+	newest  int
+	at      *schema.Deployment // nil where nothing waits
+}
+
+// whatWaits finds out what a decision is about, and writes it into the body.
+func whatWaits(ctx context.Context, c *client.Client, action, version string, body *schema.Move) (*deciding, error) {
+	all, err := c.Deployments(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	out, waiting := &deciding{version: version, newest: all.Newest}, 0
+	for i, d := range all.Items {
+		if d.Waiting != nil && (body.Environment == "" || body.Environment == d.Environment) {
+			out.at = &all.Items[i]
+			waiting++
+		}
+	}
+	switch {
+	case waiting > 1 || waiting == 0 && (body.Environment != "" || action == "reject"):
+		out.at = nil // the control plane says what is wrong
+		return out, nil
+	case action == "approve" && body.Revision == 0 && waiting == 1:
+		return nil, usagef("%s; look at it, and approve it with: sluice approve version %s --environment %s --revision %d", out.words(), version, out.at.Environment, out.at.Waiting.Revision)
+	case action == "approve" && body.Revision == 0:
+		return nil, usagef("nothing of Version %s waits; to approve its newest revision as it is: sluice approve version %s --revision %d", version, version, out.newest)
+	case waiting == 1:
+		body.Environment = out.at.Environment
+	}
+	return out, nil
+}
+
+// words say what waits.
+func (d *deciding) words() string {
+	w := d.at.Waiting
+	text := fmt.Sprintf("revision %d of Version %s waits for %s, asked for by %s on %s", w.Revision, d.version, d.at.Environment, w.By, w.Time.UTC().Format(time.DateOnly))
+	if w.From != "" {
+		text += ", promoted from " + w.From
+	}
+	if w.Waive != "" {
+		text += ", although it breaks somebody (" + oneLine(w.Waive) + ")"
+	}
+	if w.Reason != "" {
+		text += ": " + oneLine(w.Reason)
+	}
+	return text
+}
+
+// show tells what is about to be decided.
+func (d *deciding) show(s Streams) {
+	if d.at != nil {
+		fmt.Fprintln(s.Err, d.words())
+	}
+}
+
+// done says what became of it.
+func (d *deciding) done(action string) string {
+	switch {
+	case d.at == nil:
+		return fmt.Sprintf("nothing waited; revision %d is approved as it is", d.newest)
+	case action == "approve":
+		return fmt.Sprintf("%s has revision %d, which waited", d.at.Environment, d.at.Waiting.Revision)
+	}
+	return fmt.Sprintf("revision %d, which waited for %s, does not get there", d.at.Waiting.Revision, d.at.Environment)
 }
 
 // windows reads spans of time, as FROM/TO.

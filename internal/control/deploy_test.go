@@ -383,7 +383,7 @@ func TestFourEyes(t *testing.T) {
 	if _, channels := w.in("prod"); len(channels) != 0 {
 		t.Errorf("prod offers %v", channels)
 	}
-	approve := control.Move{Key: versionKey, Action: lifecycle.Approve}
+	approve := control.Move{Key: versionKey, Action: lifecycle.Approve, Revision: 2}
 	if err := w.act("ben", approve, ""); fault.KindOf(err) != fault.Denied || !strings.Contains(err.Error(), "you asked for it yourself") {
 		t.Errorf("who asked approves: %v", err)
 	}
@@ -430,6 +430,7 @@ func TestFourEyes(t *testing.T) {
 	// A rollback waits for nobody, what is applied where four eyes are wanted does.
 	w.apply("ben", version(contractText+"# a remark\n", "BACKWARD"))
 	w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"})
+	approve.Revision = 3
 	if err := w.act("cleo", approve, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +457,11 @@ func TestPublishingWantsFourEyes(t *testing.T) {
 	if err := w.act("ben", publish, ""); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "an approver has to approve it first") {
 		t.Errorf("nobody else has looked: %v", err)
 	}
-	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve}, ""); err != nil {
+	approve := control.Move{Key: versionKey, Action: lifecycle.Approve, Revision: 1}
+	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve}, ""); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("approved without a name: %v", err)
+	}
+	if err := w.act("cleo", approve, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.act("ben", publish, ""); err != nil {
@@ -465,6 +470,48 @@ func TestPublishingWantsFourEyes(t *testing.T) {
 	if got := w.state(resource.KindVersion, "orders.v1"); got != "published" {
 		t.Errorf("it is %s", got)
 	}
+	if err := w.act("cleo", approve, ""); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "nothing of Version orders.v1 waits") {
+		t.Errorf("where an approval counts for nothing: %v", err)
+	}
+}
+
+// What an approver has looked at is approved, and nothing that its author has put in its
+// place since.
+func TestAnApprovalIsOfWhatWasLookedAt(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people+"\n---"+strings.Replace(stages, "{after: qa}", "{after: qa, fourEyes: true}", 1))
+	w.apply("ben", offer)
+	asks := func(remark string) {
+		w.apply("ben", version(contractText+remark, "BACKWARD"))
+		w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"})
+	}
+	asks("")
+	looked := w.plane.Model().Get(versionKey)
+	if waiting, _ := w.plane.Inbox(w.as("cleo")); len(waiting) != 1 || waiting[0].Revision != 2 || !strings.Contains(waiting[0].About, "revision 2") {
+		t.Errorf("the inbox has %+v", waiting)
+	}
+	asks("# something else\n")
+	for name, c := range map[string]struct {
+		m    control.Move
+		kind fault.Kind
+		says string
+	}{
+		"no name":                   {control.Move{Action: lifecycle.Approve}, fault.Invalid, "revision 3 of Version orders.v1 waits for prod: name the revision"},
+		"the one before":            {control.Move{Action: lifecycle.Approve, Revision: 2}, fault.Conflict, "revision 3 of Version orders.v1 waits for prod, and not revision 2"},
+		"the document before":       {control.Move{Action: lifecycle.Approve, Tag: looked.Tag()}, fault.Conflict, "changed meanwhile"},
+		"the one before, rejected":  {control.Move{Action: lifecycle.Reject, Revision: 2}, fault.Conflict, "and not revision 2"},
+		"one that is not there yet": {control.Move{Action: lifecycle.Approve, Revision: 4}, fault.Conflict, "and not revision 4"},
+	} {
+		c.m.Key = versionKey
+		if err := w.act("cleo", c.m, "fine"); fault.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.wantIn("prod", 0)
+	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve, Tag: w.plane.Model().Get(versionKey).Tag()}, ""); err != nil {
+		t.Error(err)
+	}
+	w.wantIn("prod", 3)
 }
 
 func TestASubscriptionInFourEyes(t *testing.T) {
@@ -472,7 +519,7 @@ func TestASubscriptionInFourEyes(t *testing.T) {
 	w.apply("root", people+"\n---\nkind: Environment\nmetadata: {name: prod}\nspec: {fourEyes: true}")
 	w.apply("root", "kind: Team\nmetadata: {name: erp}\nspec: {organisation: acme, members: {dan: [app-developer], olga: [app-developer]}}")
 	w.apply("ben", offer)
-	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve}, ""); err != nil {
+	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve, Revision: 1}, ""); err != nil {
 		t.Fatal(err)
 	}
 	w.apply("olga", wish) // she is org-admin too

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -23,6 +24,8 @@ type Waiting struct {
 	What        string
 	Key         resource.Key
 	Environment string
+	// Revision is the one of a version that is to be decided about; 0 for none.
+	Revision int
 	// About says what it is, in a few words.
 	About string
 	// By is who asked, wrote or announced it, Since when, and Message what they said.
@@ -101,14 +104,14 @@ func (c *changing) proposalsFor(r *Record) (out []Waiting) {
 			continue
 		}
 		p := r.Status.Proposals[environment]
-		about := "a revision is to be deployed"
+		about := fmt.Sprintf("revision %d is to be deployed", p.Revision)
 		if p.From != "" {
 			about += ", promoted from " + p.From
 		}
 		if p.Waive != "" {
 			about += ", although it breaks somebody: " + p.Waive
 		}
-		out = append(out, Waiting{What: ToDecide, Key: r.Key(), Environment: environment, About: about, By: p.By, Since: p.Time, Message: p.Reason, Until: p.Time.Add(lifecycle.WaitsFor)})
+		out = append(out, Waiting{What: ToDecide, Key: r.Key(), Environment: environment, Revision: p.Revision, About: about, By: p.By, Since: p.Time, Message: p.Reason, Until: p.Time.Add(lifecycle.WaitsFor)})
 	}
 	return out
 }

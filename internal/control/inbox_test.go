@@ -181,7 +181,7 @@ func TestTheInbox(t *testing.T) {
 	w.apply("dan", wish)
 	asked := "decide Subscription billing-orders prod person dan"
 	want("a subscription", map[string][]string{"cleo": {"decide Version orders.v1 prod person ben", asked}, "ben": {asked}, "olga": {asked}})
-	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve}, ""); err != nil {
+	if err := w.act("cleo", control.Move{Key: versionKey, Action: lifecycle.Approve, Revision: 2}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.plane.Say(t.Context(), w.as("ben"), "billing-orders", "what for?", false); err != nil {

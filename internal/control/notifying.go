@@ -132,8 +132,8 @@ func (c *changing) notifyChanged(before, after *Record) error {
 		if old, waited := was.Proposals[environment]; waited && old.Revision == p.Revision && old.Time.Equal(p.Time) {
 			continue
 		}
-		text := fmt.Sprintf("%s wants revision %d of version %s in %s. Somebody else has to look at it: sluice approve version %s --environment %s, or sluice reject. Nobody decides, and it is rejected.",
-			p.By, p.Revision, after.Key().Name, environment, after.Key().Name, environment)
+		text := fmt.Sprintf("%s wants revision %d of version %s in %s. Somebody else has to look at it: sluice approve version %s --environment %s --revision %d, or sluice reject. Nobody decides, and it is rejected.",
+			p.By, p.Revision, after.Key().Name, environment, after.Key().Name, environment, p.Revision)
 		if p.Waive != "" {
 			text += " It breaks somebody, which is to be waived: " + p.Waive
 		}

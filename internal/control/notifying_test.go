@@ -287,7 +287,7 @@ func TestWhatBecameOfARevisionIsTold(t *testing.T) {
 	decide := func(action lifecycle.Action, reason string) func() {
 		return func() {
 			t.Helper()
-			if err := w.act("cleo", control.Move{Key: versionKey, Action: action}, reason); err != nil {
+			if err := w.act("cleo", control.Move{Key: versionKey, Action: action, Revision: w.plane.Model().Get(versionKey).Status.Revision}, reason); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -56,10 +57,38 @@ func (c *changing) deciding(after *Record, m Move) (string, error) {
 		c.proposal = waiting[0]
 	case len(waiting) > 1:
 		return "", fault.New(fault.Invalid, "revisions of %s wait for %s: name the environment", after.Key(), strings.Join(waiting, ", "))
-	case m.Action == lifecycle.Reject:
+	case m.Action == lifecycle.Reject || !c.wantsEyes(after):
 		return "", fault.New(fault.Conflict, "nothing of %s waits", after.Key())
 	}
-	return c.proposal, nil
+	return c.proposal, named(after, c.proposal, m)
+}
+
+// wantsEyes says whether an approval of a version as it is now counts for anything: where
+// it has been deployed to an environment that wants four eyes, and is to be published.
+func (c *changing) wantsEyes(after *Record) bool {
+	switch stateOf(after.Document) {
+	case lifecycle.Draft, lifecycle.Preview, lifecycle.Retired:
+		return c.facts(after).FourEyes
+	}
+	return false
+}
+
+// named asks whether a decision is about what is there: its author may have exchanged
+// what somebody has looked at. An approval has to say what it is about; nobody approves
+// what they do not know.
+func named(after *Record, environment string, m Move) error {
+	is, what := after.Status.Revision, fmt.Sprintf("revision %d is the newest of %s", after.Status.Revision, after.Key())
+	if environment != "" {
+		is = after.Status.Proposals[environment].Revision
+		what = fmt.Sprintf("revision %d of %s waits for %s", is, after.Key(), environment)
+	}
+	switch {
+	case m.Revision != 0 && m.Revision != is:
+		return fault.New(fault.Conflict, "%s, and not revision %d: look at it again", what, m.Revision)
+	case m.Revision == 0 && m.Tag == 0 && m.Action == lifecycle.Approve:
+		return fault.New(fault.Invalid, "%s: name the revision that you have looked at and approve", what)
+	}
+	return nil
 }
 
 // decide carries out what was decided about a proposal.

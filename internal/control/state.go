@@ -228,6 +228,9 @@ type Move struct {
 	// Environment is where a revision of a version waits that is approved or rejected;
 	// it may be left out where there is one only.
 	Environment string
+	// Revision is the one that is approved or rejected: another one may wait by now. An
+	// approval has to name it, unless there is a Tag.
+	Revision int
 	// Until is when a credential that retires ends.
 	Until time.Time
 	// Tag is the one that the document must have; 0 for any.

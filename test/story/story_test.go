@@ -152,10 +152,10 @@ func TestFromTheFirstDocumentToTheEnd(t *testing.T) {
 	ben.run("apply", "-f", "offer.yaml")
 	for _, version := range []string{"orders.v1", "stock.v1"} {
 		ben.run("promote", "version", version, "--from", "qa", "--to", "prod", "--reason", "first release")
-		if _, err := ben.try("approve", "version", version, "--environment", "prod"); err == nil {
+		if _, err := ben.try("approve", "version", version, "--environment", "prod", "--revision", "1"); err == nil {
 			t.Error("who asked approves")
 		}
-		cleo.run("approve", "version", version, "--environment", "prod")
+		cleo.run("approve", "version", version, "--environment", "prod", "--revision", "1")
 	}
 
 	// Dan subscribes, and is approved.

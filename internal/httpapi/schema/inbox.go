@@ -39,7 +39,9 @@ type InboxItem struct {
 	Kind        string `json:"kind"`
 	Name        string `json:"name"`
 	Environment string `json:"environment,omitempty"`
-	About       string `json:"about"`
+	// Revision is the one of a version that is to be decided about.
+	Revision int    `json:"revision,omitempty"`
+	About    string `json:"about"`
 	// By is who asked, and Since when.
 	By      string    `json:"by,omitempty"`
 	Since   time.Time `json:"since"`

@@ -134,6 +134,9 @@ type Move struct {
 	// Environment is where a revision waits that is approved or rejected; needed where
 	// several do.
 	Environment string `json:"environment,omitempty"`
+	// Revision is the one that is approved or rejected; refused when another one waits by
+	// now. Approving a version takes it, or If-Match.
+	Revision int `json:"revision,omitempty" minimum:"0"`
 	// Until is when a credential that retires ends.
 	Until *time.Time `json:"until,omitempty"`
 }
