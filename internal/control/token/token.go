@@ -13,7 +13,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +38,9 @@ const (
 	keyLife = 24 * time.Hour
 	lead    = 10 * time.Minute
 	keep    = Life + lead
+	// farAhead is how far a clock may have stood ahead when a key was made for it to count as
+	// any other. Later ones would keep others from being made until their time has come.
+	farAhead = keyLife
 )
 
 // Config is what an Issuer works with.
@@ -121,26 +123,39 @@ func (i *Issuer) Refresh(ctx context.Context) error {
 
 // next says whether keys have to be changed, and how.
 func next(keys []key, now time.Time) (change func() ([]key, error), due bool) {
-	kept := slices.Clone(keys)
+	var kept, ahead []key
+	for _, k := range keys {
+		if k.Created.After(now.Add(farAhead)) {
+			ahead = append(ahead, k)
+		} else {
+			kept = append(kept, k)
+		}
+	}
 	for len(kept) > 1 && !now.Before(kept[1].From.Add(keep)) { // the next one signs for long enough
 		kept = kept[1:]
 	}
-	from := now // the first one of all signs at once
+	from, over := now, true // the first one of all signs at once
 	if n := len(kept); n > 0 {
-		if from = kept[n-1].From.Add(keyLife); now.Before(from.Add(-lead)) {
-			return nil, false
-		}
-		if soonest := now.Add(lead); from.Before(soonest) {
-			from = soonest
-		}
+		from = kept[n-1].From.Add(keyLife)
+		over = !now.Before(from.Add(-lead))
+	}
+	if soonest := now.Add(lead); len(keys) > 0 && from.Before(soonest) {
+		from = soonest
+	}
+	drop := len(ahead) > 0 && len(kept) > 0 && !now.Before(kept[0].From.Add(keep))
+	if !drop { // they count as the oldest: one of them signs until another one does
+		kept = append(ahead, kept...)
 	}
 	return func() ([]key, error) {
+		if !over {
+			return kept, nil
+		}
 		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			return nil, fmt.Errorf("make a key: %w", err)
 		}
 		return append(kept, key{Private: jose.JSONWebKey{Key: private, KeyID: rand.Text(), Algorithm: Algorithm, Use: "sig"}, Created: now, From: from}), nil
-	}, true
+	}, over || drop
 }
 
 func (i *Issuer) seal(keys []key) (string, error) {

@@ -165,6 +165,59 @@ func TestKeysChangeWithTime(t *testing.T) {
 	}
 }
 
+// A clock that stood years ahead has made a key; once it is right again, keys change as
+// before, and every token is known for as long as it is good.
+func TestKeysOfAClockThatStoodAheadMakeRoom(t *testing.T) {
+	right := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	wrong := right.AddDate(5, 0, 0)
+	for name, clocks := range map[string][]time.Time{
+		"the only key":                  {wrong},
+		"with one of before":            {right.Add(-time.Hour), wrong},
+		"two of them":                   {wrong, wrong.Add(keyLife)},
+		"with one that was about to go": {right.Add(-keyLife), wrong},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p place
+			now := right
+			for _, clock := range clocks {
+				now = clock
+				issuer(t, p.config(&now, 1))
+			}
+			now = right
+			i := issuer(t, p.config(&now, 1))
+			if p.writes == 0 {
+				t.Fatal("nothing was saved")
+			}
+			var before string
+			for ; now.Before(right.Add(2 * keyLife)); now = now.Add(lead / 2) {
+				if err := i.Refresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if before != "" {
+					if _, _, err := verify(t, i, before); err != nil {
+						t.Fatalf("%v: a token of %v before is not known: %v", now, lead/2, err)
+					}
+				}
+				var err error
+				if before, _, err = i.Issue(Claims{Environment: "prod", ClientID: "acme-1"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, k := range i.keys {
+				if k.Created.After(now) {
+					t.Errorf("a key made at %v is still there", k.Created)
+				}
+			}
+			if len(i.keys) > 3 || i.keys[len(i.keys)-1].Created.Before(right.Add(keyLife-lead)) {
+				t.Errorf("%d keys, the newest of %v", len(i.keys), i.keys[len(i.keys)-1].Created)
+			}
+			if p.writes > len(clocks)+6 {
+				t.Errorf("keys were written %d times", p.writes)
+			}
+		})
+	}
+}
+
 func TestKeysAreSealed(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var p place
