@@ -79,7 +79,8 @@ func TestImportOfARealCluster(t *testing.T) {
 		"imp.orders.v2-key":   {Version: 1, Schema: `"string"`},
 		"shop.Party":          {Version: 2, Schema: `{"type":"record","name":"Party","namespace":"shop","fields":[{"name":"vatNumber","type":"string"}]}`},
 		"imp.prices-value":    {Version: 1, SchemaType: "JSON", Schema: `{"type":"object","properties":{"cents":{"type":"integer"}}}`},
-		"imp.moves-value":     {Version: 9, SchemaType: "PROTOBUF", Schema: "syntax = \"proto3\";\nmessage Move { string to = 1; }\n"},
+		"imp.moves-value":     {Version: 9, SchemaType: "PROTOBUF", Schema: "syntax = \"proto3\";\nimport \"place.proto\";\nmessage Move { where.Place to = 1; }\n", References: []map[string]any{{"name": "place.proto", "subject": "place", "version": 1}}},
+		"place":               {Version: 1, SchemaType: "PROTOBUF", Schema: "syntax = \"proto3\";\npackage where;\nmessage Place { string city = 1; }\n"},
 		"imp.moves-key":       {},
 	})
 	p := Start(t, Setup{Files: map[string]string{"kafka.password": kafka.Password("sluice")}, Settings: "outbound: {allowHTTP: true, allowNetworks: [127.0.0.0/8]}"})
@@ -110,7 +111,7 @@ func TestImportOfARealCluster(t *testing.T) {
 	for name, want := range map[string][]string{
 		"API imp.orders": {""}, "Version imp.orders.v2": {"partitions: 3", "retention.ms: 604800000", "name: Order", "vatNumber", "key:"},
 		"API imp.prices": {""}, "Version imp.prices.v1": {"- compact", "cents"},
-		"API imp.moves": {""}, "Version imp.moves.v1": {"message Move"},
+		"API imp.moves": {""}, "Version imp.moves.v1": {"message Move", "string city"},
 	} {
 		text, ok := texts[name]
 		for _, w := range want {

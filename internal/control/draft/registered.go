@@ -10,8 +10,8 @@ import (
 	"sluice/internal/control/contract/tree"
 )
 
-// registered finds subjects that were read before, as contracts refer to them. What an
-// Avro schema refers to is put into it, so that a contract stands for itself.
+// registered finds subjects that were read before, as contracts refer to them. What a
+// schema of Avro or Protobuf refers to is put into it, so that a contract stands for itself.
 type registered []Subject
 
 // Schema is schema.Registry's.
@@ -29,7 +29,11 @@ func (r registered) Schema(ref schema.Reference) (schema.Registered, error) {
 			}
 			return schema.Registered{Kind: schema.Avro, Text: text}, nil
 		case found.Kind == schema.Protobuf && len(found.References) > 0:
-			return schema.Registered{}, fmt.Errorf("subject %s imports %s: Protobuf of several files is not put into a contract, write it by hand", s.Name, found.References[0].Name)
+			text, err := schema.Whole(found)
+			if err != nil {
+				return schema.Registered{}, fmt.Errorf("subject %s %w", s.Name, err)
+			}
+			return schema.Registered{Kind: schema.Protobuf, Text: text}, nil
 		}
 		found.References = flat(found.References)
 		return found, nil

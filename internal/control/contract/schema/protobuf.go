@@ -21,7 +21,12 @@ const (
 
 // protobuf compiles a Protobuf file; it may import what the registry gave with it,
 // and Google's well-known types.
-func (s *Schema) protobuf() (file linker.File, found *Finding) {
+func (s *Schema) protobuf() (linker.File, *Finding) {
+	return s.compiled(protocompile.SourceInfoNone)
+}
+
+// compiled is protobuf, with as much of places and comments as the mode says.
+func (s *Schema) compiled(mode protocompile.SourceInfoMode) (file linker.File, found *Finding) {
 	defer func() {
 		if r := recover(); r != nil {
 			file, found = nil, &Finding{Node: s.Root, Message: "is not Protobuf: " + clip(fmt.Sprint(r)), Fix: "correct the schema"}
@@ -37,8 +42,10 @@ func (s *Schema) protobuf() (file linker.File, found *Finding) {
 	files := map[string]string{name: s.Root.Text}
 	total := len(s.Root.Text)
 	for _, i := range flatten(s.imports, 0) {
+		if _, known := files[i.Name]; !known {
+			total += len(i.Text)
+		}
 		files[i.Name] = i.Text
-		total += len(i.Text)
 	}
 	for _, text := range files {
 		if len(text) > MaxTextBytes || total > maxProtobufAll {
@@ -52,6 +59,7 @@ func (s *Schema) protobuf() (file linker.File, found *Finding) {
 	compiler := protocompile.Compiler{
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(files)}),
 		MaxParallelism: 1,
+		SourceInfoMode: mode,
 		Reporter: reporter.NewReporter(func(err reporter.ErrorWithPos) error {
 			if first == nil {
 				first = err

@@ -27,6 +27,14 @@ const (
 	maxReferences = 2000
 )
 
+// What one subject may refer to: so many schemas and bytes, counted as often as they
+// are referred to, and so deep.
+const (
+	maxSchemas     = 500
+	maxSchemaBytes = 4 << 20
+	maxDepth       = 16
+)
+
 // Registry is one schema registry. It is safe for concurrent use.
 type Registry struct {
 	client         *outbound.Client
@@ -63,6 +71,7 @@ func (r *Registry) Subjects(ctx context.Context, wanted func(subject string) boo
 		a, err := read.version(ctx, name, "latest")
 		if err == nil {
 			s.Version = a.Version
+			read.schemas, read.bytes = 0, 0
 			s.Registered, err = read.registered(ctx, a, nil)
 		}
 		if err != nil {
@@ -88,6 +97,8 @@ type answer struct {
 type reading struct {
 	registry *Registry
 	known    map[string]answer // by subject and version
+	schemas  int               // that the subject has come to, each as often as it is referred to
+	bytes    int               // of them
 }
 
 func (r *reading) version(ctx context.Context, subject, version string) (answer, error) {
@@ -109,6 +120,9 @@ func (r *reading) version(ctx context.Context, subject, version string) (answer,
 // registered makes a schema of an answer, with what it refers to.
 func (r *reading) registered(ctx context.Context, a answer, above []string) (schema.Registered, error) {
 	out := schema.Registered{Text: a.Schema}
+	if r.schemas, r.bytes = r.schemas+1, r.bytes+len(a.Schema); r.schemas > maxSchemas || r.bytes > maxSchemaBytes {
+		return out, fmt.Errorf("refers to more than %d schemas, or to more than %d bytes of them", maxSchemas, maxSchemaBytes)
+	}
 	switch strings.ToUpper(a.SchemaType) {
 	case "", "AVRO":
 		out.Kind = schema.Avro
@@ -121,8 +135,11 @@ func (r *reading) registered(ctx context.Context, a answer, above []string) (sch
 	}
 	for _, ref := range a.References {
 		key := ref.Subject + "/" + strconv.Itoa(ref.Version)
-		if slices.Contains(above, key) || len(above) > 16 {
+		if slices.Contains(above, key) {
 			return out, fmt.Errorf("refers to itself by %s", key)
+		}
+		if len(above) == maxDepth {
+			return out, fmt.Errorf("refers to others more than %d deep", maxDepth)
 		}
 		inner, err := r.version(ctx, ref.Subject, strconv.Itoa(ref.Version))
 		if err != nil {
