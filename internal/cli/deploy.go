@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -217,8 +218,12 @@ func tellComparison(s Streams, c *schema.Comparison) error {
 			line += strings.Join(f.Who, " and ") + ": "
 		}
 		line += f.Message + " [" + f.Rule + "]"
-		if len(f.Subscriptions) > 0 {
-			line += ", live are " + strings.Join(f.Subscriptions, ", ")
+		live := slices.Clone(f.Subscriptions)
+		if f.Others > 0 {
+			live = append(live, fmt.Sprintf("%d that you may not see", f.Others))
+		}
+		if len(live) > 0 {
+			line += ", live are " + strings.Join(live, ", ")
 		}
 		if _, err := fmt.Fprintln(s.Out, line); err != nil {
 			return err

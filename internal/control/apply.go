@@ -630,7 +630,7 @@ func (c *changing) remove(keys []resource.Key, tags map[resource.Key]int64, repo
 		}
 		referring = slices.DeleteFunc(referring, func(k resource.Key) bool { return going[k] })
 		if len(referring) > 0 {
-			return fault.New(fault.Conflict, "%s is referred to by %s: remove or change %s first, or together with it", key, some(referring), map[bool]string{true: "that", false: "those"}[len(referring) == 1])
+			return fault.New(fault.Conflict, "%s is referred to by %s: remove or change %s first, or together with it", key, c.some(referring), map[bool]string{true: "that", false: "those"}[len(referring) == 1])
 		}
 	}
 	for _, key := range keys {
@@ -647,16 +647,30 @@ func (c *changing) remove(keys []resource.Key, tags map[resource.Key]int64, repo
 	return nil
 }
 
-// some names the first few keys.
-func some(keys []resource.Key) string {
-	const most = 5
+// some names the first few keys, and counts those that the actor may not see.
+func (c *changing) some(keys []resource.Key) string {
 	var names []string
-	for _, k := range keys[:min(len(keys), most)] {
-		names = append(names, k.String())
+	for _, k := range keys {
+		if r := c.edit.Get(k); r != nil && identity.Sees(c.q.Actor, c.object(r.Document, false)) {
+			names = append(names, k.String())
+		}
 	}
-	text := strings.Join(names, ", ")
-	if more := len(keys) - most; more > 0 {
+	return few(names, len(keys)-len(names))
+}
+
+// few writes the first few names, and how many there are besides: more of them, and
+// hidden ones that whoever reads it may not see.
+func few(names []string, hidden int) string {
+	const most = 5
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
+	}
+	if hidden > 0 {
+		if text != "" {
+			text += " and "
+		}
+		text += fmt.Sprintf("%d that you may not see", hidden)
 	}
 	return text
 }

@@ -170,8 +170,10 @@ type Finding struct {
 	Fix      string
 	// Line is that of the AsyncAPI document; 0 where there is none.
 	Line int
-	// Subscriptions are those that are live and concerned, by name.
+	// Subscriptions are those that are live and concerned, by name, and Others counts those
+	// besides that whoever asks may not see.
 	Subscriptions []string
+	Others        int
 }
 
 // words says a finding in one line.
@@ -184,12 +186,8 @@ func (f Finding) words() string {
 		text = fmt.Sprintf("line %d: %s", f.Line, text)
 	}
 	text += " [" + f.Rule + "]"
-	if n := len(f.Subscriptions); n > 0 {
-		const most = 5
-		text += ", live are " + strings.Join(f.Subscriptions[:min(n, most)], ", ")
-		if n > most {
-			text += fmt.Sprintf(" and %d more", n-most)
-		}
+	if len(f.Subscriptions)+f.Others > 0 {
+		text += ", live are " + few(f.Subscriptions, f.Others)
 	}
 	return text
 }
@@ -257,11 +255,7 @@ func (c *changing) gate(after *Record, next *resource.Version, d deploying) ([]F
 			}
 		}
 	}
-	for i, f := range findings {
-		if f.Severity == rule.Error {
-			findings[i].Subscriptions = c.live(next.Name(), d.environment, f)
-		}
-	}
+	c.concerned(findings, next.Name(), d.environment)
 	return findings, nil
 }
 
@@ -310,9 +304,17 @@ func compatible(mode string, old, next viewed, environment string) []Finding {
 	return out
 }
 
-// live returns the subscriptions that a break concerns.
-func (c *changing) live(version, environment string, f Finding) []string {
-	var out []string
+// concerned notes in findings that are errors the live subscriptions that they concern.
+// Those of others' products are counted, where the actor may not see them.
+func (c *changing) concerned(findings []Finding, version, environment string) {
+	if !slices.ContainsFunc(findings, func(f Finding) bool { return f.Severity == rule.Error }) {
+		return
+	}
+	type subscriber struct {
+		name   string // "" for one that the actor may not see
+		rights map[string]string
+	}
+	var live []subscriber
 	for r := range c.edit.Records() {
 		s, ok := r.Document.(*resource.Subscription)
 		if !ok || s.Metadata.Environment != environment || s.Spec.State != string(lifecycle.Active) && s.Spec.State != string(lifecycle.Suspended) {
@@ -322,14 +324,30 @@ func (c *changing) live(version, environment string, f Finding) []string {
 		if product == nil || !slices.Contains(product.Document.(*resource.Product).Spec.Versions, version) {
 			continue
 		}
-		word := product.Document.(*resource.Product).Spec.Plans[s.Spec.Plan].Rights[f.Channel]
-		reads, writes := word == "" || strings.HasPrefix(word, "read"), word == "" || strings.HasSuffix(word, "write")
-		if len(f.Who) == 0 || reads && slices.Contains(f.Who, string(breaking.Readers)) || writes && slices.Contains(f.Who, string(breaking.Writers)) {
-			out = append(out, s.Name())
+		one := subscriber{rights: product.Document.(*resource.Product).Spec.Plans[s.Spec.Plan].Rights}
+		if identity.Sees(c.q.Actor, c.object(s, false)) {
+			one.name = s.Name()
+		}
+		live = append(live, one)
+	}
+	slices.SortFunc(live, func(a, b subscriber) int { return cmp.Compare(a.name, b.name) })
+	for i := range findings {
+		f := &findings[i]
+		if f.Severity != rule.Error {
+			continue
+		}
+		for _, s := range live {
+			word := s.rights[f.Channel]
+			reads, writes := word == "" || strings.HasPrefix(word, "read"), word == "" || strings.HasSuffix(word, "write")
+			switch {
+			case len(f.Who) > 0 && !(reads && slices.Contains(f.Who, string(breaking.Readers))) && !(writes && slices.Contains(f.Who, string(breaking.Writers))):
+			case s.name == "":
+				f.Others++
+			default:
+				f.Subscriptions = append(f.Subscriptions, s.name)
+			}
 		}
 	}
-	slices.Sort(out)
-	return out
 }
 
 // pass lets a revision into an environment, or says why not. What is refused passes

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/control"
 	"sluice/internal/control/identity"
@@ -662,4 +663,71 @@ func TestConsumersSeeWhatIsDeployed(t *testing.T) {
 	sees("dan", "moved=new placed=first")
 	w.promote("ben", control.Promotion{Version: "orders.v1", To: "prod"})
 	sees("dan", "moved=new placed=second")
+}
+
+// Who breaks is told by name as far as whoever asks may see them, and the others by
+// their number; what is referred to cannot be removed, likewise.
+func TestNamesThatMayNotBeSeenAreCounted(t *testing.T) {
+	w := staged(t, "BACKWARD")
+	w.apply("root", `
+kind: Team
+metadata: {name: mart}
+spec: {organisation: acme, members: {rita: [publisher, app-developer]}}
+---
+kind: Team
+metadata: {name: shop}
+spec: {organisation: acme, members: {ben: [publisher], cleo: [approver], rita: [publisher]}}
+---
+kind: Cluster
+metadata: {name: main, environment: prod}
+spec: {bootstrap: ["127.0.0.1:9092"], publish: {shop: [shop.], mart: [mart.]}}`)
+	w.apply("rita", `
+kind: API
+metadata: {name: stock, team: mart}
+spec: {visibility: private}
+---
+kind: Version
+metadata: {name: stock.v1}
+spec: {contract: {channels: {stock: {send: true}}}, channels: {stock: {prod: {cluster: main, topic: mart.stock}}}, lifecycle: {state: published}}
+---
+kind: Product
+metadata: {name: bundle, team: mart}
+spec: {versions: [orders.v1, stock.v1], plans: {open: {auth: [scram], approval: automatic}}}`)
+	w.apply("rita", `
+kind: Application
+metadata: {name: stock, team: mart}
+spec: {}
+---
+kind: Subscription
+metadata: {name: hidden-orders, environment: prod}
+spec: {application: stock, product: bundle, plan: open}`)
+	w.apply("ben", version(strings.Replace(contractText, ", note: {type: string}", "", 1), "NONE"))
+	w.apply("ben", version(strings.Replace(contractText, ", note: {type: string}", "", 1), "BACKWARD"))
+	promotion := control.Promotion{Version: "orders.v1", To: "prod"}
+	for who, want := range map[string]string{"ben": "live are billing-orders and 1 that you may not see", "rita": "live are billing-orders, hidden-orders"} {
+		_, _, _, err := w.plane.Promote(t.Context(), w.as(who), promotion)
+		if err == nil || !strings.Contains(err.Error(), want) || who == "ben" && strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s promotes: %v", who, err)
+		}
+		c, err := w.plane.Compare(t.Context(), w.as(who), "orders.v1", 2, 3, "prod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := c.Findings[0]; len(f.Subscriptions)+f.Others != 2 || slices.Contains(f.Subscriptions, "hidden-orders") != (who == "rita") {
+			t.Errorf("%s compares: %+v", who, f)
+		}
+	}
+
+	if err := w.act("ben", control.Move{Key: versionKey, Action: lifecycle.Deprecate, Sunset: w.now.Add(time.Hour)}, "over"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.act("ben", control.Move{Key: versionKey, Action: lifecycle.Retire}, "over"); err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[string]string{"ben": "is referred to by Product orders and 1 that you may not see: remove or change those", "rita": "is referred to by Product bundle, Product orders: "} {
+		_, err := w.plane.Delete(t.Context(), w.as(who), []resource.Key{versionKey}, nil)
+		if fault.KindOf(err) != fault.Conflict || !strings.Contains(fault.MessageOf(err), want) {
+			t.Errorf("%s removes: %v", who, err)
+		}
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"sluice/internal/control/contract"
-	"sluice/internal/control/contract/rule"
 	"sluice/internal/control/contract/tree"
 	"sluice/internal/control/identity"
 	"sluice/internal/fault"
@@ -406,11 +405,11 @@ func (p *Plane) Compare(ctx context.Context, q Request, version string, from, to
 		mode = "BACKWARD"
 	}
 	out.Findings = compatible(mode, view(documents[0], environment), view(documents[1], environment), environment)
-	for i, f := range out.Findings {
+	for i := range out.Findings {
 		out.Findings[i].Revision = out.From
-		if environment != "" && f.Severity == rule.Error {
-			out.Findings[i].Subscriptions = c.live(version, environment, f)
-		}
+	}
+	if environment != "" {
+		c.concerned(out.Findings, version, environment)
 	}
 	return out, nil
 }

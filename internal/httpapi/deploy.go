@@ -132,7 +132,7 @@ func (a *API) compare(ctx context.Context, in *comparisonInput) (*comparisonOutp
 		out.Body.Differences = append(out.Body.Differences, schema.Difference{Path: d.Path, Before: d.Before, After: d.After})
 	}
 	for _, f := range c.Findings {
-		out.Body.Findings = append(out.Body.Findings, schema.Finding{Rule: f.Rule, Severity: f.Severity.String(), Channel: f.Channel, Who: f.Who, Message: f.Message, Fix: f.Fix, Line: f.Line, Subscriptions: f.Subscriptions})
+		out.Body.Findings = append(out.Body.Findings, schema.Finding{Rule: f.Rule, Severity: f.Severity.String(), Channel: f.Channel, Who: f.Who, Message: f.Message, Fix: f.Fix, Line: f.Line, Subscriptions: f.Subscriptions, Others: f.Others})
 	}
 	return out, nil
 }

@@ -134,6 +134,7 @@ type Finding struct {
 	Fix     string   `json:"fix,omitempty"`
 	// Line is that of the AsyncAPI document.
 	Line int `json:"line,omitempty"`
-	// Subscriptions are live and concerned.
+	// Subscriptions are live and concerned. Others counts those that you may not see.
 	Subscriptions []string `json:"subscriptions,omitempty"`
+	Others        int      `json:"others,omitempty"`
 }
