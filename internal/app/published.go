@@ -21,6 +21,7 @@ type published struct {
 	file     journal.File
 	history  *publish.History // that are in the file
 	snapshot *grant.Snapshot
+	cut      bool // the file has lost the last change
 }
 
 // A record is a checksum of what follows; the format; whether it is a whole; the history,
@@ -69,7 +70,7 @@ func splitPublished(b []byte) (whole bool, past, grants []byte, err error) {
 // read takes what is in the file; nothing when there is none.
 func (p *published) read() error {
 	var later []publish.Past
-	_, err := p.file.Read(func(b []byte) error {
+	cut, err := p.file.Read(func(b []byte) error {
 		whole, past, grants, err := splitPublished(b)
 		if err != nil {
 			return err
@@ -103,7 +104,7 @@ func (p *published) read() error {
 		p.history, p.snapshot = nil, nil
 		return err
 	}
-	if later != nil {
+	if p.cut = cut; later != nil {
 		p.history = p.history.With(later)
 	}
 	return nil

@@ -200,6 +200,10 @@ func (s *state) file(name string) (text string, ok bool, err error) {
 // setAside keeps damaged files for whoever wants to look at them, and says what
 // is lost. Access is not: that comes from the documents.
 func (s *state) setAside(log *slog.Logger) {
+	if s.published != nil && s.published.cut {
+		s.published.cut = false
+		log.Warn("the last change of what is published was cut off or damaged, and is made again from the documents", "file", s.published.file.Name)
+	}
 	for _, d := range s.damaged {
 		name := filepath.Join(s.dir, d.file)
 		kept := name + ".damaged"

@@ -161,13 +161,14 @@ func (v *reserve) begin(s *state, environment string) error {
 	if err := json.Unmarshal(text, &used); err != nil {
 		return fmt.Errorf("%s is damaged: %w: sluice backup and sluice restore let numbers begin anew", v.name, err)
 	}
+	behind := grant.Number{Generation: used.Generation, N: used.N + 1} // gateways may have had any up to used, with something else
 	switch before := s.snapshot; {
 	case before == nil:
-		if s.snapshot, err = grant.New(environment, used, nil); err != nil {
+		if s.snapshot, err = grant.New(environment, behind, nil); err != nil {
 			return err
 		}
-	case before.Number().Generation == used.Generation && before.Number().N < used.N:
-		if s.snapshot, err = renumbered(before, used.N); err != nil {
+	case before.Number().Generation == used.Generation && before.Number().N <= used.N:
+		if s.snapshot, err = renumbered(before, behind.N); err != nil {
 			return err
 		}
 	}

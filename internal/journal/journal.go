@@ -42,14 +42,17 @@ func record(b []byte) []byte {
 }
 
 // split returns the records of a file, and how many of its bytes they take: the rest is
-// one that was cut off.
+// one that was cut off, or of which not even the length can be read. With another record
+// behind it, the file is damaged.
 func split(b []byte) (records [][]byte, taken int, err error) {
 	for taken+HeadBytes <= len(b) {
-		n := binary.BigEndian.Uint32(b[taken:])
-		if binary.BigEndian.Uint32(b[taken+4:]) != crc32.Checksum(b[taken:taken+4], castagnoli) {
+		n, ok := head(b[taken:])
+		switch {
+		case ok && uint64(n) > uint64(len(b)-taken-HeadBytes):
+			return records, taken, nil
+		case !ok && goesOn(b[taken+1:]):
 			return records, taken, fmt.Errorf("no record begins at byte %d: %w", taken, ErrDamaged)
-		}
-		if uint64(n) > uint64(len(b)-taken-HeadBytes) {
+		case !ok:
 			return records, taken, nil
 		}
 		from := taken + HeadBytes
@@ -59,9 +62,26 @@ func split(b []byte) (records [][]byte, taken int, err error) {
 	return records, taken, nil
 }
 
+// head reads what stands before a record; false when it is not as it was written.
+func head(b []byte) (length uint32, ok bool) {
+	return binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]) == crc32.Checksum(b[:4], castagnoli)
+}
+
+// goesOn reports whether a record begins somewhere and is there as a whole.
+func goesOn(b []byte) bool {
+	for ; len(b) >= HeadBytes; b = b[1:] {
+		if n, ok := head(b); ok && uint64(n) <= uint64(len(b)-HeadBytes) {
+			return true
+		}
+	}
+	return false
+}
+
 // Read calls step with each record, the whole first; with none when there is no file.
-// cut says that the end of the file was cut off, which happens when a machine dies while
-// it is written. The error is that of step, or of reading, or wraps ErrDamaged.
+// cut says that the last change is lost, and not in the file any more: it was cut off, as
+// happens when a machine dies while it is written, or is damaged, which is for step to tell
+// by ErrDamaged. The error is that of step, or of reading, or wraps ErrDamaged; after an
+// error of step for the last change, what step did for it must have no effect.
 func (f *File) Read(step func(record []byte) error) (cut bool, err error) {
 	b, err := os.ReadFile(f.Name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +97,10 @@ func (f *File) Read(step func(record []byte) error) (cut bool, err error) {
 		return false, fmt.Errorf("it has no record: %w", ErrDamaged)
 	}
 	for i, r := range records {
-		if err := step(r); err != nil {
+		err := step(r)
+		if last := i > 0 && i == len(records)-1 && taken == len(b); last && errors.Is(err, ErrDamaged) {
+			taken -= HeadBytes + len(r)
+		} else if err != nil {
 			return false, fmt.Errorf("record %d: %w", i+1, err)
 		}
 	}

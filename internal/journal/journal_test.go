@@ -115,6 +115,73 @@ func TestWhatIsCutOffAndWhatIsDamaged(t *testing.T) {
 	}
 }
 
+// Damage of the last change costs that change, damage before it everything.
+func TestDamageInEachPlace(t *testing.T) {
+	f := newFile(t)
+	known := []string{"the whole", "a change", "the last one"}
+	ends := []int{} // of records
+	for i, text := range known {
+		keep(t, f, i == 0, text)
+		b, err := os.ReadFile(f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, len(b))
+	}
+	good, err := os.ReadFile(f.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(b []byte) (again *File, got []string, cut bool, err error) {
+		t.Helper()
+		if err := os.WriteFile(f.Name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again = &File{Name: f.Name, Save: f.Save}
+		cut, err = again.Read(func(b []byte) error {
+			if !slices.Contains(known, string(b)) {
+				return ErrDamaged
+			}
+			got = append(got, string(b))
+			return nil
+		})
+		return again, got, cut, err
+	}
+	for at := range good {
+		b := bytes.Clone(good)
+		b[at] ^= 0x10
+		again, got, cut, err := look(b)
+		if at < ends[1] {
+			if !errors.Is(err, ErrDamaged) {
+				t.Errorf("byte %d: %q, %v", at, got, err)
+			}
+			continue
+		}
+		if err != nil || !cut || !slices.Equal(got, known[:2]) {
+			t.Fatalf("byte %d of the last one: %q, cut off %v, %v", at, got, cut, err)
+		}
+		keep(t, again, false, "after")
+		if _, got, cut, err := read(t, f); err != nil || cut || !slices.Equal(got, []string{known[0], known[1], "after"}) {
+			t.Errorf("byte %d, and a change: %q, %v", at, got, err)
+		}
+	}
+	for name, zeros := range map[string]int{"zeros in its place": ends[2] - ends[1], "more zeros": 4096} {
+		b := append(bytes.Clone(good[:ends[1]]), make([]byte, zeros)...)
+		if _, got, cut, err := look(b); err != nil || !cut || !slices.Equal(got, known[:2]) {
+			t.Errorf("%s: %q, cut off %v, %v", name, got, cut, err)
+		}
+	}
+	both := bytes.Clone(good[:len(good)-1]) // a damaged one, and one that was cut off behind it
+	both[ends[1]-1] ^= 1
+	if _, got, _, err := look(both); !errors.Is(err, ErrDamaged) {
+		t.Errorf("two of them: %q, %v", got, err)
+	}
+	other := errors.New("another reason")
+	if _, err := (&File{Name: f.Name}).Read(func([]byte) error { return other }); !errors.Is(err, other) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestWhatCouldNotBeWritten(t *testing.T) {
 	f := newFile(t)
 	keep(t, f, true, "one")

@@ -536,7 +536,16 @@ func TestTheLastGoodStateOnDisk(t *testing.T) {
 		{"cut off in the last frame", func(b []byte) []byte { return b[:len(b)-3] }, 3, "cut off"},
 		{"cut off in its length", func(b []byte) []byte { return b[:len(b)-len(frames[3])-5] }, 3, "cut off"},
 		{"a bit of the first frame", func(b []byte) []byte { b[200] ^= 1; return b }, 0, "damaged"},
-		{"a bit of a signature", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, 0, "signature"},
+		{"a bit of the last signature", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, 3, "cut off or damaged"},
+		{"a bit of the last frame", func(b []byte) []byte { b[len(b)-len(frames[3])/2] ^= 1; return b }, 3, "cut off or damaged"},
+		{"a bit of the last length", func(b []byte) []byte { b[len(b)-len(frames[3])-journal.HeadBytes] ^= 1; return b }, 3, "cut off or damaged"},
+		{"nothing but zeros in the last place", func(b []byte) []byte { clear(b[len(b)-len(frames[3])-journal.HeadBytes:]); return b }, 3, "cut off or damaged"},
+		{"a bit of the signature before the last", func(b []byte) []byte { b[len(b)-len(frames[3])-journal.HeadBytes-1] ^= 1; return b }, 0, "signature"},
+		{"the last frame and the one before", func(b []byte) []byte {
+			b[len(b)-1] ^= 1
+			b[len(b)-len(frames[3])-journal.HeadBytes-1] ^= 1
+			return b
+		}, 0, "signature"},
 		{"a bit of a length", func(b []byte) []byte { b[1] ^= 1; return b }, 0, "damaged"},
 		{"a frame taken out", func(b []byte) []byte {
 			at := 2*journal.HeadBytes + len(frames[0]) + len(frames[1])
@@ -546,6 +555,10 @@ func TestTheLastGoodStateOnDisk(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if err := os.WriteFile(name, tc.damage(bytes.Clone(good)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			written := time.Now().Add(-time.Hour) // the contact since then was that of the last state
+			if err := os.Chtimes(name, written, written); err != nil {
 				t.Fatal(err)
 			}
 			p.logs.mu.Lock()
@@ -561,6 +574,9 @@ func TestTheLastGoodStateOnDisk(t *testing.T) {
 				t.Errorf("in force is %v", s.Grants.Number())
 			case tc.want > 0 && (s == nil || text(t, *s) != text(t, published[tc.want-1])):
 				t.Errorf("not in force is state %d", tc.want)
+			}
+			if old := r.Standing().Age(time.Now()) >= time.Hour; old != (tc.want == 3) {
+				t.Errorf("as old as the last change: %v", old)
 			}
 			if !strings.Contains(p.logs.String(), tc.log) {
 				t.Errorf("the log does not speak of %q:\n%s", tc.log, p.logs)

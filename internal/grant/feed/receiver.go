@@ -91,8 +91,17 @@ func NewReceiver(c ReceiverConfig) (*Receiver, error) {
 		r.refusals[reason.name] = 0
 	}
 	var state *held
-	cut, err := r.file.Read(func(b []byte) (err error) {
-		state, err = r.step(state, b)
+	var written time.Time
+	if info, err := os.Stat(r.file.Name); err == nil {
+		written = info.ModTime()
+	}
+	cut, err := r.file.Read(func(b []byte) error {
+		next, err := r.step(state, b)
+		if err == nil {
+			state = next
+		} else if errors.Is(err, ErrSignature) { // which does not tell one from the other
+			err = fmt.Errorf("%w, or %w", err, ErrDamaged)
+		}
 		return err
 	})
 	switch {
@@ -103,10 +112,12 @@ func NewReceiver(c ReceiverConfig) (*Receiver, error) {
 		r.refuse(err)
 		c.Log.Error("the last good state on disk cannot be used: nothing is in force until the control plane is reached", "file", r.file.Name, "err", err, "kept_as", r.file.SetAside())
 	case cut:
-		c.Log.Warn("the end of the last good state was cut off, as when a machine dies while it is written: what is before it is in force", "file", r.file.Name)
+		c.Log.Warn("the last change of the state was cut off or damaged, as when a machine dies while it is written: what was before it is in force", "file", r.file.Name)
 	}
 	r.state = state
-	r.contact = r.lastContact()
+	if r.contact = r.lastContact(); cut && written.Before(r.contact) { // that of the change: it made what is here old when it was written
+		r.contact = written
+	}
 	return r, nil
 }
 
