@@ -34,6 +34,7 @@ var (
 	QuestionTypes      = []string{"text", "number", "boolean", "date", "email", "choice"}
 	approvals          = []string{"automatic", "manual"}
 	visibilities       = []string{"private", "team", "partner", "public"}
+	Icons              = []string{"bell", "box", "bus", "card", "cart", "chart", "cloud", "factory", "heart", "home", "key", "leaf", "map", "people", "shield", "stream", "tag", "truck"}
 	compatibilities    = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
 	orgRoles           = []string{"org-admin", "publisher", "approver", "app-developer", "billing-admin", "auditor"}
 	teamRoles          = []string{"publisher", "approver", "app-developer", "billing-admin", "auditor"}
@@ -42,6 +43,7 @@ var (
 
 var (
 	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	tagPattern     = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,39}$`)
 	versionPattern = regexp.MustCompile(`^(.+)\.v([1-9][0-9]{0,4})$`)
 	clientIDText   = regexp.MustCompile(`^[\x21-\x7e]{1,255}$`)
 	keyDigest      = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -134,6 +136,25 @@ func (c checker) secret(path string, r SecretRef) {
 func (c checker) order(path string, from, to time.Time, what string) {
 	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
 		c.report(path, what, "swap or correct the times")
+	}
+}
+
+// api checks what an API says of itself.
+func (c checker) api(s *APISpec) {
+	const maxTags = 20
+	c.oneOf("spec.visibility", s.Visibility, visibilities)
+	c.oneOf("spec.icon", s.Icon, Icons)
+	if len(s.Tags) > maxTags {
+		c.report("spec.tags", fmt.Sprintf("are %d", len(s.Tags)), fmt.Sprintf("write at most %d", maxTags))
+	}
+	for i, tag := range s.Tags {
+		path := fmt.Sprintf("spec.tags[%d]", i)
+		switch {
+		case !tagPattern.MatchString(tag) || strings.TrimSpace(tag) != tag:
+			c.report(path, fmt.Sprintf("%q is not a tag", clip(tag)), "use up to 40 letters, digits, spaces, dots, dashes and underscores, beginning with a letter or digit")
+		case slices.Contains(s.Tags[:i], tag):
+			c.report(path, fmt.Sprintf("%q is there twice", tag), "remove one")
+		}
 	}
 }
 

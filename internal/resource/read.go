@@ -365,7 +365,7 @@ var documents = map[Kind]func(*reader, Source){
 		decode(r, s, &r.set.Gateways, true, func(checker, *Gateway) {})
 	},
 	KindAPI: func(r *reader, s Source) {
-		decode(r, s, &r.set.APIs, false, func(c checker, d *API) { c.oneOf("spec.visibility", d.Spec.Visibility, visibilities) })
+		decode(r, s, &r.set.APIs, false, func(c checker, d *API) { c.api(&d.Spec) })
 	},
 	KindVersion: func(r *reader, s Source) {
 		decode(r, s, &r.set.Versions, false, func(c checker, d *Version) {

@@ -321,6 +321,12 @@ type APISpec struct {
 	Description string `json:"description,omitzero"`
 	// Visibility is one of private, team, partner or public.
 	Visibility string `json:"visibility,omitzero"`
+	// Tags are words to find the API by, at most 20, each up to 40 letters, digits, spaces,
+	// dots, dashes and underscores. What it belongs to, a catalog takes from the label domain.
+	Tags []string `json:"tags,omitzero"`
+	// Icon is what is drawn beside the title: one of bell, box, bus, card, cart, chart, cloud,
+	// factory, heart, home, key, leaf, map, people, shield, stream, tag or truck.
+	Icon string `json:"icon,omitzero"`
 	// Docs are the API's pages.
 	Docs Docs `json:"docs,omitzero"`
 	// Support is whom to ask.
