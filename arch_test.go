@@ -78,6 +78,9 @@ var rows = map[string]row{
 	// draft makes documents of what a cluster and a schema registry have.
 	"control/draft":          {may: []string{"control/contract", "control/contract/*", "resource"}},
 	"control/draft/registry": {may: []string{"control/draft", "control/contract/schema", "outbound"}},
+	// catalog makes bodies for pages, so that what the portal shows is written once (httpapi/schema).
+	"control/catalog":      {may: []string{"control", "control/identity", "control/lifecycle", "control/publish", "control/contract", "control/contract/*", "control/catalog/page", "resource", "fault", "httpapi/schema"}, tests: []string{"store/sqlstore"}},
+	"control/catalog/page": {},
 	// publish turns secrets into verifiers where they are read, so that a snapshot holds none (sasl).
 	"control/publish": {may: []string{"grant", "control/contract", "control/token", "resource", "strictyaml", "plainjson", "kafka/sasl", "fault"}},
 

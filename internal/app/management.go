@@ -13,6 +13,7 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/control"
 	"sluice/internal/control/audit"
+	"sluice/internal/control/catalog"
 	"sluice/internal/control/identity"
 	"sluice/internal/control/notify"
 	"sluice/internal/control/token"
@@ -28,6 +29,7 @@ type management struct {
 	sealer      *audit.Sealer
 	topic       *auditTopic // nil when the audit log is sent nowhere
 	plane       *control.Plane
+	catalog     *catalog.Catalog
 	notifier    *notify.Sender
 	people      *identity.People
 	socket      net.Listener
@@ -75,6 +77,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		Inventory: inventory{outbound: out, version: opts.Version, now: opts.Now, log: opts.Log}}); err != nil {
 		return nil, err
 	}
+	m.catalog = catalog.New(catalog.Deps{Plane: m.plane, Log: opts.Log, Now: opts.Now})
 	m.notifier = m.newNotifier(store, ways, opts)
 	accounts, err := accountsOf(opts.Config.Management, s.seed)
 	if err != nil {
@@ -105,7 +108,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 			return nil, err
 		}
 	}
-	api := httpapi.New(httpapi.Deps{Plane: m.plane, Tokens: m.tokens, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Log: opts.Log, Release: opts.Version})
+	api := httpapi.New(httpapi.Deps{Plane: m.plane, Tokens: m.tokens, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Catalog: m.catalog, Log: opts.Log, Release: opts.Version})
 	m.http = &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
@@ -140,6 +143,7 @@ func (m *management) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group.Go(func() { m.plane.Run(ctx) })
+	group.Go(func() { m.catalog.Run(ctx) })
 	group.Go(func() { m.sweep(ctx) })
 	group.Go(func() { m.refreshTokens(ctx) })
 	group.Go(func() { m.notifier.Run(ctx) })

@@ -19,6 +19,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sluice/internal/control"
+	"sluice/internal/control/catalog"
 	"sluice/internal/control/identity"
 	"sluice/internal/control/identity/openid"
 	"sluice/internal/fault"
@@ -42,7 +43,9 @@ type Deps struct {
 	Tokens Tokens
 	// Gateways are those that run apart; nil where none can.
 	Gateways Gateways
-	Log      *slog.Logger
+	// Catalog is what the portal shows of the plane; nil for one that knows of no traffic.
+	Catalog *catalog.Catalog
+	Log     *slog.Logger
 	// Release is this program's, for the description.
 	Release string
 }
@@ -52,6 +55,7 @@ type API struct {
 	plane        *control.Plane
 	people       *identity.People
 	gateways     Gateways
+	catalog      *catalog.Catalog
 	authenticate func(*http.Request) (identity.Actor, error)
 	log          *slog.Logger
 	mux          *http.ServeMux
@@ -69,9 +73,12 @@ const (
 
 // New returns an API.
 func New(deps Deps) *API {
-	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux(), open: http.NewServeMux()}
+	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, catalog: deps.Catalog, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux(), open: http.NewServeMux()}
 	if a.authenticate == nil {
 		a.authenticate = who(a.people)
+	}
+	if a.catalog == nil {
+		a.catalog = catalog.New(catalog.Deps{Plane: deps.Plane, Log: deps.Log})
 	}
 	a.providers, a.url = deps.Providers, deps.URL
 	config := huma.DefaultConfig("Sluice management API", deps.Release)
@@ -98,6 +105,7 @@ func New(deps Deps) *API {
 	a.accounts()
 	a.external()
 	a.auditing()
+	a.catalogRoutes()
 	describeProblems(a.huma.OpenAPI())
 	return a
 }

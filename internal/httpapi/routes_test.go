@@ -265,6 +265,9 @@ func (r route) String() string { return r.method + " " + r.path }
 
 // kind is that of the documents that a path is about, "" for none.
 func (r route) kind() resource.Kind {
+	if strings.HasPrefix(r.path, "/v1/catalog/{name}") {
+		return resource.KindAPI
+	}
 	for _, k := range resource.Kinds {
 		if strings.HasPrefix(r.path, "/v1/"+k.Plural()+"/{name}") {
 			return k

@@ -238,7 +238,7 @@ func (c *compiler) checkProduct(p *resource.Product) {
 		for _, channel := range slices.Sorted(maps.Keys(plan.Rights)) {
 			path, right := path+".rights."+channel, plan.Rights[channel]
 			send, receive, ok := c.channelOf(p, versions, path, channel)
-			wantRead, wantWrite := rights(right)
+			wantRead, wantWrite := Rights(right)
 			switch {
 			case !ok: // reported
 			case wantRead && !send:
@@ -281,9 +281,9 @@ func (c *compiler) channelOf(p *resource.Product, versions []*resource.Version, 
 	return send, receive, ok
 }
 
-// rights reads a plan's word for the rights on a channel; a missing word means
+// Rights reads a plan's word for the rights on a channel; a missing word means
 // what the contract gives.
-func rights(word string) (read, write bool) {
+func Rights(word string) (read, write bool) {
 	return word == "read" || word == "readwrite", word == "write" || word == "readwrite"
 }
 

@@ -70,7 +70,7 @@ func Explain(set *resource.Set, opts Options, application string) []Effect {
 		if !narrowed {
 			word = "readwrite"
 		}
-		mayRead, mayWrite := rights(word)
+		mayRead, mayWrite := Rights(word)
 		because := func(contract, admitted bool, action string) Reason {
 			switch {
 			case !contract:

@@ -145,7 +145,7 @@ func (c *compiler) subscribed(app *resource.Application, sub *resource.Subscript
 			ch := offer.Contract[channel]
 			read, write := ch.Send, ch.Receive
 			if word, narrowed := plan.Rights[channel]; narrowed {
-				r, w := rights(word)
+				r, w := Rights(word)
 				read, write = read && r, write && w
 			}
 			if !ok || backing.Topic == "" || !read && !write {

@@ -1,0 +1,149 @@
+// Package catalog is what the portal shows of APIs: the list with its facets, the page of
+// an API, the reference of its records, what changed, guides, and the search through all
+// of it. Its main type is Catalog. What it returns is made for pages, so that one request
+// is one page, and its types are the bodies of the management API.
+//
+// Everything goes by what somebody may see, exactly as documents do: what is hidden from
+// them is in no list, no count and no search. It knows clusters and backing topics only to
+// ask what flows through them, and never shows them, nor what waits.
+package catalog
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/internal/control"
+	"sluice/internal/control/catalog/page"
+	"sluice/internal/control/contract"
+	"sluice/internal/resource"
+)
+
+// Deps are what a Catalog works with.
+type Deps struct {
+	Plane *control.Plane
+	// Flow says what flows through a backing topic, false where nothing is known; nil where
+	// nobody looks.
+	Flow func(environment string, at resource.Backing) (Flow, bool)
+	// Bootstrap is where clients reach an environment, as host:port,host:port; nil, or "",
+	// where that is not known.
+	Bootstrap func(environment string) string
+	Log       *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Flow is what flows through a topic.
+type Flow struct {
+	// Rate is records a second now.
+	Rate float64
+	// LastEvent is when the last record came, zero for never.
+	LastEvent time.Time
+	// Points are records a second in each half-hour of the last day, the oldest first.
+	Points []float64
+	// Partitions is 0 where it is not known.
+	Partitions int
+	// Retention is how long records are kept: 0 where it is not known, less for ever.
+	Retention time.Duration
+}
+
+// Catalog is made from the documents of a control plane, and follows them. It is safe
+// for concurrent use.
+type Catalog struct {
+	plane     *control.Plane
+	flow      func(environment string, at resource.Backing) (Flow, bool)
+	bootstrap func(environment string) string
+	log       *slog.Logger
+	now       func() time.Time
+	renderer  *page.Renderer
+
+	current  atomic.Pointer[snapshot]
+	building sync.Mutex             // guards what follows, and taken before models.mu
+	read     map[stageKey]*contents // of contracts, as far as stages are there
+
+	models models
+}
+
+// New returns a catalog of what a plane has.
+func New(deps Deps) *Catalog {
+	c := &Catalog{plane: deps.Plane, flow: deps.Flow, bootstrap: deps.Bootstrap, log: deps.Log, now: deps.Now, renderer: page.NewRenderer(), read: map[stageKey]*contents{}}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.flow == nil {
+		c.flow = func(string, resource.Backing) (Flow, bool) { return Flow{}, false }
+	}
+	if c.bootstrap == nil {
+		c.bootstrap = func(string) string { return "" }
+	}
+	return c
+}
+
+// patience is how long Run waits for a change before it looks again.
+const patience = time.Minute
+
+// Run keeps the catalog up to date until ctx ends, so that no request has to wait for it
+// after a change of much.
+func (c *Catalog) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		s := c.at(ctx)
+		c.plane.Wait(ctx, s.model.Seq(), patience)
+	}
+	return nil
+}
+
+// at returns the catalog of the documents as they are now.
+func (c *Catalog) at(ctx context.Context) *snapshot {
+	m := c.plane.Model()
+	if s := c.current.Load(); s != nil && s.model.Seq() >= m.Seq() {
+		return s
+	}
+	c.building.Lock()
+	defer c.building.Unlock()
+	s := c.current.Load()
+	if s != nil && s.model.Seq() >= m.Seq() {
+		return s
+	}
+	s = c.build(context.WithoutCancel(ctx), m, s) // what is read is not only for who asks
+	c.current.Store(s)
+	return s
+}
+
+// models keeps the contracts that were looked at last.
+type models struct {
+	mu    sync.Mutex
+	known map[stageKey]*contract.Model // guarded by mu
+	order []stageKey                   // guarded by mu: the oldest first
+}
+
+// maxModels bounds what is kept: a contract is up to some megabytes.
+const maxModels = 32
+
+// model returns the contract of a revision as an environment offers it.
+func (c *Catalog) model(ctx context.Context, key stageKey, of *control.Record) (*contract.Model, error) {
+	c.models.mu.Lock()
+	m := c.models.known[key]
+	c.models.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	m, err := c.plane.Offered(ctx, of, key.revision, key.environment)
+	if err != nil {
+		return nil, err
+	}
+	c.models.mu.Lock()
+	defer c.models.mu.Unlock()
+	if c.models.known == nil {
+		c.models.known = map[stageKey]*contract.Model{}
+	}
+	if c.models.known[key] == nil {
+		if len(c.models.order) == maxModels {
+			delete(c.models.known, c.models.order[0])
+			c.models.order = c.models.order[1:]
+		}
+		c.models.known[key], c.models.order = m, append(c.models.order, key)
+	}
+	return m, nil
+}
