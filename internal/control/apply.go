@@ -638,6 +638,11 @@ func (c *changing) remove(keys []resource.Key, tags map[resource.Key]int64, repo
 		if err := c.w.Remove(key, c.now); err != nil {
 			return fmt.Errorf("remove %s: %w", key, err)
 		}
+		if key.Kind == resource.KindSubscription {
+			if err := c.forgetNotes(key.Name); err != nil {
+				return err
+			}
+		}
 		c.edit.changed[key] = nil
 		if err := c.tell(r, "delete", nil); err != nil {
 			return err

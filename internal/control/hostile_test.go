@@ -55,7 +55,7 @@ func TestAConsumerDoesNotWriteInternalNotesAway(t *testing.T) {
 	for i := range 120 {
 		say("dan", fmt.Sprint("hello ", i), false)
 	}
-	thread, err := w.plane.Thread(w.as("cleo"), "billing-orders")
+	thread, err := w.plane.Thread(t.Context(), w.as("cleo"), "billing-orders")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,7 @@ func (c *changing) proposalsFor(r *Record) (out []Waiting) {
 func (c *changing) unanswered(r *Record) []Waiting {
 	for _, m := range slices.Backward(r.Status.Thread) {
 		if m.Internal {
-			continue
+			continue // older stores have notes here
 		}
 		o := c.object(r.Document, false)
 		if identity.Authorise(c.q.Actor, identity.Discuss, o) != nil || m.Provider == (c.may(identity.Note, o) == nil) {

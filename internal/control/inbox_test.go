@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/internal/control"
+	"sluice/internal/control/audit"
 	"sluice/internal/control/identity"
 	"sluice/internal/control/lifecycle"
 	"sluice/internal/fault"
@@ -116,7 +117,7 @@ func TestAThreadAboutASubscription(t *testing.T) {
 		}
 	}
 	seen := func(who string) string {
-		all, err := w.plane.Thread(w.as(who), "billing-orders")
+		all, err := w.plane.Thread(t.Context(), w.as(who), "billing-orders")
 		if err != nil {
 			return string(fault.KindOf(err))
 		}
@@ -134,7 +135,7 @@ func TestAThreadAboutASubscription(t *testing.T) {
 			t.Errorf("%s sees %q, want %q", who, got, want)
 		}
 	}
-	if int64(len(w.rows())) != w.seq() {
+	if int64(len(w.rows())) != w.seq()+1 { // the note's
 		t.Errorf("%d rows for %d changes", len(w.rows()), w.seq())
 	}
 	for _, row := range w.rows() {
@@ -147,8 +148,54 @@ func TestAThreadAboutASubscription(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(w.plane.Model().Get(wishKey).Status.Thread); n != 100+1 {
-		t.Errorf("%d messages and a note are kept", n)
+	if n := len(w.plane.Model().Get(wishKey).Status.Thread); n != 100 {
+		t.Errorf("%d messages are kept", n)
+	}
+}
+
+// Internal notes are not told of by what the other side sees either: the document, what
+// is told of changes, and the log of its auditors.
+func TestAnInternalNoteLeavesNoTrace(t *testing.T) {
+	w := formed(t)
+	w.apply("root", `
+kind: Team
+metadata: {name: shop}
+spec: {organisation: acme, members: {ben: [publisher], cleo: [approver], nora: [auditor]}}
+---
+kind: Team
+metadata: {name: erp}
+spec: {organisation: acme, members: {dan: [app-developer], gil: [auditor]}}`)
+	w.apply("dan", asking("{purpose: invoices}"))
+	rows := func(who string) (n int) {
+		t.Helper()
+		page, _, err := w.plane.Audit(t.Context(), w.as(who), audit.Query{Kind: "Subscription", Name: "billing-orders"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page)
+	}
+	before, seq, consumer, provider := w.plane.Model().Get(wishKey), w.seq(), rows("gil"), rows("nora")
+	if err := w.plane.Say(t.Context(), w.as("ben"), "billing-orders", "slow to pay", true); err != nil {
+		t.Fatal(err)
+	}
+	if after := w.plane.Model().Get(wishKey); after.Tag() != before.Tag() || after.Serial != before.Serial || !after.Changed.Equal(before.Changed) || w.seq() != seq {
+		t.Errorf("the document has changed: %+v, and was %+v; change %d after %d", after, before, w.seq(), seq)
+	}
+	if got := rows("gil"); got != consumer {
+		t.Errorf("the consumer's auditor sees %d rows more", got-consumer)
+	}
+	if got := rows("nora"); got != provider+1 {
+		t.Errorf("the provider's auditor sees %d rows more", got-provider)
+	}
+	if all, err := w.plane.Thread(t.Context(), w.as("nora"), "billing-orders"); err != nil || len(all) != 2 || all[1].Text != "slow to pay" {
+		t.Errorf("the provider's auditor reads %+v, %v", all, err)
+	}
+	if _, err := w.plane.Delete(t.Context(), w.as("dan"), []resource.Key{wishKey}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.apply("dan", asking("{purpose: invoices}"))
+	if all, err := w.plane.Thread(t.Context(), w.as("ben"), "billing-orders"); err != nil || len(all) != 1 {
+		t.Errorf("another subscription with the name has %+v, %v", all, err)
 	}
 }
 

@@ -190,7 +190,7 @@ func rescheduled(before, after resource.Any) bool {
 // one side stay there.
 func (c *changing) notifyMessages(was Status, after *Record) error {
 	for _, m := range after.Status.Thread {
-		if m.Internal || slices.Contains(was.Thread, m) {
+		if slices.Contains(was.Thread, m) {
 			continue
 		}
 		tell := told{"subscription.message", toProvider, deciders}

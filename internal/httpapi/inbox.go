@@ -46,7 +46,7 @@ func (a *API) waiting(ctx context.Context, _ *struct{}) (*inboxOutput, error) {
 }
 
 func (a *API) thread(ctx context.Context, in *nameInput) (*threadOutput, error) {
-	all, err := a.plane.Thread(request(ctx), in.Name)
+	all, err := a.plane.Thread(ctx, request(ctx), in.Name)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
