@@ -30,6 +30,7 @@ import (
 	"sluice/internal/gateway/upstream"
 	"sluice/internal/grant"
 	"sluice/internal/grant/feed"
+	"sluice/internal/httpapi"
 	"sluice/internal/kafka/sasl"
 	"sluice/internal/outbound"
 	"sluice/internal/telemetry"
@@ -169,7 +170,7 @@ func (a *App) build() (err error) {
 		recalled := make(chan error, 1) // beside reading the store, which takes as long
 		a.state.publishes()
 		go func() { recalled <- a.state.recall() }()
-		a.management, err = newManagement(a.opts, a.state, a.outbound, nil)
+		a.management, err = newManagement(a.opts, a.state, a.outbound, nil, a.access)
 		if err := cmp.Or(<-recalled, err); err != nil {
 			return err
 		}
@@ -289,6 +290,15 @@ func (a *App) release() {
 
 // Bootstrap returns the address at which clients find the first listener.
 func (a *App) Bootstrap() string { return a.BootstrapOf(a.opts.Config.Listeners[0].Name) }
+
+// access is where clients of an environment reach this process.
+func (a *App) access(environment string) httpapi.Access {
+	if environment != a.opts.Config.Environment {
+		return httpapi.Access{}
+	}
+	l := a.opts.Config.Listeners[0]
+	return httpapi.Access{Bootstrap: a.Bootstrap(), TLS: l.TLS != nil, Mechanisms: l.Mechanisms}
+}
 
 // BootstrapOf is Bootstrap for a listener by name; "" when there is none.
 func (a *App) BootstrapOf(listener string) string { return a.gateway.Bootstrap(listener) }

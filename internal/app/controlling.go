@@ -84,7 +84,7 @@ func (c *ControlPlane) build() (err error) {
 	if standings.address == "" {
 		standings.address = c.socket.Addr().String()
 	}
-	if c.management, err = newManagement(c.opts, c.state, c.outbound, standings); err != nil {
+	if c.management, err = newManagement(c.opts, c.state, c.outbound, standings, nil); err != nil {
 		return err
 	}
 	plane := c.management.plane

@@ -43,7 +43,8 @@ type management struct {
 }
 
 // newManagement opens the store and binds the address.
-func newManagement(opts Options, s *state, out *outbound.Client, gateways httpapi.Gateways) (_ *management, err error) {
+// listens says where this process serves Kafka clients.
+func newManagement(opts Options, s *state, out *outbound.Client, gateways httpapi.Gateways, listens func(environment string) httpapi.Access) (_ *management, err error) {
 	m := &management{now: opts.Now, logins: usage.NewLogins(hostName()), refusals: usage.NewRefusals(hostName(), opts.Now()), log: opts.Log}
 	defer func() {
 		if err != nil {
@@ -108,7 +109,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 			return nil, err
 		}
 	}
-	api := httpapi.New(httpapi.Deps{Plane: m.plane, Tokens: m.tokens, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Catalog: m.catalog, Log: opts.Log, Release: opts.Version})
+	api := httpapi.New(httpapi.Deps{Plane: m.plane, Tokens: m.tokens, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Listens: listens, Catalog: m.catalog, Log: opts.Log, Release: opts.Version})
 	m.http = &http.Server{
 		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),

@@ -200,9 +200,12 @@ func tellReport(s Streams, report *schema.Report, format string, fields bool) er
 		}
 	}
 	for _, o := range report.Outcomes {
-		if o.Secret != "" {
-			fmt.Fprintf(s.Out, "\nThe secret of %s, which is shown this once:\n  %s\n", o.Name, o.Secret)
+		if o.WaitsFor != "" && o.Result != "unchanged" {
+			fmt.Fprintf(s.Out, "%s %s waits for team %s, whose approvers and publishers decide: sluice approve subscription %s\n", o.Kind, o.Name, o.WaitsFor, o.Name)
 		}
+	}
+	for _, o := range report.Outcomes {
+		tellClient(s, o.Name, o.Secret, o.Client)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -50,8 +51,9 @@ logged in with it are closed, and no others. With --overlap 0 that is at once.`,
 			if overlap > 0 {
 				before = "the one before is good until " + r.PreviousUntil.UTC().Format(time.RFC3339)
 			}
-			_, err = fmt.Fprintf(s.Out, "Credential %s has secret %d; %s\n\nThe secret of %s, which is shown this once:\n  %s\n", r.Name, r.Number, before, r.Name, r.Secret)
-			return err
+			fmt.Fprintf(s.Out, "Credential %s has secret %d; %s\n", r.Name, r.Number, before)
+			tellClient(s, r.Name, r.Secret, r.Client)
+			return nil
 		},
 	}
 	server.add(cmd, formatTable, formatJSON)
@@ -60,6 +62,30 @@ logged in with it are closed, and no others. With --overlap 0 that is at once.`,
 	flags.StringVar(&body.Reason, "reason", "", "for the audit log")
 	flags.BoolVar(&o.DryRun, "dry-run", false, "say what would happen, and change nothing")
 	return cmd
+}
+
+// tellClient writes a new secret, this once, and how a Kafka client logs in with it.
+func tellClient(s Streams, name, secret string, c *schema.Client) {
+	if secret != "" {
+		fmt.Fprintf(s.Out, "\nThe secret of %s, which is shown this once:\n  %s\n", name, secret)
+	}
+	if c == nil {
+		return
+	}
+	by := "by " + cmp.Or(c.Mechanism, "its certificate")
+	if c.Username != "" {
+		by = "as " + c.Username + " " + by
+	}
+	at := ""
+	if c.Bootstrap != "" {
+		at = " at " + c.Bootstrap
+	}
+	fmt.Fprintf(s.Out, "\nA Kafka client logs in %s%s (%s)", by, at, c.Protocol)
+	if c.Properties == "" {
+		fmt.Fprintf(s.Out, "; what it may do then: sluice explain credential %s\n", name)
+		return
+	}
+	fmt.Fprintf(s.Out, ", with these properties in a file of its own:\n\n%s\nWhat it may do then: sluice explain credential %s\n", c.Properties, name)
 }
 
 // listSecrets writes what is known of a credential's secrets below it.

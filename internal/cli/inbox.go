@@ -49,11 +49,50 @@ are about to end, and notifications that did not arrive.`,
 			if in.More {
 				fmt.Fprintln(s.Err, "there is more than this")
 			}
-			return table(s.Out, rows)
+			if err := table(s.Out, rows); err != nil {
+				return err
+			}
+			told := map[string]bool{}
+			for _, w := range in.Items {
+				if next := nextStep(w); next != "" && !told[next] {
+					if len(told) == 0 {
+						fmt.Fprintln(s.Out)
+					}
+					told[next] = true
+					fmt.Fprintf(s.Out, "%s: %s\n", w.What, next)
+				}
+			}
+			return nil
 		},
 	}
 	server.add(cmd, formatTable, formatJSON)
 	return cmd
+}
+
+// nextStep is what to type about something that waits; "" where no command is all of it.
+func nextStep(w schema.InboxItem) string {
+	switch w.What {
+	case "decide":
+		return decideCommand("approve", w.Kind, w.Name, w.Environment, w.Revision) + ", or " + decideCommand("reject", w.Kind, w.Name, w.Environment, 0) + " --reason WHY"
+	case "answer":
+		return "sluice messages subscription " + w.Name + ", and --say TEXT"
+	case "look":
+		return "sluice notifications --failed"
+	}
+	return ""
+}
+
+// decideCommand is the command that approves or rejects what waits. A revision of a
+// version waits in an environment.
+func decideCommand(action, kind, name, environment string, revision int) string {
+	command := "sluice " + action + " " + strings.ToLower(kind) + " " + name
+	if kind == string(resource.KindVersion) {
+		command += " --environment " + environment
+		if revision > 0 {
+			command += fmt.Sprintf(" --revision %d", revision)
+		}
+	}
+	return command
 }
 
 // oneLine is a text without line ends, cut off where it is long.

@@ -179,7 +179,7 @@ func whatWaits(ctx context.Context, c *client.Client, action, version string, bo
 		out.at = nil // the control plane says what is wrong
 		return out, nil
 	case action == "approve" && body.Revision == 0 && waiting == 1:
-		return nil, usagef("%s; look at it, and approve it with: sluice approve version %s --environment %s --revision %d", out.words(), version, out.at.Environment, out.at.Waiting.Revision)
+		return nil, usagef("%s; look at it, and approve it with: %s", out.words(), decideCommand("approve", string(resource.KindVersion), version, out.at.Environment, out.at.Waiting.Revision))
 	case action == "approve" && body.Revision == 0:
 		return nil, usagef("nothing of Version %s waits; to approve its newest revision as it is: sluice approve version %s --revision %d", version, version, out.newest)
 	case waiting == 1:

@@ -52,8 +52,12 @@ func (a *API) rotate(ctx context.Context, in *rotateInput) (*rotationOutput, err
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
+	var client *schema.Client
+	if !q.DryRun {
+		client = a.connecting(ctx, in.Name, r.Secret)
+	}
 	return &rotationOutput{ETag: etag(r.Record.Tag()), Body: schema.Rotation{
-		Name: in.Name, Number: r.N, Secret: r.Secret, PreviousUntil: r.Until, Serial: r.Record.Serial, Request: q.ID, DryRun: q.DryRun,
+		Name: in.Name, Number: r.N, Secret: r.Secret, Client: client, PreviousUntil: r.Until, Serial: r.Record.Serial, Request: q.ID, DryRun: q.DryRun,
 	}}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/internal/control"
+	"sluice/internal/control/lifecycle"
 	"sluice/internal/fault"
 	"sluice/internal/httpapi/schema"
 	"sluice/internal/resource"
@@ -168,7 +169,7 @@ func (a *API) putDocument(ctx context.Context, kind resource.Kind, in *putInput)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	out := &outcomeOutput{Status: http.StatusOK, Body: reported(q, report)}
+	out := &outcomeOutput{Status: http.StatusOK, Body: a.reported(ctx, q, report)}
 	if o := report.Outcomes[0]; !in.DryRun {
 		out.ETag = etag(o.Tag)
 		if o.Result == control.Created {
@@ -190,7 +191,7 @@ func (a *API) delete(ctx context.Context, kind resource.Kind, in *deleteInput) (
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &reportOutput{reported(q, report)}, nil
+	return &reportOutput{a.reported(ctx, q, report)}, nil
 }
 
 // etag is a tag as HTTP has it, "" for none.
@@ -248,11 +249,31 @@ func document(r *control.Record) (schema.Document, error) {
 	return d, nil
 }
 
+// decides is the team that decides about a subscription.
+func (a *API) decides(name string) string {
+	m := a.plane.Model()
+	subscription := m.Get(resource.Key{Kind: resource.KindSubscription, Name: name})
+	if subscription == nil {
+		return ""
+	}
+	product := m.Get(resource.Key{Kind: resource.KindProduct, Name: subscription.Document.(*resource.Subscription).Spec.Product})
+	if product == nil {
+		return ""
+	}
+	return product.Team
+}
+
 // reported makes a body of a report.
-func reported(q control.Request, r *control.Report) schema.Report {
+func (a *API) reported(ctx context.Context, q control.Request, r *control.Report) schema.Report {
 	out := schema.Report{Outcomes: []schema.Outcome{}, Request: q.ID, DryRun: q.DryRun}
 	for _, o := range r.Outcomes {
 		body := schema.Outcome{ETag: etag(o.Tag), Was: etag(o.Before), Kind: string(o.Key.Kind), Name: o.Key.Name, Result: o.Result, Serial: o.Serial, State: string(o.State), Revision: o.Revision, Secret: o.Secret}
+		if o.Key.Kind == resource.KindCredential && o.Result == control.Created && o.State != lifecycle.Revoked && o.State != lifecycle.Expired && !q.DryRun {
+			body.Client = a.connecting(ctx, o.Key.Name, o.Secret)
+		}
+		if o.Key.Kind == resource.KindSubscription && o.State == lifecycle.Pending && !q.DryRun {
+			body.WaitsFor = a.decides(o.Key.Name)
+		}
 		for _, d := range o.Deployed {
 			body.Deployed = append(body.Deployed, deployedBody(d))
 		}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -45,6 +46,9 @@ type Deps struct {
 	Gateways Gateways
 	// Catalog is what the portal shows of the plane; nil for one that knows of no traffic.
 	Catalog *catalog.Catalog
+	// Listens says where this process serves Kafka clients of an environment; nil where it
+	// serves none.
+	Listens func(environment string) Access
 	Log     *slog.Logger
 	// Release is this program's, for the description.
 	Release string
@@ -56,6 +60,7 @@ type API struct {
 	people       *identity.People
 	gateways     Gateways
 	catalog      *catalog.Catalog
+	listens      func(environment string) Access
 	authenticate func(*http.Request) (identity.Actor, error)
 	log          *slog.Logger
 	mux          *http.ServeMux
@@ -73,7 +78,7 @@ const (
 
 // New returns an API.
 func New(deps Deps) *API {
-	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, catalog: deps.Catalog, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux(), open: http.NewServeMux()}
+	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, listens: deps.Listens, catalog: deps.Catalog, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux(), open: http.NewServeMux()}
 	if a.authenticate == nil {
 		a.authenticate = who(a.people)
 	}
@@ -118,6 +123,7 @@ type asking struct {
 	request control.Request
 	agent   string // what the caller calls itself
 	secret  string // that it asks with
+	server  string // where it reached the API, as https://sluice.example.com
 }
 
 type askingKey struct{}
@@ -164,7 +170,19 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := control.Request{Actor: actor, ID: id, Address: host}
-	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret})))
+	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret, a.reachedAt(r)})))
+}
+
+// reachedAt is where people and programs reach the API: as the settings say, else as this
+// request did.
+func (a *API) reachedAt(r *http.Request) string {
+	switch {
+	case a.url != "":
+		return strings.TrimSuffix(a.url, "/")
+	case r.TLS != nil:
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 // hostOf is where a request comes from.

@@ -109,7 +109,7 @@ func (a *API) apply(ctx context.Context, in *applyInput) (*reportOutput, error) 
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
-	return &reportOutput{reported(q, report)}, nil
+	return &reportOutput{a.reported(ctx, q, report)}, nil
 }
 
 func (a *API) move(ctx context.Context, kind resource.Kind, action lifecycle.Action, in *moveInput) (*documentOutput, error) {

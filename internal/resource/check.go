@@ -197,6 +197,11 @@ func (c checker) environment(name string, s *EnvironmentSpec) {
 	for i, pack := range s.Lint {
 		c.oneOf(fmt.Sprintf("spec.lint[%d]", i), pack, lint.Packs())
 	}
+	if s.Clients != nil {
+		for address := range strings.SplitSeq(s.Clients.Bootstrap, ",") {
+			c.address("spec.clients.bootstrap", strings.TrimSpace(address))
+		}
+	}
 }
 
 func (c checker) organisation(s *OrganisationSpec) {
@@ -242,17 +247,23 @@ func (c checker) notify(s *TeamSpec) {
 	}
 }
 
+// address checks host:port, and returns the host.
+func (c checker) address(path, address string) string {
+	host, port, err := net.SplitHostPort(address)
+	n, perr := strconv.Atoi(port)
+	if err != nil || host == "" || perr != nil || n < 1 || n > 65535 {
+		c.report(path, fmt.Sprintf("%q is not host:port", clip(address)), "write it as kafka-1:9092")
+	}
+	return host
+}
+
 func (c checker) cluster(s *ClusterSpec) {
 	if len(s.Bootstrap) == 0 {
 		c.report("spec.bootstrap", "is missing", `name at least one broker, as ["kafka-1:9092"]`)
 	}
 	loopback := len(s.Bootstrap) > 0
 	for i, address := range s.Bootstrap {
-		host, port, err := net.SplitHostPort(address)
-		n, perr := strconv.Atoi(port)
-		if err != nil || host == "" || perr != nil || n < 1 || n > 65535 {
-			c.report(fmt.Sprintf("spec.bootstrap[%d]", i), fmt.Sprintf("%q is not host:port", clip(address)), "write it as kafka-1:9092")
-		}
+		host := c.address(fmt.Sprintf("spec.bootstrap[%d]", i), address)
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			loopback = false
 		}

@@ -226,6 +226,18 @@ type EnvironmentSpec struct {
 	// MaxStaleness is how long its gateways serve without word from the control plane;
 	// without limit by default. Then topics are withheld, as of a suspended subscription.
 	MaxStaleness Duration `json:"maxStaleness,omitzero"`
+	// Clients says where Kafka clients find the environment, which whoever gets a
+	// credential is told. Without it, only a gateway in one process with the control plane
+	// is known: by its first listener.
+	Clients *EnvironmentClients `json:"clients,omitzero"`
+}
+
+// EnvironmentClients is how Kafka clients reach an environment.
+type EnvironmentClients struct {
+	// Bootstrap is host:port, or several with commas. Required.
+	Bootstrap string `json:"bootstrap,omitzero"`
+	// TLS says that its listeners speak TLS. The default is false.
+	TLS bool `json:"tls,omitzero"`
 }
 
 // ClusterSpec is a target cluster, the real Kafka, in one environment.

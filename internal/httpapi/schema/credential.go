@@ -18,11 +18,29 @@ type Rotation struct {
 	Number int `json:"number"`
 	// Secret is shown this once and kept nowhere; not there of a dry run.
 	Secret string `json:"secret,omitempty"`
+	// Client is how a Kafka client logs in with it.
+	Client *Client `json:"client,omitempty"`
 	// PreviousUntil is when the secret before ends, or has ended.
 	PreviousUntil time.Time `json:"previousUntil"`
 	Serial        int64     `json:"serial"`
 	Request       string    `json:"request"`
 	DryRun        bool      `json:"dryRun,omitempty"`
+}
+
+// Client is how a Kafka client logs in with a credential.
+type Client struct {
+	// Username is what it logs in as, and asks for tokens as; not there with a certificate,
+	// or tokens of an issuer elsewhere.
+	Username string `json:"username,omitempty"`
+	// Bootstrap is where it connects, as host:port; not there where nobody has said so.
+	Bootstrap string `json:"bootstrap,omitempty"`
+	// Protocol is SASL_SSL, SASL_PLAINTEXT or SSL, Mechanism that of SASL.
+	Protocol  string `json:"protocol,omitempty"`
+	Mechanism string `json:"mechanism,omitempty"`
+	// TokenEndpoint gives tokens for username and secret.
+	TokenEndpoint string `json:"tokenEndpoint,omitempty"`
+	// Properties are those of Kafka's own clients, the secret included; shown this once.
+	Properties string `json:"properties,omitempty"`
 }
 
 // Secret is what may be told of a credential's secret.

@@ -112,6 +112,10 @@ type Outcome struct {
 	Differences []Difference `json:"differences,omitempty"`
 	// Secret is that of a new credential. It is shown this once and kept nowhere.
 	Secret string `json:"secret,omitempty"`
+	// WaitsFor is the team that decides about a subscription that waits.
+	WaitsFor string `json:"waitsFor,omitempty"`
+	// Client is how a Kafka client logs in with a new credential.
+	Client *Client `json:"client,omitempty"`
 }
 
 // Difference is one field before and after; left out where it was or is not there.
