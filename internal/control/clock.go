@@ -1,6 +1,7 @@
 package control
 
 import (
+	"container/heap"
 	"context"
 	"fmt"
 	"maps"
@@ -26,53 +27,118 @@ const brownoutWarning = day
 
 // clock does what is due by itself. What is due has its effect on clients at its
 // moment, wherever the control plane is; this is how documents and the audit log come
-// to know.
+// to know. It remembers what is due when, and looks at documents again that changed.
 type clock struct {
 	plane *Plane
-	tried map[resource.Key]time.Time // what could not be done, and when
-	seq   int64                      // of the model that was looked at last
-	next  time.Time                  // when the first of what is to come is due
+	seq   int64                 // of the model that is known; all below is of it
+	dues  map[resource.Key]*due // nil before the first
+	queue dueQueue
 }
 
-// tick does what is due now. What fails is tried again a minute later.
+// due is a document with something to be done, and when.
+type due struct {
+	key resource.Key
+	at  time.Time
+	i   int // in the queue
+}
+
+// dueQueue has what is due first in front; see container/heap.
+type dueQueue []*due
+
+func (q dueQueue) Len() int           { return len(q) }
+func (q dueQueue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q dueQueue) Swap(i, j int)      { q[i], q[j], q[i].i, q[j].i = q[j], q[i], j, i }
+
+// Push adds what the queue is given; it is for container/heap.
+func (q *dueQueue) Push(x any) {
+	d := x.(*due)
+	d.i = len(*q)
+	*q = append(*q, d)
+}
+
+// Pop takes the last one away; it is for container/heap.
+func (q *dueQueue) Pop() any {
+	last := len(*q) - 1
+	d := (*q)[last]
+	(*q)[last], *q = nil, (*q)[:last]
+	return d
+}
+
+// retry is after how long something is tried again that could not be done, or left
+// nothing changed.
+const retry = time.Minute
+
+// tick does what is due now.
 func (k *clock) tick(ctx context.Context) {
 	p := k.plane
-	m, now := p.Model(), p.now()
-	if m.seq == k.seq && now.Before(k.next) {
-		return
+	if _, err := k.follow(ctx, p.Model()); err != nil {
+		return // nothing could be done either, and refresh tells of it
 	}
-	next := now.Add(time.Hour) // clocks are set
-	later := func(at time.Time) {
-		if at.Before(next) {
-			next = at
-		}
-	}
-	for key, r := range m.records {
-		if ctx.Err() != nil {
-			return
-		}
-		at := k.due(m, r)
-		if at.IsZero() {
-			continue
-		}
-		if failed := k.tried[key]; at.Before(failed) {
-			at = failed
-		}
-		if now.Before(at) {
-			later(at)
-			continue
-		}
-		delete(k.tried, key)
+	now := p.now()
+	for len(k.queue) > 0 && !now.Before(k.queue[0].at) && ctx.Err() == nil {
+		key := k.queue[0].key
+		k.set(key, now.Add(retry)) // the change that is made is looked at with the others
 		if err := p.pass(ctx, key); err != nil && ctx.Err() == nil {
 			p.log.Error("what is due by itself cannot be done now, and is tried again", "document", key.String(), "err", err)
-			if k.tried == nil {
-				k.tried = map[resource.Key]time.Time{}
-			}
-			k.tried[key] = now.Add(time.Minute)
-			later(now.Add(time.Minute))
 		}
 	}
-	k.seq, k.next = m.seq, next // the changes just made are looked at once more
+}
+
+// follow gets to know what is due in a model, and returns how many documents it had to
+// look at: those that changed, or all of them where that is not known.
+func (k *clock) follow(ctx context.Context, m *Model) (looked int, err error) {
+	if k.dues != nil && m.seq == k.seq {
+		return 0, nil
+	}
+	var changes []Change
+	known := false
+	if k.dues != nil && m.seq > k.seq && m.seq-k.seq <= catchUpBy {
+		if err := k.plane.store.Read(ctx, func(r Reader) error {
+			changes, known, err = r.Changes(k.seq, catchUpBy)
+			return err
+		}); err != nil {
+			return 0, err
+		}
+	}
+	k.seq = m.seq
+	if known {
+		for _, c := range changes { // later ones than the model's, too, which come again
+			k.look(m, c.Key)
+		}
+		return len(changes), nil
+	}
+	k.dues, k.queue = map[resource.Key]*due{}, nil
+	for key := range m.records {
+		k.look(m, key)
+	}
+	return len(m.records), nil
+}
+
+// look notes when something is to be done with a document.
+func (k *clock) look(m *Model, key resource.Key) {
+	at := time.Time{}
+	if r := m.Get(key); r != nil {
+		at = k.due(m, r)
+	}
+	k.set(key, at)
+}
+
+// set notes when a document is due; never with the zero time.
+func (k *clock) set(key resource.Key, at time.Time) {
+	d := k.dues[key]
+	switch {
+	case d == nil && at.IsZero():
+	case d == nil:
+		d = &due{key: key, at: at}
+		k.dues[key] = d
+		heap.Push(&k.queue, d)
+	case at.IsZero():
+		delete(k.dues, key)
+		heap.Remove(&k.queue, d.i)
+	default:
+		d.at = at
+		heap.Fix(&k.queue, d.i)
+	}
 }
 
 // due returns when something is to be done with a record by itself; zero for never.
