@@ -13,6 +13,7 @@ import (
 	"sluice/internal/app"
 	"sluice/internal/broker"
 	"sluice/internal/cli"
+	"sluice/internal/resource"
 )
 
 // version is set when a release is built.
@@ -31,6 +32,7 @@ func programs() cli.Programs {
 		Join:          join,
 		Check:         check,
 		Doctor:        doctor,
+		DoctorCluster: doctorCluster,
 		Backup:        backup,
 		Restore:       restore,
 		Demo:          demo,
@@ -114,6 +116,10 @@ func check(s cli.Setup, withoutSecrets bool) []cli.Problem {
 
 func doctor(ctx context.Context, s cli.Setup, report func(cli.Finding)) {
 	app.Diagnose(ctx, options(s), func(f app.Finding) { report(cli.Finding(f)) })
+}
+
+func doctorCluster(ctx context.Context, s cli.Setup, d *resource.Cluster, topics []string, report func(cli.Finding)) {
+	app.DiagnoseCluster(ctx, options(s), d, topics, func(f app.Finding) { report(cli.Finding(f)) })
 }
 
 func backup(ctx context.Context, s cli.Setup, file string) error {

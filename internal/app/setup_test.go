@@ -32,6 +32,7 @@ import (
 	"sluice/internal/config"
 	"sluice/internal/control/publish"
 	"sluice/internal/outbound"
+	"sluice/internal/store/sqlstore"
 )
 
 // idle is a world without a broker: enough for what fails before one is needed.
@@ -335,6 +336,53 @@ func TestDiagnoseTellsInWords(t *testing.T) {
 	opts.Config.Operations.Address = r.OperationsAddress()
 	if text, _ := admin(opts); !strings.Contains(text, "one serves at these addresses and is ready") {
 		t.Errorf("while it runs:\n%s", text)
+	}
+}
+
+func TestDiagnoseLooksAtTheStore(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.DataDir = filepath.Join(t.TempDir(), "data")
+	c.Listeners[0].Address, c.Operations.Address, c.Management.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	file := filepath.Join(c.DataDir, storeFile)
+	look := func(wantBad int, want string) {
+		t.Helper()
+		text, bad := "", 0
+		Diagnose(t.Context(), Options{Config: c, Control: true}, func(f Finding) {
+			if text += fmt.Sprintln(f.Area, f.OK, f.Message, f.Fix); !f.OK {
+				bad++
+			}
+		})
+		if bad != wantBad || !strings.Contains(text, want) {
+			t.Errorf("got %d bad in\n%swant %d and %q", bad, text, wantBad, want)
+		}
+	}
+	look(0, file+" will be made")
+	if _, err := os.Stat(c.DataDir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("looking has made the data directory: %v", err)
+	}
+	if err := os.Mkdir(c.DataDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlstore.Open(t.Context(), file, sqlstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(0, "it opens and is whole, with the newest schema") // in use
+	look(0, " MiB are free in "+c.DataDir)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look(0, "it opens and is whole, with the newest schema")
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoilt := range map[string][]byte{"text": []byte(strings.Repeat("hello ", 1000)), "cut off": whole[:len(whole)/2]} {
+		if err := os.WriteFile(file, spoilt, 0o600); err != nil {
+			t.Fatal(name, err)
+		}
+		look(1, "damaged")
 	}
 }
 

@@ -391,14 +391,9 @@ func dash(s string) string {
 // knows.
 func writeDocuments(s Streams, all []schema.Document) error {
 	for i, d := range all {
-		d.Status = nil
-		b, err := json.Marshal(d)
+		document, err := documentOf(d)
 		if err != nil {
-			return fmt.Errorf("read the answer: %w", err)
-		}
-		document, err := resource.Unmarshal(b)
-		if err != nil {
-			return fmt.Errorf("read the answer: %w", err)
+			return err
 		}
 		text, err := resource.YAML(document)
 		if err != nil {

@@ -76,6 +76,8 @@ type Programs struct {
 	Check func(s Setup, withoutSecrets bool) []Problem
 	// Doctor looks at everything and reports as it goes.
 	Doctor func(context.Context, Setup, func(Finding))
+	// DoctorCluster looks at the target cluster of a document, and at topics there.
+	DoctorCluster func(ctx context.Context, s Setup, d *resource.Cluster, topics []string, report func(Finding))
 	// Backup writes a copy of the control plane's store to a file that is not there yet.
 	Backup func(ctx context.Context, s Setup, file string) error
 	// Restore puts a backup in the place of the store; newSeed does without the seed of

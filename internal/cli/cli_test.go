@@ -117,7 +117,7 @@ func TestCommandLines(t *testing.T) {
 		{"config check", 3, "nothing: do\nnot good: this would not start", ""},
 		{"config check -f r", 0, "warning: hm\ngood, with 1 warning", ""},
 		{"config check --config bad.yaml", 3, `"loud" is not known here`, ""},
-		{"doctor", 3, "  ok  good\n  !!  bad\n      → repair\n\nb\n  -   so so\n      → advice\n\n1 thing to repair", ""},
+		{"doctor -f resources", 3, "  ok  good\n  !!  bad\n      → repair\n\nb\n  -   so so\n      → advice\n\n1 thing to repair", ""},
 		{"lint", 2, "", "the file is missing, as in: sluice lint orders.asyncapi.yaml"},
 		{"lint nothing.yaml", 1, "", "nothing.yaml: no such file"},
 		{"lint good.yaml --prot", 2, "", "unknown flag: --prot"},

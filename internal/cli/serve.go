@@ -235,52 +235,6 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func newDoctor(s Streams, p Programs) *cobra.Command {
-	var f setupFlags
-	cmd := &cobra.Command{
-		Use:   "doctor",
-		Short: "Tell what is wrong with a set-up, in words",
-		Long: `Look at addresses, certificates, resource documents and target clusters
-(reachability, TLS, login, topics, rights) and tell in words what is wrong and
-what to do. Nothing is changed. The exit code is 3 when something is wrong.`,
-		Example: "  sluice doctor --config sluice.yaml -f resources/",
-		Args:    exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			setup, err := f.load(s)
-			if err != nil {
-				return err
-			}
-			style := styleOf(s.Out)
-			area, bad := "", 0
-			p.Doctor(cmd.Context(), setup, func(found Finding) {
-				if found.Area != area {
-					if area != "" {
-						fmt.Fprintln(s.Out)
-					}
-					area = found.Area
-					fmt.Fprintln(s.Out, style.bold(area))
-				}
-				writeFinding(s.Out, style, found)
-				if !found.OK {
-					bad++
-				}
-			})
-			if err := cmd.Context().Err(); err != nil {
-				return errors.New("interrupted")
-			}
-			fmt.Fprintln(s.Out)
-			if bad > 0 {
-				fmt.Fprintln(s.Out, counted(bad, "thing"), "to repair")
-				return errFindings
-			}
-			_, err = fmt.Fprintln(s.Out, "all is well")
-			return err
-		},
-	}
-	f.add(cmd)
-	return cmd
-}
-
 func writeFinding(w io.Writer, style style, f Finding) {
 	mark := style.green("ok")
 	switch {

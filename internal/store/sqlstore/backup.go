@@ -282,3 +282,33 @@ func (w *writer) replace(from *view, ended map[revocation]bool, source string) e
 	}
 	return w.reviveNothing(slices.Collect(maps.Keys(ended)), source)
 }
+
+// Inspect looks whether a store can be used: it returns the schema that it has, 0 for none,
+// and the newest one, which Open would bring it to. The error says what is damaged. It
+// changes nothing, and the store may be in use.
+func Inspect(ctx context.Context, where string) (schema, newest int, err error) {
+	s := &Store{options: Options{}.withDefaults(), turn: make(chan struct{}, 1)}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if IsPostgres(where) {
+		err = s.openPostgres(where)
+	} else {
+		s.dialect = sqliteDialect{where}
+		s.readers, err = openSQLiteFile(where, "query_only(1)")
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	conn, err := s.readers.Conn(ctx)
+	if err != nil {
+		return 0, 0, s.explain(ctx, "open", err)
+	}
+	schema, err = s.schemaOf(ctx, conn)
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return 0, 0, s.explain(ctx, "look at the schema", err)
+	}
+	texts, err := migrations()
+	if err != nil {
+		return 0, 0, err
+	}
+	return schema, len(texts), s.Check(ctx)
+}
