@@ -79,19 +79,19 @@ func (o *oauth) refuse(w http.ResponseWriter, r refusedToken) {
 
 func (o *oauth) token(w http.ResponseWriter, r *http.Request) {
 	address, _ := netip.ParseAddr(hostOf(r)) // what is none is the zero one
-	if o.failures.Spent(address, time.Now()) {
-		w.Header().Set("Retry-After", "60")
-		o.refuse(w, refusedToken{status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "too many failed requests from your address"})
-		return
-	}
 	id, secret, refused := clientOf(w, r)
 	if refused != nil {
 		o.refuse(w, *refused)
 		return
 	}
+	if o.failures.Spent(address, id, time.Now()) {
+		w.Header().Set("Retry-After", "60")
+		o.refuse(w, refusedToken{status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "too many failed requests of this client, or from your address"})
+		return
+	}
 	claims, err := o.api.plane.Client(r.PathValue("environment"), id, secret)
 	if err != nil {
-		o.failures.Count(address, time.Now())
+		o.failures.Count(address, id, time.Now())
 		select {
 		case o.waiting <- struct{}{}:
 			delay := time.NewTimer(tokenDelay)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,21 +124,35 @@ func TestClientsGetTokens(t *testing.T) {
 // Who guesses too often waits, and nobody else does.
 func TestGuessesAreHeldBack(t *testing.T) {
 	_, api, secret := tokens(t)
-	ask := func(address, secret string) int {
-		r := httptest.NewRequest("POST", "/v1/oauth/prod/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "client_id": {"billing-1"}, "client_secret": {secret}}.Encode()))
+	ask := func(address, secret string, client ...string) int {
+		id := append(client, "billing-1")[0]
+		r := httptest.NewRequest("POST", "/v1/oauth/prod/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.RemoteAddr = address
 		got := httptest.NewRecorder()
 		api.ServeHTTP(got, r)
 		return got.Code
 	}
-	var group sync.WaitGroup
-	for range 80 {
-		group.Go(func() { ask("192.0.2.1:5000", "wrong") })
+	guess := func(address string, client ...string) {
+		t.Helper()
+		var group sync.WaitGroup
+		var refused atomic.Int64
+		for range 80 {
+			group.Go(func() {
+				if ask(address, "wrong", client...) == http.StatusTooManyRequests {
+					refused.Add(1)
+				}
+			})
+		}
+		group.Wait()
+		if refused.Load() == 0 {
+			t.Errorf("80 guesses of %q from %s are answered", client, address)
+		}
 	}
-	group.Wait()
-	if got := ask("192.0.2.1:6000", secret); got != http.StatusTooManyRequests {
-		t.Errorf("after 80 guesses: %d", got)
+	guess("192.0.2.1:5000")
+	guess("192.0.2.3:5000", "somebody-else")
+	if got := ask("192.0.2.3:6000", secret); got != http.StatusOK {
+		t.Errorf("behind the same proxy as who guesses: %d", got)
 	}
 	for range 40 { // who proves itself is not counted
 		if got := ask("192.0.2.2:5000", secret); got != http.StatusOK {

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"crypto/sha256"
 	"math"
 	"net/netip"
 	"sync"
@@ -43,8 +44,48 @@ func (b *bucket) take(now time.Time, perMinute float64) (wait time.Duration) {
 	return 0
 }
 
+func (b *bucket) spent(now time.Time, perMinute float64) bool {
+	return b.left+now.Sub(b.at).Minutes()*perMinute < 1
+}
+
 func (b *bucket) full(now time.Time, perMinute float64) bool {
 	return b.left+now.Sub(b.at).Minutes()*perMinute >= perMinute
+}
+
+// buckets are one for each key, at most so many; what is full is as good as none.
+type buckets[K comparable] struct {
+	perMinute float64
+	most      int
+	byKey     map[K]*bucket
+	forgot    time.Time // when full ones were last looked for
+}
+
+func newBuckets[K comparable](perMinute float64, most int) buckets[K] {
+	return buckets[K]{perMinute: perMinute, most: most, byKey: map[K]*bucket{}}
+}
+
+// of returns the bucket of a key, and makes one; nil where there is no room.
+func (s *buckets[K]) of(key K, now time.Time) *bucket {
+	b := s.byKey[key]
+	if b == nil && len(s.byKey) >= s.most && now.Sub(s.forgot) >= time.Second { // or the search is what keeps us busy
+		s.forgot = now
+		for k, old := range s.byKey {
+			if old.full(now, s.perMinute) {
+				delete(s.byKey, k)
+			}
+		}
+	}
+	if b == nil && len(s.byKey) < s.most {
+		b = &bucket{s.perMinute, now}
+		s.byKey[key] = b
+	}
+	return b
+}
+
+// spent says whether nothing is left in the bucket of a key, which it does not make.
+func (s *buckets[K]) spent(key K, now time.Time) bool {
+	b := s.byKey[key]
+	return b != nil && b.spent(now, s.perMinute)
 }
 
 // pace bounds attempts by address and overall.
@@ -52,34 +93,20 @@ type pace struct {
 	mu        sync.Mutex // guards all below
 	all       bucket
 	others    bucket // of all addresses that there is no room for
-	byAddress map[netip.Prefix]*bucket
-	forgot    time.Time // when full buckets were last looked for
+	byAddress buckets[netip.Prefix]
 }
 
 func newPace(now time.Time) *pace {
-	return &pace{all: bucket{overall, now}, others: bucket{perAddress, now}, byAddress: map[netip.Prefix]*bucket{}}
+	return &pace{all: bucket{overall, now}, others: bucket{perAddress, now}, byAddress: newBuckets[netip.Prefix](perAddress, maxAddresses)}
 }
 
 // take counts one attempt. Its error is Limited, with the time to wait.
 func (p *pace) take(from netip.Addr, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := network(from)
-	b := p.byAddress[key]
-	if b == nil && len(p.byAddress) >= maxAddresses && now.Sub(p.forgot) >= time.Second { // or the search is what keeps us busy
-		p.forgot = now
-		for k, old := range p.byAddress {
-			if old.full(now, perAddress) {
-				delete(p.byAddress, k)
-			}
-		}
-	}
-	switch {
-	case b == nil && len(p.byAddress) >= maxAddresses:
+	b := p.byAddress.of(network(from), now)
+	if b == nil {
 		b = &p.others
-	case b == nil:
-		b = &bucket{perAddress, now}
-		p.byAddress[key] = b
 	}
 	if wait := b.take(now, perAddress); wait > 0 {
 		return limited(wait, "too many attempts to log in from your address")
@@ -90,30 +117,63 @@ func (p *pace) take(from netip.Addr, now time.Time) error {
 	return nil
 }
 
-// spent says whether an address may try no more for now.
-func (p *pace) spent(from netip.Addr, now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	b := p.byAddress[network(from)]
-	if b == nil && len(p.byAddress) >= maxAddresses {
-		b = &p.others
-	}
-	return b != nil && b.left+now.Sub(b.at).Minutes()*perAddress < 1
+// How often machines may fail to prove themselves, a minute.
+const (
+	guessesOfClient  = 30  // as one client, from one address
+	guessesOfAddress = 300 // from one address, behind which there may be many
+)
+
+// Guesses bound how often machines may fail to prove themselves, by where they are and
+// who they say they are: 30 times a minute as one client, and 300 times from an address,
+// so that who guesses does not keep out others behind the same proxy. Who succeeds is not
+// counted. What it remembers is bounded. It is safe for concurrent use.
+type Guesses struct {
+	mu        sync.Mutex // guards all below
+	others    bucket     // of all addresses that there is no room for
+	byAddress buckets[netip.Prefix]
+	byClient  buckets[guesser] // where there is no room, the address alone counts
 }
 
-// Guesses bound how often machines may fail to prove themselves, by where they are:
-// 30 times a minute. Who succeeds is not counted. It is safe for concurrent use.
-type Guesses struct{ pace *pace }
+// guesser is an address, and the hash of whom it says to be.
+type guesser struct {
+	from   netip.Prefix
+	client [sha256.Size]byte
+}
+
+func guesserOf(from netip.Addr, client string) guesser {
+	return guesser{network(from), sha256.Sum256([]byte(client))}
+}
 
 // NewGuesses returns a count that begins now.
-func NewGuesses(now time.Time) *Guesses { return &Guesses{newPace(now)} }
+func NewGuesses(now time.Time) *Guesses {
+	return &Guesses{others: bucket{guessesOfAddress, now}, byAddress: newBuckets[netip.Prefix](guessesOfAddress, maxAddresses), byClient: newBuckets[guesser](guessesOfClient, maxAddresses)}
+}
 
-// Spent says whether there have been too many lately from an address.
-func (f *Guesses) Spent(from netip.Addr, now time.Time) bool { return f.pace.spent(from, now) }
+// Spent says whether there have been too many lately, as this client from this address,
+// or from this address at all.
+func (f *Guesses) Spent(from netip.Addr, client string, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := guesserOf(from, client)
+	if f.byAddress.byKey[key.from] == nil && len(f.byAddress.byKey) >= maxAddresses && f.others.spent(now, guessesOfAddress) {
+		return true
+	}
+	return f.byAddress.spent(key.from, now) || f.byClient.spent(key, now)
+}
 
 // Count counts one.
-func (f *Guesses) Count(from netip.Addr, now time.Time) {
-	f.pace.take(from, now) // whether it is spent is asked for before
+func (f *Guesses) Count(from netip.Addr, client string, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := guesserOf(from, client)
+	b := f.byAddress.of(key.from, now)
+	if b == nil {
+		b = &f.others
+	}
+	b.take(now, guessesOfAddress) // whether it is spent is asked for before
+	if b := f.byClient.of(key, now); b != nil {
+		b.take(now, guessesOfClient)
+	}
 }
 
 // network is what one household or host has: an IPv4 address, a /64 of IPv6.

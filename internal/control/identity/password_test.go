@@ -296,12 +296,12 @@ func TestPace(t *testing.T) {
 	for i := range 2 * maxAddresses {
 		p.take(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now.Add(time.Duration(i)*time.Microsecond))
 	}
-	if len(p.byAddress) > maxAddresses {
-		t.Errorf("%d addresses are kept", len(p.byAddress))
+	if len(p.byAddress.byKey) > maxAddresses {
+		t.Errorf("%d addresses are kept", len(p.byAddress.byKey))
 	}
 	p.take(addr("192.0.2.1"), now.Add(time.Hour))
-	if len(p.byAddress) > 1 {
-		t.Errorf("%d addresses are kept an hour later", len(p.byAddress))
+	if len(p.byAddress.byKey) > 1 {
+		t.Errorf("%d addresses are kept an hour later", len(p.byAddress.byKey))
 	}
 }
 
@@ -334,4 +334,42 @@ func FuzzTokenID(f *testing.F) {
 			t.Errorf("%q has the id %q", s, id)
 		}
 	})
+}
+
+// Whoever guesses as one client keeps out that one, and many guesses from an address
+// keep out the address; what is remembered of names that nobody has is bounded.
+func TestGuessesAreCountedByClientAndAddress(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	proxy, elsewhere := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	g := NewGuesses(now)
+	wants := func(what string, from netip.Addr, client string, want bool) {
+		t.Helper()
+		if got := g.Spent(from, client, now); got != want {
+			t.Errorf("%s: spent %v, want %v", what, got, want)
+		}
+	}
+	for range guessesOfClient {
+		wants("guessed", proxy, "guessed", false)
+		g.Count(proxy, "guessed", now)
+	}
+	wants("guessed too often", proxy, "guessed", true)
+	wants("another behind the proxy", proxy, "billing-1", false)
+	wants("the same from elsewhere", elsewhere, "guessed", false)
+	for i := range guessesOfAddress - guessesOfClient {
+		wants("names that nobody has", proxy, "billing-1", false)
+		g.Count(proxy, fmt.Sprint("nobody", i), now)
+	}
+	wants("too many from the address", proxy, "billing-1", true)
+	wants("from elsewhere", elsewhere, "billing-1", false)
+	for i := range 3 * maxAddresses {
+		from := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		g.Count(from, fmt.Sprint("nobody", i), now)
+	}
+	if a, c := len(g.byAddress.byKey), len(g.byClient.byKey); a > maxAddresses || c > maxAddresses {
+		t.Errorf("%d addresses and %d clients are kept", a, c)
+	}
+	wants("an address that there was no room for", netip.MustParseAddr("10.255.0.1"), "billing-1", true)
+	now = now.Add(time.Minute)
+	wants("a minute later", proxy, "guessed", false)
+	wants("a minute later, without room", netip.MustParseAddr("10.255.0.1"), "billing-1", false)
 }
