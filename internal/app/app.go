@@ -328,6 +328,9 @@ func (a *App) NotReady() []string {
 	if a.draining.Load() {
 		reasons = append(reasons, "the gateway is draining")
 	}
+	if a.follower != nil {
+		reasons = append(reasons, a.follower.notReady()...)
+	}
 	return append(reasons, a.clusters.notReady()...)
 }
 
@@ -364,10 +367,18 @@ func (a *App) Run(ctx context.Context) error {
 	rest, stopRest := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRest()
 	var group sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.clusters.start(rest)
+	if a.follower != nil {
+		group.Go(func() {
+			if err := a.follower.untilOver(ctx); err != nil {
+				failed <- err
+				cancel()
+			}
+		})
+	}
 	group.Go(func() {
 		if err := a.operations.Run(rest); err != nil {
 			failed <- err

@@ -243,6 +243,12 @@ func (d *doctor) configuration(running bool) {
 		for _, damage := range s.damaged {
 			d.found(false, "restore it from a backup; a start sets it aside and goes on, what is lost is: "+damage.loss, "%s in data directory %s is damaged: %v", damage.file, c.DataDir, damage.err)
 		}
+		switch at, err := feed.SentAway(filepath.Join(c.DataDir, feedDir)); {
+		case err != nil:
+			d.found(false, "", "%v", err)
+		case !at.IsZero():
+			d.found(false, "let it join again with sluice gateway join, or remove the data directory", "the control plane has sent this gateway away at %s: it serves for no longer than %v after that", at.UTC().Format(time.RFC3339), sentAwayServes)
+		}
 		d.found(true, "", "data directory %s can be used", c.DataDir)
 		s.close()
 	}

@@ -51,6 +51,11 @@ type source interface {
 // firstWait is how long a gateway without anything to serve waits for its control plane.
 const firstWait = 30 * time.Second
 
+// sentAwayServes is how long a gateway that the control plane has sent away goes on with
+// what it has: time for whoever did so by mistake to let it join again, and for clients to
+// go elsewhere, since it is not ready.
+const sentAwayServes = time.Hour
+
 // follower brings what the control plane of this gateway gives it.
 type follower struct {
 	opts     Options
@@ -100,23 +105,70 @@ func (f *follower) start() (*loaded, error) {
 		f.receiver.Run(ctx, func(s feed.State) error { return f.arrive(ctx, s) })
 	}()
 	f.stop = func() { cancel(); <-ended }
-	if s := f.receiver.State(); s != nil {
+	s := f.receiver.State()
+	if s != nil && f.over() == nil {
 		return f.take(*s)
 	}
-	f.opts.Log.Info("nothing is here to serve yet: waiting for the control plane")
+	f.opts.Log.Info("nothing is here that may be served: waiting for the control plane")
 	timer := time.NewTimer(firstWait)
 	defer timer.Stop()
-	select {
-	case first := <-f.arrivals:
-		out, err := f.take(first.state)
-		first.done <- err
-		return out, err
-	case <-timer.C:
-		why := f.receiver.Standing().Failure
-		if why == "" {
-			why = "it has nothing for this gateway yet"
+	look := time.NewTicker(100 * time.Millisecond) // it may take this gateway again, which has the newest
+	defer look.Stop()
+	for {
+		select {
+		case first := <-f.arrivals:
+			out, err := f.take(first.state)
+			first.done <- err
+			return out, err
+		case <-look.C:
+			if s != nil && f.over() == nil {
+				return f.take(*s)
+			}
+		case <-timer.C:
+			if err := f.over(); err != nil {
+				return nil, err
+			}
+			why := f.receiver.Standing().Failure
+			if why == "" {
+				why = "it has nothing for this gateway yet"
+			}
+			return nil, fmt.Errorf("there is nothing to serve, and the control plane has not given anything for %v: %s", firstWait, why)
 		}
-		return nil, fmt.Errorf("there is nothing to serve, and the control plane has not given anything for %v: %s", firstWait, why)
+	}
+}
+
+// over says why this gateway may serve no more; nil while it may.
+func (f *follower) over() error {
+	at := f.receiver.Standing().SentAway
+	if at.IsZero() || f.opts.Now().Before(at.Add(sentAwayServes)) {
+		return nil
+	}
+	return fmt.Errorf("the control plane has sent this gateway away at %s, and it serves for no longer than %v after that: let it join again with sluice gateway join", at.UTC().Format(time.RFC3339), sentAwayServes)
+}
+
+// notReady says why clients should go elsewhere.
+func (f *follower) notReady() []string {
+	at := f.receiver.Standing().SentAway
+	if at.IsZero() {
+		return nil
+	}
+	return []string{fmt.Sprintf("the control plane has sent this gateway away at %s: it stops at %s unless it joins again", at.UTC().Format(time.RFC3339), at.Add(sentAwayServes).UTC().Format(time.RFC3339))}
+}
+
+// untilOver returns why this gateway may serve no more, once that is so; nil when the
+// context ends before.
+func (f *follower) untilOver(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		if err := f.over(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
 	}
 }
 

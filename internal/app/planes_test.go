@@ -343,13 +343,86 @@ func TestGatewaysGoOnWithoutTheirControlPlane(t *testing.T) {
 	if err != nil || d.Status.Gateway == nil || !d.Status.Gateway.Connected || d.Status.Gateway.Behind || d.Status.Gateway.Joined == nil || d.Status.Gateway.InForce != one.gateway.Snapshot().Number().String() {
 		t.Errorf("gw-1 stands as %+v, %v", d.Status.Gateway, err)
 	}
-	// A gateway whose document is gone is sent away, and goes on with what it has.
+	// A gateway whose document is gone is sent away, and goes on with what it has for a while.
 	if _, err := a.root.Delete(t.Context(), "gateways", "gw-2", client.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	a.within(patience, "gw-2 is sent away", func() bool { return strings.Contains(two.follower.receiver.Standing().Failure, "no Gateway") })
 	if err := stays.alive(); err != nil {
 		t.Errorf("a connection has gone with the gateway's document: %v", err)
+	}
+	if status, text := two.readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "has sent this gateway away") {
+		t.Errorf("/readyz says %d %s", status, text)
+	}
+}
+
+// A gateway that was removed at the control plane stops after a while, and serves again
+// once it has joined again; its restart within that time does not lengthen it.
+func TestAGatewayThatWasSentAwayStops(t *testing.T) {
+	a := newApart(t)
+	a.fleet("reader")
+	a.join("gw-1")
+	opts := a.gatewayOptions("gw-1")
+	var ahead atomic.Int64
+	opts.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	r := a.start(opts)
+	a.settled("gw-1")
+	if _, err := a.root.Delete(t.Context(), "gateways", "gw-1", client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	a.within(patience, "it is sent away", func() bool { return !r.follower.receiver.Standing().SentAway.IsZero() })
+	ahead.Store(int64(sentAwayServes - 10*time.Minute))
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Fatalf("before its time: %v", err)
+	}
+	var found []string
+	Diagnose(t.Context(), opts, func(f Finding) { found = append(found, f.Message) })
+	if !strings.Contains(strings.Join(found, "\n"), "has sent this gateway away") {
+		t.Errorf("the doctor finds %q", found)
+	}
+	r = a.start(opts)
+	w, err := dial(r.Bootstrap(), "reader", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	w.await()
+	ahead.Store(int64(sentAwayServes + time.Minute))
+	select {
+	case err := <-r.done:
+		if err == nil || !strings.Contains(err.Error(), "let it join again") {
+			t.Errorf("it stops with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("it serves on")
+	}
+	select {
+	case <-w.gone:
+	case <-time.After(patience):
+		t.Error("its connections are open")
+	}
+	a.apply(a.root, `{"kind":"Gateway","metadata":{"name":"gw-1","environment":"test"},"spec":{}}`)
+	a.join("gw-1")
+	r = a.start(opts)
+	a.settled("gw-1")
+	if w, err := dial(r.Bootstrap(), "reader", secret); err != nil {
+		t.Errorf("joined again: %v", err)
+	} else {
+		w.Close()
+	}
+	// One that was sent away for too long serves once it is taken again, and not before.
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
+	}
+	long := opts.Now().Add(-2 * sentAwayServes)
+	if err := os.WriteFile(filepath.Join(opts.Config.DataDir, feedDir, "sent-away"), fmt.Appendf(nil, "%d\n", long.UnixMilli()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = a.start(opts)
+	if at := r.follower.receiver.Standing().SentAway; !at.IsZero() {
+		t.Errorf("it serves, sent away at %v", at)
 	}
 }
 

@@ -38,6 +38,7 @@ const (
 	identityFile  = "identity.json"
 	stateFile     = "state"
 	contactFile   = "contact"
+	sentAwayFile  = "sent-away"
 )
 
 // Authority is who the control plane is to its gateways: a small certificate authority

@@ -449,15 +449,45 @@ func TestAGatewayFollowsItsControlPlane(t *testing.T) {
 	r, _, _ = p.gateway(id)
 	p.within("it is connected", func() bool { return r.Standing().Connected })
 	p.mu.Lock()
+	key := p.keys["gw-1"]
 	delete(p.keys, "gw-1")
 	p.mu.Unlock()
 	p.within("it is sent away", func() bool { return strings.Contains(r.Standing().Failure, "no such gateway") })
 	if s := r.State(); s == nil || text(t, *s) != text(t, fourth) {
 		t.Error("what was in force is not any more")
 	}
+	p.within("it is written down", func() bool { at, err := SentAway(p.dir); return err == nil && !at.IsZero() })
+	away := r.Standing().SentAway
+	if at, _ := SentAway(p.dir); at.UnixMilli() != away.UnixMilli() {
+		t.Errorf("sent away at %v, on disk is %v", away, at)
+	}
 	again.Forget(func(string) bool { return false })
 	if g := again.Gateways(); len(g) != 0 {
 		t.Errorf("still known: %+v", g)
+	}
+	// Taken again, it is as if nothing had been.
+	p.mu.Lock()
+	p.keys["gw-1"], p.tokens["third"] = key, "gw-1"
+	p.mu.Unlock()
+	p.within("it is taken again", func() bool {
+		at, err := SentAway(p.dir)
+		return r.Standing().SentAway.IsZero() && err == nil && at.IsZero()
+	})
+	// Who joins anew was not sent away, though the one before was.
+	if err := os.WriteFile(filepath.Join(p.dir, sentAwayFile), moment(away), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.join("third", p.dir); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := SentAway(p.dir); err != nil || !at.IsZero() {
+		t.Errorf("joined anew, it was sent away at %v, %v", at, err)
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, sentAwayFile), []byte("?"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := SentAway(p.dir); err == nil || !strings.Contains(err.Error(), sentAwayFile) {
+		t.Errorf("from a damaged file: %v", err)
 	}
 }
 

@@ -94,6 +94,9 @@ func Join(ctx context.Context, c JoinConfig) (*Identity, error) {
 	if err := id.keep(c.Dir, c.Save); err != nil {
 		return nil, fmt.Errorf("keep who this gateway is: %w", err)
 	}
+	if err := forgetSentAway(c.Dir); err != nil {
+		return nil, err
+	}
 	return id, nil
 }
 

@@ -59,6 +59,7 @@ type Receiver struct {
 	refused   string    // why the last state is not in force
 	twofold   sum       // that the control plane last had for the number in force, if not the one here
 	failure   string    // why there is no connection
+	sentAway  time.Time // since when the control plane refuses this gateway; zero when it does not
 	refusals  map[string]uint64
 	heard     *uint64 // the number of the last rejection that the control plane has; nil until it says so
 
@@ -89,6 +90,10 @@ func NewReceiver(c ReceiverConfig) (*Receiver, error) {
 	r := &Receiver{config: c, identity: c.Identity, file: journal.File{Name: filepath.Join(c.Dir, stateFile), Save: c.Save}, refusals: map[string]uint64{"other": 0}, changed: make(chan struct{}, 1)}
 	for _, reason := range reasons {
 		r.refusals[reason.name] = 0
+	}
+	var err error
+	if r.sentAway, err = SentAway(c.Dir); err != nil {
+		return nil, err
 	}
 	var state *held
 	var written time.Time
@@ -147,6 +152,9 @@ type Standing struct {
 	// Contact is when the state in force was last known to be the newest; zero when
 	// never.
 	Contact time.Time
+	// SentAway is since when the control plane refuses this gateway: it was removed there, or
+	// another machine has joined in its place. Zero when it does not, as far as is known.
+	SentAway time.Time
 	// Failure is why there is no connection, Refused why the state that came last is not
 	// in force; "" when there is nothing to say.
 	Failure, Refused string
@@ -166,7 +174,7 @@ func (s Standing) Age(now time.Time) time.Duration {
 func (r *Receiver) Standing() Standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := Standing{Connected: r.connected, Contact: r.contact, Failure: r.failure, Refused: r.refused, Refusals: map[string]uint64{}}
+	s := Standing{Connected: r.connected, Contact: r.contact, SentAway: r.sentAway, Failure: r.failure, Refused: r.refused, Refusals: map[string]uint64{}}
 	for reason, n := range r.refusals {
 		s.Refusals[reason] = n
 	}
@@ -314,6 +322,7 @@ func (r *Receiver) follow(ctx context.Context, apply func(State) error) (begun b
 			if err := m.as(&no); err != nil {
 				return begun, err
 			}
+			r.sendAway(no.Reason)
 			return begun, fmt.Errorf("the control plane refuses this gateway: %s", no.Reason)
 		}
 		if (want || r.file.Long()) && time.Since(asked) > askEvery {
@@ -453,7 +462,60 @@ func (r *Receiver) refuse(err error) (news bool) {
 	return news
 }
 
+// SentAway returns since when the control plane refuses the gateway that has a directory,
+// zero when it does not, as far as is known there.
+func SentAway(dir string) (time.Time, error) {
+	at, err := readMoment(filepath.Join(dir, sentAwayFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return time.Time{}, nil
+	} else if err != nil {
+		return time.Time{}, fmt.Errorf("read since when the control plane refuses this gateway: %w", err)
+	}
+	return at, nil
+}
+
+func forgetSentAway(dir string) error {
+	if err := os.Remove(filepath.Join(dir, sentAwayFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget that the control plane refused this gateway: %w", err)
+	}
+	return nil
+}
+
+// sendAway takes note that the control plane has refused this gateway, also for a restart.
+func (r *Receiver) sendAway(reason string) {
+	now := r.config.Now()
+	r.mu.Lock()
+	news := r.sentAway.IsZero()
+	if news {
+		r.sentAway = now
+	}
+	r.mu.Unlock()
+	if !news {
+		return
+	}
+	r.config.Log.Error("the control plane has sent this gateway away: let it join again, or stop it", "why", reason)
+	if err := r.config.Save(filepath.Join(r.config.Dir, sentAwayFile), moment(now)); err != nil {
+		r.config.Log.Error("that the control plane has sent this gateway away is not on disk: a restart begins to count anew", "err", err)
+	}
+}
+
+// admitted takes note that the control plane refuses this gateway no more.
+func (r *Receiver) admitted() {
+	r.mu.Lock()
+	was := !r.sentAway.IsZero()
+	r.sentAway = time.Time{}
+	r.mu.Unlock()
+	if !was {
+		return
+	}
+	r.config.Log.Info("the control plane takes this gateway again")
+	if err := forgetSentAway(r.config.Dir); err != nil {
+		r.config.Log.Error("a restart may take this gateway for one that was sent away", "err", err)
+	}
+}
+
 func (r *Receiver) begin() {
+	r.admitted()
 	r.mu.Lock()
 	again := r.failure != ""
 	r.connected, r.failure = true, ""
@@ -500,15 +562,29 @@ func (r *Receiver) beat(b beat) (other bool) {
 }
 
 func (r *Receiver) lastContact() time.Time {
-	text, err := os.ReadFile(filepath.Join(r.config.Dir, contactFile))
-	if err != nil || r.state == nil {
+	if r.state == nil {
 		return time.Time{}
 	}
-	at, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	at, err := readMoment(filepath.Join(r.config.Dir, contactFile))
 	if err != nil {
 		return time.Time{}
 	}
-	return time.UnixMilli(at)
+	return at
+}
+
+// moment is a time in a file.
+func moment(at time.Time) []byte { return fmt.Appendf(nil, "%d\n", at.UnixMilli()) }
+
+func readMoment(name string) (time.Time, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return time.UnixMilli(at), nil
 }
 
 // keepContact writes down when the state was last known to be the newest: a restart
@@ -526,7 +602,7 @@ func (r *Receiver) keepContact() {
 	if at.IsZero() || same {
 		return
 	}
-	if err := r.config.Save(filepath.Join(r.config.Dir, contactFile), fmt.Appendf(nil, "%d\n", at.UnixMilli())); err != nil {
+	if err := r.config.Save(filepath.Join(r.config.Dir, contactFile), moment(at)); err != nil {
 		r.config.Log.Error("when the control plane was last reached is not on disk", "err", err)
 	}
 }
