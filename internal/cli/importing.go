@@ -26,9 +26,10 @@ func newImport(s Streams) *cobra.Command {
 
 There is an API for each topic, with a version whose contract is an AsyncAPI document
 with the topic's settings and its newest schemas. A topic called orders.v2 becomes
-version 2 of the API orders. Topics that a version offers already are left out, and
-so are internal ones and those of applications; what is left out, named otherwise or
-could not be read is told.
+version 2 of the API orders. Topics that a version offers already are left out, unless
+the registry has other schemas than its contract: then the version is drafted with
+those, as its next revision. Internal topics and those of applications are left out;
+what is left out, named otherwise or could not be read is told.
 
 The drafts are printed for review, written to a directory, or applied. The control
 plane reads the cluster with the secrets of its document, and the registry through
@@ -83,7 +84,8 @@ imports all topics, a publisher those that the cluster gives to their team.`,
 						return err
 					}
 					wanted.Documents = append(wanted.Documents, text)
-					wanted.Tags[d.Kind+"/"+m.Name] = "" // which must not have come meanwhile
+					key := d.Kind + "/" + m.Name
+					wanted.Tags[key] = found.Tags[key] // what is new must not have come meanwhile
 				}
 				report, err := c.Apply(cmd.Context(), wanted, false)
 				if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"sluice/internal/control/draft"
 	"sluice/internal/control/identity"
+	"sluice/internal/control/lifecycle"
 	"sluice/internal/fault"
 	"sluice/internal/grant"
 	"sluice/internal/resource"
@@ -44,9 +45,12 @@ type Import struct {
 
 // Imported is what an import has found.
 type Imported struct {
-	// Documents are drafts of what is not there yet.
+	// Documents are drafts of what is not there yet, and of versions that are and whose
+	// schemas are others in the registry by now.
 	Documents []resource.Any
-	Notes     []draft.Note
+	// Tags are those of the documents that are there, as of Record.
+	Tags  map[resource.Key]int64
+	Notes []draft.Note
 	// Known is how many topics a version offers already.
 	Known int
 }
@@ -77,7 +81,7 @@ func (p *Plane) Import(ctx context.Context, q Request, want Import) (*Imported, 
 	if err := identity.Authorise(q.Actor, identity.Import, objectOf(r.Document, false, m.Get)); err != nil {
 		return nil, err
 	}
-	s := selection{m: m, q: q, want: want, cluster: r.Document.(*resource.Cluster), offered: map[string]bool{}}
+	s := selection{m: m, q: q, want: want, cluster: r.Document.(*resource.Cluster), offers: map[string][]offer{}, teams: map[string]string{}}
 	if err := s.mayOwn(want.Team); want.Team != "" && err != nil {
 		return nil, err
 	}
@@ -89,12 +93,21 @@ func (p *Plane) Import(ctx context.Context, q Request, want Import) (*Imported, 
 		return nil, unreachable(q, err, "%s cannot be read", key)
 	}
 	out := &Imported{}
-	chosen, teams := s.choose(topics, out)
-	if len(chosen) > maxImported {
-		return nil, fault.New(fault.Limited, "%d topics are more than the %d that are imported at once: name fewer with a pattern", len(chosen), maxImported)
+	chosen := s.choose(topics, out)
+	if n := len(chosen) + len(s.looked); n > maxImported {
+		return nil, fault.New(fault.Limited, "%d topics are more than the %d that are imported at once: name fewer with a pattern", n, maxImported)
+	}
+	for i := range s.looked { // the text is in the newest revision
+		v := *s.looked[i].Version
+		_, revision, err := p.revisionOf(ctx, m.Get(v.Key()), 0)
+		if err != nil {
+			return nil, err
+		}
+		v.Spec.Contract = resource.Contract{AsyncAPI: revision.Spec.Contract.AsyncAPI}
+		s.looked[i].Version = &v
 	}
 	wanted := draft.Wanted{
-		Cluster: want.Cluster, Environment: s.cluster.Metadata.Environment, Topics: chosen, Team: func(topic string) string { return teams[topic] },
+		Cluster: want.Cluster, Environment: s.cluster.Metadata.Environment, Topics: chosen, Team: func(topic string) string { return s.teams[topic] }, Offered: s.looked,
 		Taken: func(key resource.Key) (string, bool) {
 			if r := m.Get(key); r != nil {
 				return r.Team, true
@@ -102,13 +115,18 @@ func (p *Plane) Import(ctx context.Context, q Request, want Import) (*Imported, 
 			return "", false
 		},
 	}
-	if want.Registry.URL != "" && len(chosen) > 0 {
-		if wanted.Subjects, err = p.inventory.Subjects(ctx, want.Registry, s.subjectOf(topics, teams)); err != nil {
+	if want.Registry.URL != "" && len(chosen)+len(s.looked) > 0 {
+		if wanted.Subjects, err = p.inventory.Subjects(ctx, want.Registry, s.subjectOf(topics)); err != nil {
 			return nil, unreachable(q, err, "the schema registry cannot be read")
 		}
 	}
 	documents, notes := wanted.Make()
-	out.Documents, out.Notes = documents, append(out.Notes, notes...)
+	out.Documents, out.Notes, out.Tags = documents, append(out.Notes, notes...), map[resource.Key]int64{}
+	for _, d := range documents {
+		if there := m.Get(d.Key()); there != nil {
+			out.Tags[d.Key()] = there.Tag()
+		}
+	}
 	return out, p.change(ctx, q, func(c *changing) error {
 		now := c.edit.Get(key)
 		if now == nil {
@@ -134,7 +152,29 @@ type selection struct {
 	q       Request
 	want    Import
 	cluster *resource.Cluster
-	offered map[string]bool // by some version
+	offers  map[string][]offer // by topic
+	teams   map[string]string  // of topics that become drafts
+	looked  []draft.Offered    // what is offered, and is compared with the registry
+}
+
+// offer is a version that offers a topic.
+type offer struct {
+	version *Record
+	channel string
+}
+
+// current is the one of several offers that a new revision is for: of a version that is
+// not on its way out, the one that was made last.
+func current(offers []offer) (last offer) {
+	for _, o := range offers {
+		switch stateOf(o.version.Document) {
+		case lifecycle.Draft, lifecycle.Preview, lifecycle.Published:
+			if last.version == nil || o.version.Created.After(last.version.Created) || o.version.Created.Equal(last.version.Created) && o.version.Key().Name > last.version.Key().Name {
+				last = o
+			}
+		}
+	}
+	return last
 }
 
 // mayOwn asks whether whoever imports may draft for a team: a platform-admin for all, a
@@ -157,22 +197,22 @@ func (s selection) mayOwn(team string) error {
 	return identity.Authorise(s.q.Actor, identity.Write, identity.Object{Kind: resource.KindAPI, Name: "of team " + team, Owner: owner, Absent: true})
 }
 
-// choose picks the topics, with the team of each.
-func (s selection) choose(topics []draft.Topic, out *Imported) (chosen []draft.Topic, teams map[string]string) {
+// choose picks the topics, with the team of each, and those that are offered and may be
+// drafted anew.
+func (s *selection) choose(topics []draft.Topic, out *Imported) (chosen []draft.Topic) {
 	for r := range s.m.Records() {
 		v, ok := r.Document.(*resource.Version)
 		if !ok {
 			continue
 		}
-		for _, environments := range v.Spec.Channels {
-			for _, b := range environments {
+		for _, name := range slices.Sorted(maps.Keys(v.Spec.Channels)) {
+			for _, b := range v.Spec.Channels[name] {
 				if b.Cluster == s.want.Cluster {
-					s.offered[b.Topic] = true
+					s.offers[b.Topic] = append(s.offers[b.Topic], offer{r, name})
 				}
 			}
 		}
 	}
-	teams = map[string]string{}
 	allowed := map[string]error{}
 	skip := func(t draft.Topic, format string, args ...any) {
 		out.Notes = append(out.Notes, draft.Note{About: t.Name, Message: "is left out: " + fmt.Sprintf(format, args...)})
@@ -199,8 +239,13 @@ func (s selection) choose(topics []draft.Topic, out *Imported) (chosen []draft.T
 			continue // what is not one's own is nobody's business
 		}
 		switch {
-		case s.offered[t.Name]:
+		case len(s.offers[t.Name]) > 0:
 			out.Known++
+			if o := current(s.offers[t.Name]); s.want.Registry.URL != "" && o.version != nil && s.mayOwn(o.version.Team) == nil {
+				if v := o.version.Document.(*resource.Version); v.Spec.Contract.Digest != "" && o.version.Status.Revision > 0 {
+					s.looked = append(s.looked, draft.Offered{Version: v, Channel: o.channel, Topic: t})
+				}
+			}
 			continue
 		case grant.BeginsLikePrefix(t.Name):
 			skip(t, "it belongs to an application")
@@ -221,14 +266,14 @@ func (s selection) choose(topics []draft.Topic, out *Imported) (chosen []draft.T
 		if t.Problem != "" {
 			out.Notes = append(out.Notes, draft.Note{About: t.Name, Message: "its settings could not be read: " + t.Problem})
 		}
-		chosen, teams[t.Name] = append(chosen, t), team
+		chosen, s.teams[t.Name] = append(chosen, t), team
 	}
 	for _, pattern := range s.want.Topics {
 		if !strings.ContainsAny(pattern, `*?[\`) && !slices.ContainsFunc(topics, func(t draft.Topic) bool { return t.Name == pattern }) {
 			out.Notes = append(out.Notes, draft.Note{About: pattern, Message: "is not on the cluster"})
 		}
 	}
-	return chosen, teams
+	return chosen
 }
 
 // gives says whether the cluster lets a team publish a topic.
@@ -261,15 +306,18 @@ func gives(cluster *resource.Cluster, team, topic string) int {
 	return longest
 }
 
-// subjectOf says which subjects are read: those named for topics that become drafts,
-// and for a platform-admin those named for no topic, which are told of.
-func (s selection) subjectOf(topics []draft.Topic, teams map[string]string) func(string) bool {
+// subjectOf says which subjects are read: those named for topics that become drafts or
+// are compared, and for a platform-admin those named for no topic, which are told of.
+func (s selection) subjectOf(topics []draft.Topic) func(string) bool {
 	return func(subject string) bool {
 		of := func(name string) bool { return strings.HasPrefix(subject, name+"-") }
-		for name := range teams {
+		for name := range s.teams {
 			if of(name) {
 				return true
 			}
+		}
+		if slices.ContainsFunc(s.looked, func(o draft.Offered) bool { return of(o.Topic.Name) }) {
+			return true
 		}
 		return s.q.Actor.PlatformAdmin() && len(s.want.Topics) == 0 && !slices.ContainsFunc(topics, func(t draft.Topic) bool { return of(t.Name) })
 	}

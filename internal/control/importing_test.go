@@ -1,16 +1,19 @@
 package control_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/control"
 	"sluice/internal/control/contract/schema"
 	"sluice/internal/control/draft"
+	"sluice/internal/control/lifecycle"
 	"sluice/internal/fault"
 	"sluice/internal/resource"
 )
@@ -21,6 +24,7 @@ type stock struct {
 	subjects []string
 	err      error
 	read     []string // subjects that were asked for
+	avro     string   // of all subjects; "" for that of a number
 }
 
 func (s *stock) Topics(context.Context, *resource.Cluster) (out []draft.Topic, err error) {
@@ -34,7 +38,7 @@ func (s *stock) Subjects(_ context.Context, _ control.SchemaRegistry, wanted fun
 	for _, name := range s.subjects {
 		if wanted(name) {
 			s.read = append(s.read, name)
-			out = append(out, draft.Subject{Name: name, Version: 1, Registered: schema.Registered{Kind: schema.Avro, Text: `"long"`}})
+			out = append(out, draft.Subject{Name: name, Version: 1, Registered: schema.Registered{Kind: schema.Avro, Text: cmp.Or(s.avro, `"long"`)}})
 		}
 	}
 	return out, s.err
@@ -138,19 +142,7 @@ func TestImportTwice(t *testing.T) {
 	if err != nil || len(found.Documents) != 7 {
 		t.Fatalf("%d documents: %v", len(found.Documents), err)
 	}
-	var text []byte
-	for _, d := range found.Documents { // as they come back to the management API
-		y, err := resource.YAML(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = append(append(text, "---\n"...), y...)
-	}
-	set, problems := resource.ReadRequest("drafts", text)
-	if resource.Bad(problems) {
-		t.Fatalf("%v\n%s", problems, text)
-	}
-	report, err := p.Apply(t.Context(), q, control.Wanted{Documents: slices.Collect(set.All())})
+	report, err := p.Apply(t.Context(), q, control.Wanted{Documents: sent(t, found.Documents)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +154,70 @@ func TestImportTwice(t *testing.T) {
 	found, err = p.Import(t.Context(), q, control.Import{Cluster: "main"})
 	if err != nil || len(found.Documents) != 0 || len(found.Notes) != 0 || found.Known != 4 {
 		t.Errorf("again: %v, %v", found, err)
+	}
+}
+
+// TestImportOfWhatHasChanged: a version whose schemas are others by now is drafted by whoever may write it, against the tag that it has; applied, nothing is left.
+func TestImportOfWhatHasChanged(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("root", clusters)
+	s := &stock{topics: []string{"shop.orders", "erp.books"}, subjects: []string{"shop.orders-value", "erp.books-value"}}
+	p := w.stocked(s)
+	want := control.Import{Cluster: "main", Registry: control.SchemaRegistry{URL: "https://schemas.example.com"}}
+	of := func(who string) *control.Imported {
+		t.Helper()
+		found, err := p.Import(t.Context(), w.as(who), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	apply := func(who string, found *control.Imported) error {
+		_, err := p.Apply(t.Context(), w.as(who), control.Wanted{Tags: found.Tags, Documents: sent(t, found.Documents)})
+		return err
+	}
+	if err := apply("olga", of("olga")); err != nil {
+		t.Fatal(err)
+	}
+	if found := of("root"); len(found.Documents)+len(found.Notes) != 0 || found.Known != 2 {
+		t.Errorf("the same again: %+v", found)
+	}
+	s.avro = `"string"`
+	for who, want := range map[string]int{"root": 2, "olga": 2, "ben": 1} {
+		found := of(who)
+		if len(found.Documents) != want || len(found.Notes) != want || len(found.Tags) != want {
+			t.Errorf("%s: %d documents, %v", who, len(found.Documents), found.Notes)
+		}
+	}
+	want.Registry.URL = ""
+	if found := of("root"); len(found.Documents) != 0 {
+		t.Errorf("without a registry: %d documents", len(found.Documents))
+	}
+	want.Registry.URL = "https://schemas.example.com"
+	found := of("ben")
+	if err := apply("ben", found); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.Model().Get(resource.Key{Kind: resource.KindVersion, Name: "shop.orders.v1"}); r == nil || r.Status.Revision != 2 {
+		t.Errorf("it is %+v", r)
+	}
+	if found := of("ben"); len(found.Documents)+len(found.Notes) != 0 {
+		t.Errorf("applied: %+v", found)
+	}
+	if err := apply("ben", found); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("against another revision: %v", err)
+	}
+	s.avro = `"bytes"`
+	for _, action := range []lifecycle.Action{lifecycle.Publish, lifecycle.Deprecate} {
+		q := w.as("ben")
+		q.Reason = "nobody needs it"
+		if _, err := p.Act(t.Context(), q, control.Move{Key: resource.Key{Kind: resource.KindVersion, Name: "shop.orders.v1"}, Action: action, Sunset: w.now.Add(1000 * time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := of("ben"); len(found.Documents) != 0 {
+		t.Errorf("a version on its way out is drafted: %+v", found)
 	}
 }
 
@@ -192,4 +248,22 @@ func (w *world) stocked(i control.Inventory) *control.Plane {
 	w.inventory = i
 	defer func() { w.inventory = nil }()
 	return w.another(w.store)
+}
+
+// sent are documents as they come back to the management API.
+func sent(t *testing.T, all []resource.Any) []resource.Any {
+	t.Helper()
+	var text []byte
+	for _, d := range all {
+		y, err := resource.YAML(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(append(text, "---\n"...), y...)
+	}
+	set, problems := resource.ReadRequest("drafts", text)
+	if resource.Bad(problems) {
+		t.Fatalf("%v\n%s", problems, text)
+	}
+	return slices.Collect(set.All())
 }

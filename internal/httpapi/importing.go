@@ -31,13 +31,16 @@ func (a *API) importing() {
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}
-			out := &importOutput{schema.Imported{Documents: []schema.Document{}, Notes: []schema.ImportNote{}, Known: found.Known}}
+			out := &importOutput{schema.Imported{Documents: []schema.Document{}, Tags: map[string]string{}, Notes: []schema.ImportNote{}, Known: found.Known}}
 			for _, d := range found.Documents {
 				body, err := bodyOf(d)
 				if err != nil {
 					return nil, a.failed(ctx, err)
 				}
 				out.Body.Documents = append(out.Body.Documents, body)
+				if tag := found.Tags[d.Key()]; tag != 0 {
+					out.Body.Tags[string(d.Key().Kind)+"/"+d.Key().Name] = etag(tag)
+				}
 			}
 			for _, n := range found.Notes {
 				out.Body.Notes = append(out.Body.Notes, schema.ImportNote(n))

@@ -50,6 +50,9 @@ type Wanted struct {
 	// Topics are those to offer, with the team that is to own each.
 	Topics []Topic
 	Team   func(topic string) string
+	// Offered are topics that versions offer already: where the registry has other schemas
+	// by now, the version is drafted with those.
+	Offered []Offered
 	// Subjects are those of the registry, nil when there is none.
 	Subjects []Subject
 	// Taken says whether a name of a kind is taken, and by which team; "" for a document
@@ -57,7 +60,8 @@ type Wanted struct {
 	Taken func(resource.Key) (team string, taken bool)
 }
 
-// Make returns an API and a Version for each topic, the API only where it is not there.
+// Make returns an API and a Version for each topic, the API only where it is not there,
+// and the versions that are there and whose schemas have changed.
 // Names are those of the topics, made legal and unique; notes tell of what differs.
 func (w Wanted) Make() (documents []resource.Any, notes []Note) {
 	m := maker{Wanted: w, made: map[resource.Key]string{}, used: map[string]bool{}}
@@ -67,6 +71,9 @@ func (w Wanted) Make() (documents []resource.Any, notes []Note) {
 		if err := m.topic(t); err != nil {
 			m.note(t.Name, "is left out: "+err.Error())
 		}
+	}
+	for _, o := range w.Offered {
+		m.change(o)
 	}
 	for _, s := range w.Subjects {
 		if !m.used[s.Name] {
@@ -235,7 +242,8 @@ func (m *maker) subjects(topic string) *schemas {
 
 // another says whether a longer topic's name fits a subject, too.
 func (m *maker) another(subject, topic string) bool {
-	return slices.ContainsFunc(m.Topics, func(t Topic) bool { return len(t.Name) > len(topic) && strings.HasPrefix(subject, t.Name+"-") })
+	fits := func(t Topic) bool { return len(t.Name) > len(topic) && strings.HasPrefix(subject, t.Name+"-") }
+	return slices.ContainsFunc(m.Topics, fits) || slices.ContainsFunc(m.Offered, func(o Offered) bool { return fits(o.Topic) })
 }
 
 func (m *maker) written(t Topic, s *schemas) (string, []rule.Problem) {
@@ -279,7 +287,7 @@ func (m *maker) written(t Topic, s *schemas) (string, []rule.Problem) {
 	if d.Bad() {
 		return "", only(d.Problems)
 	}
-	whole := d.Model.Emit(contract.Version30).YAML() // with what it refers to in the registry
+	whole := inPlace(d.Model.Emit(contract.Version30)).YAML() // with what it refers to in the registry
 	if again := contract.Load("", whole, contract.Options{}); again.Bad() {
 		return "", only(again.Problems)
 	}

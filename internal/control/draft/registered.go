@@ -3,6 +3,7 @@ package draft
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -162,3 +163,50 @@ func (in *inliner) schema(n *tree.Node, namespace string) *tree.Node {
 }
 
 func escaped(subject string) string { return url.PathEscape(subject) }
+
+// maxInPlace is how many nodes are put in place of references of a document.
+const maxInPlace = 50_000
+
+// inPlace puts the shared schemas of a document where they are referred to: they have
+// no names of their own that would say anything. Those that refer to themselves, and
+// what is too large, stay shared.
+func inPlace(root *tree.Node) *tree.Node {
+	const prefix = "#/components/schemas/"
+	shared, left := root.At("components", "schemas"), maxInPlace
+	stays := false
+	var place func(n *tree.Node, above []string) *tree.Node
+	place = func(n *tree.Node, above []string) *tree.Node {
+		return n.Copy(func(inner *tree.Node) *tree.Node {
+			name, ok := strings.CutPrefix(inner.Get("$ref").Str(), prefix)
+			target := shared.Get(tree.Unescape(name))
+			if !ok {
+				return nil
+			}
+			if inner == n { // one name stands for another
+				stays = true
+				return nil
+			}
+			if left -= target.Size(); target == nil || len(inner.Fields) != 1 || left < 0 || slices.Contains(above, name) || len(above) > 32 {
+				stays = true
+				return nil
+			}
+			return place(target, append(slices.Clone(above), name))
+		})
+	}
+	if shared == nil {
+		return root
+	}
+	out := tree.NewObject()
+	for _, f := range root.Entries() {
+		if f.Name != "components" {
+			out.Set(f.Name, place(f.Value, nil))
+		}
+	}
+	if stays {
+		return root
+	}
+	if rest := root.Get("components").Without("schemas"); len(rest.Fields) > 0 {
+		out.Set("components", rest.Copy(nil))
+	}
+	return out
+}

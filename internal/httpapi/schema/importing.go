@@ -20,9 +20,12 @@ type SchemaRegistry struct {
 
 // Imported is what an import has found.
 type Imported struct {
-	// Documents are drafts of what is not there yet.
-	Documents []Document   `json:"documents"`
-	Notes     []ImportNote `json:"notes"`
+	// Documents are drafts of what is not there yet, and of versions that are and whose
+	// schemas are others in the registry by now.
+	Documents []Document `json:"documents"`
+	// Tags of the documents that are there, by KIND/NAME: what If-Match and tags take.
+	Tags  map[string]string `json:"tags,omitempty"`
+	Notes []ImportNote      `json:"notes"`
 	// Known is how many topics are offered already.
 	Known int `json:"known"`
 }
