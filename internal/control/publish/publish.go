@@ -178,6 +178,7 @@ type compiler struct {
 }
 
 func newCompiler(set *resource.Set, opts Options, in scope) *compiler {
+	in = in.narrow()
 	c := &compiler{
 		set: set, opts: opts, scope: in, problemsOf: map[string][]resource.Problem{},
 		environments: map[string]bool{},

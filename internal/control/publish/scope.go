@@ -15,9 +15,25 @@ import (
 type scope struct {
 	all  bool
 	apps map[string]bool
+	only string // the one in apps, when there is one; "" otherwise, and until narrow
 }
 
-func (s scope) has(application string) bool { return s.all || s.apps[application] }
+// has is asked for each subscription there is; most changes concern one application.
+func (s scope) has(application string) bool {
+	if s.only != "" {
+		return application == s.only
+	}
+	return s.all || s.apps[application]
+}
+
+// narrow returns the scope as it is to be asked, once it is complete.
+func (s scope) narrow() scope {
+	if s.only = ""; !s.all && len(s.apps) == 1 {
+		for s.only = range s.apps {
+		}
+	}
+	return s
+}
 
 // between is the scope of a change from one set to another. Documents are not
 // changed once they are in a set, so one that is in both is the same.
