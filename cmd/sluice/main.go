@@ -13,7 +13,6 @@ import (
 	"sluice/internal/app"
 	"sluice/internal/broker"
 	"sluice/internal/cli"
-	"sluice/internal/resource"
 )
 
 // version is set when a release is built.
@@ -118,7 +117,7 @@ func doctor(ctx context.Context, s cli.Setup, report func(cli.Finding)) {
 	app.Diagnose(ctx, options(s), func(f app.Finding) { report(cli.Finding(f)) })
 }
 
-func doctorCluster(ctx context.Context, s cli.Setup, d *resource.Cluster, topics []string, report func(cli.Finding)) {
+func doctorCluster(ctx context.Context, s cli.Setup, d *cli.Cluster, topics []string, report func(cli.Finding)) {
 	app.DiagnoseCluster(ctx, options(s), d, topics, func(f app.Finding) { report(cli.Finding(f)) })
 }
 

@@ -41,6 +41,9 @@ type Setup struct {
 // Problem is one thing that is wrong with resource documents.
 type Problem = resource.Problem
 
+// Cluster is a document that says where a target cluster is.
+type Cluster = resource.Cluster
+
 // Config is the settings of a gateway.
 type Config = config.Config
 
@@ -77,7 +80,7 @@ type Programs struct {
 	// Doctor looks at everything and reports as it goes.
 	Doctor func(context.Context, Setup, func(Finding))
 	// DoctorCluster looks at the target cluster of a document, and at topics there.
-	DoctorCluster func(ctx context.Context, s Setup, d *resource.Cluster, topics []string, report func(Finding))
+	DoctorCluster func(ctx context.Context, s Setup, d *Cluster, topics []string, report func(Finding))
 	// Backup writes a copy of the control plane's store to a file that is not there yet.
 	Backup func(ctx context.Context, s Setup, file string) error
 	// Restore puts a backup in the place of the store; newSeed does without the seed of
