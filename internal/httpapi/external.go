@@ -82,7 +82,7 @@ func (a *API) page(op huma.Operation, serve func(http.ResponseWriter, *http.Requ
 		if err := serve(w, r); err != nil {
 			id := request(r.Context()).ID
 			a.told(id, err)
-			refuse(w, unasked(request(r.Context()).Actor, problem(err, id)))
+			refuseLogin(w, r, unasked(request(r.Context()).Actor, problem(err, id)))
 		}
 	})
 	op.Responses = map[string]*huma.Response{"302": {Description: "Where the browser goes on."}}
