@@ -38,7 +38,12 @@ somebody else was quicker, and the command says so. With --seen, that is so from
 "sluice diff --seen" on that wrote the file. --force overwrites whatever is there.
 
 With --owner, the documents are marked as applied by it; --prune then removes
-those of the owner that are not in the files any more.`,
+those of the owner that are not in the files any more.
+
+With --as-is, a platform-admin takes over what another installation has exported, in
+the states that it had there. An export has the newest revision of each version, none
+before it, and not which one an environment has: look afterwards what is deployed
+where, and promote.`,
 		Example: "  sluice apply -f resources/\n  sluice diff -f resources/ --seen seen.json; sluice apply -f resources/ --seen seen.json\n  sluice export | sluice apply -f - --server https://elsewhere.example.com",
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
