@@ -1,7 +1,8 @@
 # What can be done with this tree. Everything fetched lands in $SLUICE_CACHE (default ~/.cache/sluice), nothing in here.
 #
 #   make demo          a first look: embedded broker, live data, what to type next
-#   make check         formatting, vet, linters, architecture, unit tests with the race detector; offline once fetched
+#   make web           the web application, portal and console, into web/dist, where it becomes part of the binary
+#   make check         formatting, vet, linters, architecture, types, unit tests with the race detector; offline once fetched
 #   make test          every test that decides whether a change is good, those against real Apache Kafka included
 #   make conformance   test's clients in full: every release of Kafka, every client and program, every case
 #   make chaos         gateways and brokers are killed, stopped and frozen under load; nothing acknowledged may be lost,
@@ -31,19 +32,41 @@ REAL = go list -f '{{.ImportPath}} {{.ImportPath}} {{join .TestImports " "}} {{j
 # Runs a command with its name before each line, so that two may run side by side.
 label = 2>&1 | sed -u 's/^/$(1) | /'
 
-.PHONY: help demo check check-deps format vet lint generated unit test deps test-product test-clients conformance chaos soak bench fuzz audit dist clean
+.PHONY: help demo web web-types web-check check check-deps format vet lint generated unit test deps test-product test-clients conformance chaos soak bench fuzz audit dist clean
 
 help:
 	@sed -n '3,/^SHELL/s/^#   //p' Makefile
 
-demo:
+demo: web
 	@go build -o bin/sluice ./cmd/sluice
 	@exec bin/sluice demo $(ARGS)
+
+# ---- web
+
+WEB = $(shell find web -name node_modules -prune -o -path web/dist -prune -o -name '*.gen.*' -o -type f -print)
+API = $(wildcard internal/httpapi/*.go internal/httpapi/schema/*.go internal/httpapi/describe/*.go)
+
+web: web/dist/index.html
+
+web/dist/index.html: $(WEB) $(API)
+	@$(MAKE) web-types
+	@echo "web: building"
+	@cd web && npm run -s build >/dev/null
+
+# Types come from the management API's own description, each time, so that they cannot be out of date.
+web-types:
+	@tools/deps.sh web
+	@go run ./internal/httpapi/describe >web/api.gen.json
+	@cd web && npm run -s types >/dev/null
+
+web-check: web-types
+	@echo "check: the web application's types and rules"
+	@cd web && npm run -s typecheck && npm run -s lint
 
 # ---- check
 
 check: check-deps
-	@$(MAKE) -k format vet lint generated unit
+	@$(MAKE) -k format vet lint generated web-check unit
 	@echo "check: good"
 
 check-deps:
@@ -84,7 +107,7 @@ unit:
 
 # ---- test
 
-test: deps
+test: deps web
 	@echo "test: the product's packages and the clients in test/, side by side"
 	@$(MAKE) -j2 -k test-product test-clients
 	@echo "test: good"
@@ -135,7 +158,7 @@ audit:
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TARGETS := linux_amd64 linux_arm64 darwin_amd64 darwin_arm64
 
-dist:
+dist: web
 	@rm -rf dist && mkdir -p dist
 	@for t in $(TARGETS); do \
 		echo "dist: sluice_$$t"; \
@@ -147,4 +170,4 @@ dist:
 	@ls -l dist
 
 clean:
-	rm -rf bin dist
+	rm -rf bin dist web/dist

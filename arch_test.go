@@ -94,9 +94,11 @@ var rows = map[string]row{
 	// A real PostgreSQL, for tests; its own are those of the store on it, apart from those that "make check" runs.
 	"store/postgrestest": {tests: []string{"store/sqlstore", "store/storetest", "control", "control/*", "resource", "fault"}},
 
-	"httpapi":        {may: []string{"control", "control/*", "resource", "metering", "billing", "fault", "httpapi/schema", "web"}, tests: []string{"httpapi/client", "store/sqlstore"}},
-	"httpapi/schema": {},
-	"httpapi/client": {may: []string{"httpapi/schema"}},
+	"httpapi":          {may: []string{"control", "control/*", "resource", "metering", "billing", "fault", "httpapi/schema", "web"}, tests: []string{"httpapi/client", "store/sqlstore"}},
+	"httpapi/pages":    {may: []string{"web"}},
+	"httpapi/describe": {may: []string{"httpapi"}}, // a program run by hand; prints the description, for the types of web
+	"httpapi/schema":   {},
+	"httpapi/client":   {may: []string{"httpapi/schema"}},
 
 	"plainjson":         {},                                                                                                                        // reads our own JSON
 	"strictyaml":        {},                                                                                                                        // YAML with positions, for config and resource; knows neither
@@ -139,7 +141,7 @@ var confined = []struct {
 	{"github.com/spf13/cobra", []string{"cli"}, false, "commands are cli's"},
 	{"github.com/goccy/go-yaml", []string{"strictyaml"}, true, "YAML is read by strictyaml, with positions"},
 	{"go.yaml.in/yaml", []string{"control/contract/tree"}, true, "YAML of others is read by control/contract/tree, ours by strictyaml"},
-	{"net/http", []string{"outbound", "control/draft/registry", "httpapi", "httpapi/client", "mediation/*", "telemetry", "app", "cli"}, true, "the one HTTP client that leaves the house is outbound"},
+	{"net/http", []string{"outbound", "control/draft/registry", "httpapi", "httpapi/client", "httpapi/pages", "mediation/*", "telemetry", "app", "cli"}, true, "the one HTTP client that leaves the house is outbound"},
 }
 
 // environment are functions that read the environment, which only these folders may.

@@ -2,6 +2,9 @@ module sluice
 
 go 1.26.0
 
+// Packages of npm may have Go files.
+ignore ./web/node_modules
+
 require (
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/coreos/go-oidc/v3 v3.21.0

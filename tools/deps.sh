@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Fetches what the tests need and the machine lacks, once; later runs find everything in place and need no network.
-#   tools/deps.sh check   what "make check" needs: a C compiler for the race detector, Go modules
+#   tools/deps.sh web     what "make web" needs: the packages of web/package-lock.json
+#   tools/deps.sh check   that, and what "make check" needs: a C compiler for the race detector, Go modules
 #   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, PostgreSQL, and what clients in other languages are installed with
 # Everything goes to $SLUICE_CACHE (default ~/.cache/sluice), apart from Debian packages where we may install them, and
-# from Go's and Maven's own caches.
+# from the caches of Go, Maven and npm, from which npm fills node_modules beside a package-lock.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${SLUICE_CACHE:-$HOME/.cache/sluice}
@@ -59,6 +60,16 @@ need() { # need PROGRAM "what to install": must be there already
 modules() { # modules FOLDER: download the Go modules, offline when they are there
 	GOFLAGS=-mod=readonly GOPROXY=off go -C "$1" mod download 2>/dev/null || { say "fetching Go modules of $1"; go -C "$1" mod download; }
 }
+
+packages() { # packages FOLDER: what its package-lock.json says, from npm's cache where that has it
+	[ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
+	need npm "Node 20.19 or newer with npm"
+	say "filling $1/node_modules"
+	PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm --prefix "$1" ci --prefer-offline --no-audit --no-fund --silent
+	touch "$1/node_modules/.package-lock.json"
+}
+packages web
+[ "${1:-test}" = web ] && exit 0
 
 need go "Go 1.26 or newer, https://go.dev/dl/"
 if ! command -v gcc >/dev/null && ! command -v cc >/dev/null; then

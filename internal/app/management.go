@@ -110,8 +110,12 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		}
 	}
 	api := httpapi.New(httpapi.Deps{Plane: m.plane, Tokens: m.tokens, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Listens: listens, Catalog: m.catalog, Log: opts.Log, Release: opts.Version})
+	site, err := siteOf(api, opts.Log)
+	if err != nil {
+		return nil, err
+	}
 	m.http = &http.Server{
-		Handler: api, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		Handler: site, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 	}
 	if m.certificate != nil {

@@ -6,6 +6,8 @@ type LoginMethods struct {
 	Passwords string `json:"passwords" enum:"everybody,platform-admins,nobody"`
 	// Providers are the names of identity providers.
 	Providers []string `json:"providers"`
+	// SignUp says that people make accounts themselves.
+	SignUp bool `json:"signUp,omitempty"`
 	// URL is where browsers reach the API, for identity providers.
 	URL string `json:"url,omitempty"`
 }
