@@ -65,7 +65,7 @@ packages() { # packages FOLDER: what its package-lock.json says, from npm's cach
 	[ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
 	need npm "Node 20.19 or newer with npm"
 	say "filling $1/node_modules"
-	PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm --prefix "$1" ci --prefer-offline --no-audit --no-fund --silent
+	(cd "$1" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --prefer-offline --no-audit --no-fund --loglevel=error)
 	touch "$1/node_modules/.package-lock.json"
 }
 packages web
