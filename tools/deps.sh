@@ -62,11 +62,11 @@ modules() { # modules FOLDER: download the Go modules, offline when they are the
 }
 
 packages() { # packages FOLDER: what its package-lock.json says, from npm's cache where that has it
-	[ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
+	cmp -s "$1/package-lock.json" "$1/node_modules/.filled-from" && return
 	need npm "Node 20.19 or newer with npm"
 	say "filling $1/node_modules"
 	(cd "$1" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --prefer-offline --no-audit --no-fund --loglevel=error)
-	touch "$1/node_modules/.package-lock.json"
+	cp "$1/package-lock.json" "$1/node_modules/.filled-from"
 }
 packages web
 [ "${1:-test}" = web ] && exit 0
