@@ -120,6 +120,36 @@ func TestASecretIsReplacedWithOverlap(t *testing.T) {
 	}
 }
 
+// However often a secret is replaced, so many are remembered.
+func TestOldSecretsAreForgotten(t *testing.T) {
+	w, first := credential(t)
+	for range 30 {
+		if _, err := w.rotate("dan", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := w.store.Read(t.Context(), func(r control.Reader) error {
+		all, err := r.Verifiers("billing-1")
+		if len(all) != 21 || all[0].N != 11 || all[20].N != 31 {
+			t.Errorf("%d secrets are known: %+v", len(all), all)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := w.rotate("dan", time.Hour)
+	if err != nil || next.N != 32 {
+		t.Fatalf("the next one is %d, %v", next.N, err)
+	}
+	if n, _ := w.proved(next.Secret); n != 32 {
+		t.Errorf("the newest is secret %d", n)
+	}
+	if n, _ := w.proved(first); n != 0 {
+		t.Errorf("the first one counts: %d", n)
+	}
+}
+
 func TestASecretIsReplacedAtOnce(t *testing.T) {
 	w, first := credential(t)
 	second, err := w.rotate("dan", time.Hour)

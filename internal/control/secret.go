@@ -106,9 +106,17 @@ func (c *changing) prove(r *Record, secret string, until time.Time) error {
 	if err := c.w.PutVerifier(d.Name(), next); err != nil {
 		return fmt.Errorf("write the verifiers of %s: %w", r.Key(), err)
 	}
+	if err := c.w.ForgetVerifiers(d.Name(), next.N-keptSecrets); err != nil {
+		return err
+	}
 	c.edit.proved[d.Name()], err = proofsOf(append(known, next))
 	return err
 }
+
+// keptSecrets is how many secrets of a credential are known besides the newest: so many
+// rotations later, one that has ended would be taken for a new one where somebody applies
+// it.
+const keptSecrets = 20
 
 // Mark tells the secret apart from all others, also from those of a credential that had
 // the name before: gateways know it by that.

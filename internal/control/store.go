@@ -142,6 +142,10 @@ type Writer interface {
 	// PutVerifier writes or replaces the verifier with its number; ErrNotFound when
 	// there is no such credential. A revocation that is there stays.
 	PutVerifier(credential string, v Verifier) error
+	// ForgetVerifiers removes the verifiers of a credential that have been revoked and whose
+	// number is below one, with the last logins with their secrets. That they were revoked
+	// is not forgotten: a restore revives none.
+	ForgetVerifiers(credential string, below int) error
 	// PutRevision adds a revision; its number must be the next one. ErrNotFound when
 	// there is no such version.
 	PutRevision(version string, r *Revision) error

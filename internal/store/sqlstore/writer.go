@@ -219,6 +219,17 @@ func (w *writer) putVerifier(credential string, v control.Verifier) error {
 	return w.revoke(revocation{Credential: credential, N: v.N, Time: v.Revoked})
 }
 
+// ForgetVerifiers removes old verifiers that have been revoked.
+func (w *writer) ForgetVerifiers(credential string, below int) error {
+	const old = " FROM verifiers WHERE credential = $1 AND n < $2 AND revoked IS NOT NULL"
+	for _, statement := range []string{"DELETE FROM uses WHERE credential = $1 AND n IN (SELECT created" + old + ")", "DELETE" + old} {
+		if err := w.exec(statement, credential, below); err != nil {
+			return fmt.Errorf("forget verifiers below %d of credential %s: %w", below, credential, err)
+		}
+	}
+	return nil
+}
+
 // PutRevision adds a revision.
 func (w *writer) PutRevision(version string, r *control.Revision) error {
 	if err := w.putRevision(version, r); err != nil {

@@ -61,6 +61,7 @@ func Run(t *testing.T, s Subject) {
 		"changes have no gaps":                          testChanges,
 		"changes are forgotten":                         testForgotten,
 		"verifiers":                                     testVerifiers,
+		"verifiers that are forgotten":                  testForgetting,
 		"revisions":                                     testRevisions,
 		"the audit log is a chain":                      testAudit,
 		"searching the audit log":                       testSearch,
@@ -323,6 +324,47 @@ func testLinks(t *testing.T, s Subject) {
 	write(t, store, func(w control.Writer) error { return errors.Join(w.Remove(a.Key(), start), w.Remove(c.Key(), start)) })
 	referring(app)
 	referring(a.Key(), b.Key())
+}
+
+// Old verifiers are forgotten, with the logins that they proved; one that still counts is
+// not, whatever its number.
+func testForgetting(t *testing.T, s Subject) {
+	store := open(t, s)
+	var all []control.Verifier
+	write(t, store, func(w control.Writer) error {
+		err := errors.Join(w.Put(first(credential("a")), nil), w.Put(first(credential("b")), nil))
+		for n := 1; n <= 5; n++ {
+			v := control.Verifier{N: n, Data: []byte{byte(n)}, Created: micros(start.Add(time.Duration(n) * time.Hour))}
+			if n != 2 && n != 5 {
+				v.Revoked = micros(start.Add(24 * time.Hour))
+			}
+			all = append(all, v)
+			for _, name := range []string{"a", "b"} {
+				err = errors.Join(err, w.PutVerifier(name, v), w.PutUse(control.Use{Credential: name, Secret: v.Mark(), Time: start}))
+			}
+		}
+		return err
+	})
+	write(t, store, func(w control.Writer) error {
+		return errors.Join(w.ForgetVerifiers("a", 4), w.ForgetVerifiers("a", -3), w.ForgetVerifiers("nobody", 9))
+	})
+	read(t, store, func(r control.Reader) error {
+		for name, want := range map[string][]control.Verifier{"a": {all[1], all[3], all[4]}, "b": all} {
+			got, err := r.Verifiers(name)
+			if err != nil {
+				return err
+			}
+			same(t, "verifiers of "+name, got, want)
+			uses, err := r.Uses(name)
+			if err != nil {
+				return err
+			}
+			if len(uses) != len(want) {
+				t.Errorf("%d last logins of %s, want %d", len(uses), name, len(want))
+			}
+		}
+		return nil
+	})
 }
 
 func testVerifiers(t *testing.T, s Subject) {
