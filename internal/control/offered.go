@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -75,4 +76,17 @@ func (p *Plane) Offered(ctx context.Context, version *Record, revision int, envi
 		return nil, fault.New(fault.Internal, "the contract of %s cannot be read", version.Key())
 	}
 	return m, nil
+}
+
+// History returns the revisions of a version, the oldest first and without their
+// documents.
+func (p *Plane) History(ctx context.Context, version *Record) (out []Revision, err error) {
+	err = p.store.Read(ctx, func(s Reader) error {
+		out, err = s.Revisions(version.Key().Name)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the revisions of %s: %w", version.Key(), err)
+	}
+	return out, nil
 }

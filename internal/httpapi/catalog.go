@@ -28,6 +28,7 @@ type ConditionalInput struct {
 
 type listCatalogInput struct {
 	ConditionalInput
+	Words       string   `query:"q" maxLength:"200" doc:"What to search for: names, titles, topics, fields, tags, descriptions and guides."`
 	Can         []string `query:"can,explode" enum:"read,write" doc:"What may be done with a topic of it."`
 	Domain      []string `query:"domain,explode" doc:"The label domain."`
 	State       []string `query:"state,explode" enum:"draft,preview,published,deprecated,retired,blocked" doc:"Retired versions are there only when asked for."`
@@ -35,7 +36,7 @@ type listCatalogInput struct {
 	Team        []string `query:"team,explode" doc:"The owner."`
 	Tag         []string `query:"tag,explode"`
 	Environment []string `query:"environment,explode" doc:"Where it is offered; then topics, formats and what may be done are those of there."`
-	Sort        string   `query:"sort" enum:"name,newest,subscribed" doc:"By name where nothing else is asked for."`
+	Sort        string   `query:"sort" enum:"name,newest,subscribed,best" doc:"By name; best first where something is searched for."`
 	After       string   `query:"after" maxLength:"200" doc:"What next said of the page before."`
 	Limit       int      `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many at most."`
 }
@@ -45,6 +46,34 @@ type apiPageInput struct {
 	Name        string `path:"name" maxLength:"128" doc:"Of the API."`
 	Version     string `query:"version" maxLength:"140" doc:"As orders.v2 or v2; by default the newest that is published."`
 	Environment string `query:"environment" maxLength:"128" doc:"By default the one furthest along the order that has the version."`
+}
+
+type compareAPIInput struct {
+	ConditionalInput
+	Name        string `path:"name" maxLength:"128" doc:"Of the API."`
+	From        string `query:"from" required:"true" maxLength:"160" doc:"A version, as v1, or one of its revisions, as v1@13."`
+	To          string `query:"to" maxLength:"160" doc:"As from; by default the newest version that is published."`
+	Environment string `query:"environment" maxLength:"128" doc:"By default the one furthest along the order that has each."`
+}
+
+type changelogInput struct {
+	ConditionalInput
+	Name        string `path:"name" maxLength:"128" doc:"Of the API."`
+	Version     string `query:"version" maxLength:"140" doc:"Of this version only."`
+	Environment string `query:"environment" maxLength:"128" doc:"Whose revisions; by default the one furthest along the order."`
+	After       string `query:"after" maxLength:"300" doc:"What next said of the page before."`
+	Limit       int    `query:"limit" minimum:"1" maximum:"50" default:"20" doc:"How many at most."`
+}
+
+type asyncAPIInput struct {
+	Name        string `path:"name" maxLength:"128" doc:"Of the API."`
+	Version     string `query:"version" maxLength:"140" doc:"As orders.v2 or v2; by default the newest that is published."`
+	Environment string `query:"environment" maxLength:"128" doc:"By default the one furthest along the order that has the version."`
+	Format      string `query:"format" enum:"yaml,json" default:"yaml"`
+}
+
+type searchInput struct {
+	Words string `query:"q" required:"true" minLength:"1" maxLength:"200" doc:"All words have to be found; the beginning of one is enough."`
 }
 
 // conditional is an answer with an ETag.
@@ -90,7 +119,7 @@ func matches(header, tag string) bool {
 func (a *API) catalogRoutes() {
 	huma.Register(a.huma, a.reading("list-catalog", "/v1/catalog", "List what APIs there are, with what to filter them by"),
 		func(ctx context.Context, in *listCatalogInput) (*conditional[schema.Catalog], error) {
-			out, err := a.catalog.List(ctx, request(ctx).Actor, catalog.Query{Can: in.Can, Domain: in.Domain, State: in.State, Format: in.Format,
+			out, err := a.catalog.List(ctx, request(ctx).Actor, catalog.Query{Words: in.Words, Can: in.Can, Domain: in.Domain, State: in.State, Format: in.Format,
 				Team: in.Team, Tag: in.Tag, Environment: in.Environment, Sort: in.Sort, After: in.After, Limit: in.Limit})
 			return answer(a, ctx, in.ConditionalInput, out, err)
 		})
@@ -98,6 +127,40 @@ func (a *API) catalogRoutes() {
 		func(ctx context.Context, in *apiPageInput) (*conditional[schema.APIPage], error) {
 			out, err := a.catalog.Page(ctx, request(ctx).Actor, in.Name, in.Version, in.Environment)
 			return answer(a, ctx, in.ConditionalInput, out, err)
+		})
+	huma.Register(a.huma, a.reading("get-catalog-reference", "/v1/catalog/{name}/reference", "Get what the records of an API are: keys, values and headers as trees of fields"),
+		func(ctx context.Context, in *apiPageInput) (*conditional[schema.Reference], error) {
+			out, err := a.catalog.Reference(ctx, request(ctx).Actor, in.Name, in.Version, in.Environment)
+			return answer(a, ctx, in.ConditionalInput, out, err)
+		})
+	huma.Register(a.huma, a.reading("compare-catalog-api", "/v1/catalog/{name}/compare", "Compare two versions of an API, or two revisions, as clients notice them"),
+		func(ctx context.Context, in *compareAPIInput) (*conditional[schema.VersionComparison], error) {
+			out, err := a.catalog.Compare(ctx, request(ctx).Actor, in.Name, in.From, in.To, in.Environment)
+			return answer(a, ctx, in.ConditionalInput, out, err)
+		})
+	huma.Register(a.huma, a.reading("get-catalog-changelog", "/v1/catalog/{name}/changelog", "List what happened to an API, the newest first"),
+		func(ctx context.Context, in *changelogInput) (*conditional[schema.Changelog], error) {
+			out, err := a.catalog.Changelog(ctx, request(ctx).Actor, in.Name, in.Version, in.Environment, in.After, in.Limit)
+			return answer(a, ctx, in.ConditionalInput, out, err)
+		})
+	huma.Register(a.huma, a.reading("get-catalog-asyncapi", "/v1/catalog/{name}/asyncapi", "Get the AsyncAPI document of an API"),
+		func(ctx context.Context, in *asyncAPIInput) (*textOutput, error) {
+			document, err := a.catalog.AsyncAPI(ctx, request(ctx).Actor, in.Name, in.Version, in.Environment)
+			switch {
+			case err != nil:
+				return nil, a.failed(ctx, err)
+			case in.Format == "json":
+				return &textOutput{"application/json", document.JSON()}, nil
+			}
+			return &textOutput{"application/yaml", document.YAML()}, nil
+		})
+	huma.Register(a.huma, a.reading("search", "/v1/search", "Search APIs, topics, fields, guides, applications and rejections"),
+		func(ctx context.Context, in *searchInput) (*struct{ Body *schema.SearchResults }, error) {
+			out, err := a.catalog.Search(ctx, request(ctx), in.Words)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &struct{ Body *schema.SearchResults }{out}, nil
 		})
 	a.listsAreThere()
 }

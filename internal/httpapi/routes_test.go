@@ -353,6 +353,10 @@ func (h *house) try(r route, role, login, whose string) (int, string) {
 	switch {
 	case r.path == "/v1/audit" || r.path == "/v1/notifications":
 		path += "?organisation=" + map[string]string{"own": "acme", "foreign": "other", "absent": "absent"}[whose]
+	case r.path == "/v1/search":
+		path += "?q=mine"
+	case r.path == "/v1/catalog/{name}/compare":
+		path += "?from=v1&to=v1"
 	case r.path == "/v1/whois":
 		path += "?name=etl-" + cmp.Or(owners[whose].name, "absent")
 	case strings.HasSuffix(r.path, "/comparison"):

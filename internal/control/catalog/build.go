@@ -30,8 +30,10 @@ type entry struct {
 	api      *control.Record
 	spec     *resource.APISpec
 	object   identity.Object
-	versions []*version        // the newest major line first
-	products []*product        // by name
+	versions []*version // the newest major line first
+	products []*product // by name
+	items    []item
+	terms    []term            // of the items, by word
 	from     []*control.Record // what it was made of
 }
 
@@ -83,6 +85,7 @@ type channel struct {
 	formats, contentTypes, messages []string
 	partitions                      int
 	retention                       time.Duration // as that of Flow
+	fields                          []field
 }
 
 type product struct {
@@ -135,8 +138,13 @@ func (c *Catalog) build(ctx context.Context, m *control.Model, before *snapshot)
 			old = before.named[name]
 		}
 		if old == nil || !same || !slices.Equal(old.from, from) {
-			old = c.entry(ctx, m, parts, known)
-			old.from = from
+			next := c.entry(ctx, m, parts, known)
+			if next.from = from; old != nil && slices.Equal(old.from, from) { // only what is around it has changed
+				next.reindexed(old)
+			} else {
+				c.index(next)
+			}
+			old = next
 		}
 		for _, v := range old.versions {
 			for _, stage := range v.all() {
@@ -243,7 +251,9 @@ func (c *Catalog) contents(m *contract.Model) *contents {
 			}
 			add(&one.contentTypes, message.ContentType)
 			add(&keys, keyOf(message))
+			one.fields = append(one.fields, fieldsOf(message, maxChannelFields-len(one.fields))...)
 		}
+		one.fields = slices.Clip(one.fields)
 		one.key = strings.Join(keys, ", ")
 		for _, f := range one.formats {
 			add(&out.formats, f)

@@ -22,13 +22,13 @@ import (
 
 // shop is a control plane with a catalog.
 type shop struct {
-	t       *testing.T
+	t       testing.TB
 	plane   *control.Plane
 	catalog *catalog.Catalog
 	flows   map[string]catalog.Flow // by backing topic
 }
 
-func newShop(t *testing.T, file string) *shop {
+func newShop(t testing.TB, file string) *shop {
 	t.Helper()
 	store, err := sqlstore.Open(t.Context(), filepath.Join(t.TempDir(), "control.db"), sqlstore.Options{})
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *shop) apply(text string) {
 				documents = append(documents, d)
 			}
 		}
-		if _, err := s.plane.Apply(s.t.Context(), control.Request{Actor: s.as("setup"), ID: "test"}, control.Wanted{Documents: documents}); err != nil {
+		if _, err := s.plane.Apply(s.t.Context(), control.Request{Actor: s.as("setup"), ID: "test"}, control.Wanted{Documents: documents, Waive: "for a test"}); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -174,7 +174,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	}
 }
 
-func plain(t *testing.T, v any) string {
+func plain(t testing.TB, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -78,7 +78,10 @@ type line struct {
 // filter it by.
 func (c *Catalog) List(ctx context.Context, actor identity.Actor, q Query) (*schema.Catalog, error) {
 	v := c.at(ctx).viewer(actor)
-	all := v.lines(&q)
+	all, err := v.lines(&q)
+	if err != nil {
+		return nil, err
+	}
 	out := &schema.Catalog{Items: []schema.CatalogCard{}, Facets: v.facets(all, &q)}
 	var found []*line
 	apis, topics := map[string]bool{}, map[string]bool{}
@@ -128,14 +131,24 @@ func behind(found []*line, after string) (int, error) {
 }
 
 // lines are the versions that the viewer may see, and that the words are about.
-func (v *viewer) lines(q *Query) []*line {
+func (v *viewer) lines(q *Query) ([]*line, error) {
 	var out []*line
+	var scores map[*version]int
+	if q.Words != "" {
+		var err error
+		if scores, err = v.scores(q.Words); err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range v.apis {
 		if !v.sees(e.object) {
 			continue
 		}
 		for _, of := range v.versions(e) {
-			l := &line{entry: e, version: of, stages: of.stages}
+			l := &line{entry: e, version: of, stages: of.stages, score: scores[of]}
+			if scores != nil && l.score == 0 {
+				continue
+			}
 			if len(of.stages) == 0 && of.document != nil && v.owns(of.object) {
 				l.stages = []*stage{of.document}
 			}
@@ -146,7 +159,7 @@ func (v *viewer) lines(q *Query) []*line {
 			out = append(out, l)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // describe sums up what the environments that the query is about offer. Of several, the
