@@ -81,7 +81,7 @@ var tools = []tool{
 	{"java", "Java", "Java 17, and kafka-clients with slf4j-api on the class path", "java", "Consume.java", "Produce.java"},
 	{"kotlin", "Kotlin with Spring", "Spring Boot with org.springframework.kafka:spring-kafka, and the Kotlin plugin spring", "kotlin", "Consume.kt", "Produce.kt"},
 	{"go", "Go", "github.com/twmb/franz-go", "go", "main.go", "main.go"},
-	{"node", "Node.js", "npm install kafkajs", "javascript", "consume.mjs", "produce.mjs"},
+	{"node", "Node.js", "npm install kafkajs kafkajs-snappy", "javascript", "consume.mjs", "produce.mjs"},
 	{"csharp", "C#", "dotnet add package Confluent.Kafka", "csharp", "Program.cs", "Program.cs"},
 	{"rust", "Rust", "cargo add rdkafka --features ssl,gssapi,libz && cargo add tokio --features full", "rust", "src/main.rs", "src/main.rs"},
 	{"php", "PHP", "the extension rdkafka", "php", "consume.php", "produce.php"},
