@@ -63,14 +63,15 @@ var rows = map[string]row{
 
 	// The control plane has one model, the documents (docs/decisions/0014): control changes them, the folders below are
 	// what that takes, and know nothing of each other but what stands here.
-	"control":           {may: []string{"control/*", "resource", "strictyaml", "grant", "kafka/sasl", "fault"}, tests: []string{"store/sqlstore"}},
-	"control/identity":  {may: []string{"fault", "resource", "control/audit"}, tests: []string{"store/storetest"}},
-	"control/audit":     {may: []string{"fault"}},
-	"control/audit/*":   {may: []string{"control/audit"}, tests: []string{"store/sqlstore", "control"}},
-	"control/lifecycle": {may: []string{"fault", "control/identity", "resource"}},
-	"control/notify":    {may: []string{"control/audit", "outbound", "fault"}, tests: []string{"store/sqlstore", "control"}},
-	"control/token":     {},                                                           // its Name is part of what a credential proves
-	"control/contract":  {may: []string{"fault", "control/contract/*", "strictyaml"}}, // strictyaml: the nearest name
+	"control":            {may: []string{"control/*", "resource", "strictyaml", "grant", "kafka/sasl", "fault"}, tests: []string{"store/sqlstore"}},
+	"control/identity":   {may: []string{"fault", "resource", "control/audit"}, tests: []string{"store/storetest"}},
+	"control/audit":      {may: []string{"fault"}},
+	"control/audit/*":    {may: []string{"control/audit"}, tests: []string{"store/sqlstore", "control"}},
+	"control/lifecycle":  {may: []string{"fault", "control/identity", "resource"}},
+	"control/notify":     {may: []string{"control/audit", "outbound", "fault"}, tests: []string{"store/sqlstore", "control"}},
+	"control/token":      {},                                                           // its Name is part of what a credential proves
+	"control/codesample": {},                                                           // programs for people, from values
+	"control/contract":   {may: []string{"fault", "control/contract/*", "strictyaml"}}, // strictyaml: the nearest name
 	// The parts of contract: a pure world of texts and trees.
 	"control/contract/*":              {may: []string{"control/contract", "control/contract/*", "strictyaml"}},
 	"control/contract/metaschema/gen": {may: []string{"control/contract/metaschema"}}, // a program run by hand; writes metaschema/schemas.json

@@ -16,6 +16,8 @@ type Access struct {
 	Bootstrap string
 	// TLS says that the listener speaks TLS.
 	TLS bool
+	// CA is the authority to trust, in PEM; "" for a public one.
+	CA string
 	// Mechanisms of SASL that it offers; nil where they are not known.
 	Mechanisms []string
 }
@@ -29,7 +31,7 @@ func (a *API) access(environment string) Access {
 	}
 	if r := a.plane.Model().Get(resource.Key{Kind: resource.KindEnvironment, Name: environment}); r != nil {
 		if c := r.Document.(*resource.Environment).Spec.Clients; c != nil {
-			here.Bootstrap, here.TLS = strings.ReplaceAll(c.Bootstrap, " ", ""), c.TLS
+			here.Bootstrap, here.TLS, here.CA = strings.ReplaceAll(c.Bootstrap, " ", ""), c.TLS, c.CA
 		}
 	}
 	return here
@@ -45,7 +47,7 @@ func (a *API) connecting(ctx context.Context, name, secret string) *schema.Clien
 	credential := r.Document.(*resource.Credential)
 	environment, spec := credential.Metadata.Environment, &credential.Spec
 	at := a.access(environment)
-	out := &schema.Client{Username: spec.ClientID, Bootstrap: at.Bootstrap, Protocol: "SASL_PLAINTEXT"}
+	out := &schema.Client{Username: spec.ClientID, Bootstrap: at.Bootstrap, CA: at.CA, Protocol: "SASL_PLAINTEXT"}
 	if at.TLS {
 		out.Protocol = "SASL_SSL"
 	}
@@ -84,6 +86,9 @@ func (a *API) connecting(ctx context.Context, name, secret string) *schema.Clien
 			"sasl.oauthbearer.token.endpoint.url=%s\nsasl.login.callback.handler.class=%soauthbearer.OAuthBearerLoginCallbackHandler\n", out.TokenEndpoint, security)
 	}
 	fmt.Fprintf(&b, "sasl.jaas.config=%s%s required %s=\"%s\" %s=\"%s\";\n", security, module, options[0], quoted(out.Username), options[1], quoted(secret))
+	if out.CA != "" {
+		b.WriteString("# the authority, in a file beside this one\nssl.truststore.type=PEM\nssl.truststore.location=ca.pem\n")
+	}
 	out.Properties = b.String()
 	return out
 }

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -59,4 +60,48 @@ func TestClientsAreToldHowToConnect(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.want(200, "ben", "POST", "/v1/credentials/c0/rotate", `{}`)), &again); err != nil || again.Client == nil || !strings.Contains(again.Client.Properties, again.Secret) {
 		t.Errorf("rotated: %v %+v", err, again)
 	}
+}
+
+// TestSamplesOfACredential looks at who gets programs, and what is filled in.
+func TestSamplesOfACredential(t *testing.T) {
+	w := newWorld(t)
+	w.people()
+	w.want(201, "root", "PUT", "/v1/environments/prod", `{"apiVersion":"sluice/v1","kind":"Environment","metadata":{"name":"prod"},"spec":{"clients":{"bootstrap":"a.example.com:9093","tls":true}}}`)
+	w.want(201, "ben", "PUT", "/v1/applications/billing", `{"apiVersion":"sluice/v1","kind":"Application","metadata":{"name":"billing","team":"shop"},"spec":{}}`)
+	w.want(201, "ben", "PUT", "/v1/credentials/c1", `{"apiVersion":"sluice/v1","kind":"Credential","metadata":{"name":"c1","environment":"prod"},"spec":{"application":"billing","type":"scram"}}`)
+	if got := w.want(409, "ben", "GET", "/v1/credentials/c1/samples", ""); !strings.Contains(got, "no topic yet") {
+		t.Error(got)
+	}
+	w.want(201, "ben", "PUT", "/v1/apis/orders", api)
+	w.want(201, "ben", "PUT", "/v1/versions/orders.v1", `{"apiVersion":"sluice/v1","kind":"Version","metadata":{"name":"orders.v1"},"spec":{"contract":{"channels":{"placed":{"address":"orders.placed","send":true}}},"channels":{"placed":{"prod":{"cluster":"main","topic":"shop.orders"}}},"lifecycle":{"state":"published"}}}`)
+	w.want(201, "ben", "PUT", "/v1/products/orders", `{"apiVersion":"sluice/v1","kind":"Product","metadata":{"name":"orders","team":"shop"},"spec":{"versions":["orders.v1"],"plans":{"open":{"auth":["scram"],"approval":"automatic"}}}}`)
+	w.want(201, "ben", "PUT", "/v1/subscriptions/billing-orders", `{"apiVersion":"sluice/v1","kind":"Subscription","metadata":{"name":"billing-orders","environment":"prod"},"spec":{"application":"billing","product":"orders","plan":"open"}}`)
+	var got schema.Samples
+	if err := json.Unmarshal([]byte(w.want(200, "ben", "GET", "/v1/credentials/c1/samples", "")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Topic != "orders.placed" || got.Group != "billing" || len(got.Items) != 12 || got.Client.Mechanism != "SCRAM-SHA-512" {
+		t.Errorf("got %s for group %s with %s, %d samples", got.Topic, got.Group, got.Client.Mechanism, len(got.Items))
+	}
+	filled := map[string]string{}
+	for _, s := range got.Items {
+		if s.Consume == nil || s.Produce != nil {
+			t.Errorf("%s: of a topic that may be read and not written: consume %v, produce %v", s.ID, s.Consume, s.Produce)
+			continue
+		}
+		for _, p := range append(s.Consume.Text, s.Consume.Run...) {
+			if p.Value != "" {
+				filled[p.Value] = p.Text
+			}
+		}
+	}
+	want := map[string]string{"bootstrap": "a.example.com:9093", "topic": "orders.placed", "group": "billing", "username": "c1", "secret": "YOUR_SECRET"}
+	if !maps.Equal(filled, want) {
+		t.Errorf("filled in %v, want %v", filled, want)
+	}
+	if got := w.want(422, "ben", "GET", "/v1/credentials/c1/samples?topic=shop.orders", ""); !strings.Contains(got, "has no topic shop.orders") {
+		t.Error(got)
+	}
+	w.want(404, "eve", "GET", "/v1/credentials/c1/samples", "")
+	w.want(404, "ben", "GET", "/v1/credentials/c2/samples", "")
 }

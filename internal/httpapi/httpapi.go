@@ -97,6 +97,7 @@ func New(deps Deps) *API {
 	a.documents()
 	a.moves()
 	a.credentials()
+	a.samples()
 	if deps.Tokens != nil {
 		a.tokenEndpoint(deps.Tokens)
 	}

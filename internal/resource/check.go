@@ -1,6 +1,8 @@
 package resource
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net"
@@ -200,6 +202,9 @@ func (c checker) environment(name string, s *EnvironmentSpec) {
 	if s.Clients != nil {
 		for address := range strings.SplitSeq(s.Clients.Bootstrap, ",") {
 			c.address("spec.clients.bootstrap", strings.TrimSpace(address))
+		}
+		if s.Clients.CA != "" && !certificates(s.Clients.CA) {
+			c.report("spec.clients.ca", "holds no certificates in PEM, or something besides", "write those of the authority, and no key")
 		}
 	}
 }
@@ -603,5 +608,20 @@ func (c checker) credential(s *CredentialSpec, r *reader) {
 	}
 	if s.Subscriptions != nil && len(s.Subscriptions) == 0 {
 		c.report("spec.subscriptions", "is empty, so the credential could do nothing", "name some, or remove the line for all")
+	}
+}
+
+// certificates reports whether a text holds certificates in PEM, and nothing else.
+func certificates(text string) bool {
+	rest := []byte(text)
+	for n := 0; ; n++ {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			return n > 0 && strings.TrimSpace(string(rest)) == ""
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil || block.Type != "CERTIFICATE" {
+			return false
+		}
+		rest = after
 	}
 }

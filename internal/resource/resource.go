@@ -238,6 +238,9 @@ type EnvironmentClients struct {
 	Bootstrap string `json:"bootstrap,omitzero"`
 	// TLS says that its listeners speak TLS. The default is false.
 	TLS bool `json:"tls,omitzero"`
+	// CA is the authority of the listener's certificate in PEM, where it is none that
+	// everybody trusts: whoever gets a credential gets it as well.
+	CA string `json:"ca,omitzero"`
 }
 
 // ClusterSpec is a target cluster, the real Kafka, in one environment.

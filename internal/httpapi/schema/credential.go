@@ -39,6 +39,8 @@ type Client struct {
 	Mechanism string `json:"mechanism,omitempty"`
 	// TokenEndpoint gives tokens for username and secret.
 	TokenEndpoint string `json:"tokenEndpoint,omitempty"`
+	// CA is the authority that the client is to trust, in PEM; not there for a public one.
+	CA string `json:"ca,omitempty"`
 	// Properties are those of Kafka's own clients, the secret included; shown this once.
 	Properties string `json:"properties,omitempty"`
 }
