@@ -83,14 +83,14 @@ var rows = map[string]row{
 	"control/catalog":      {may: []string{"control", "control/identity", "control/lifecycle", "control/publish", "control/contract", "control/contract/*", "control/catalog/page", "resource", "fault", "httpapi/schema"}, tests: []string{"store/sqlstore"}},
 	"control/catalog/page": {},
 	// publish turns secrets into verifiers where they are read, so that a snapshot holds none (sasl).
-	"control/publish": {may: []string{"grant", "control/contract", "control/token", "resource", "strictyaml", "plainjson", "kafka/sasl", "fault"}},
+	"control/publish": {may: []string{"grant", "control/contract", "control/token", "resource", "strictyaml", "kafka/sasl", "fault"}},
 
 	"metering":       {may: []string{"usage", "fault"}},
 	"billing":        {may: []string{"metering", "resource", "fault", "billing/rating"}},
 	"billing/rating": {},
 
 	"store":           {},
-	"store/sqlstore":  {may: []string{"control", "control/*", "resource", "plainjson", "metering", "billing", "fault"}, tests: []string{"store/storetest"}},
+	"store/sqlstore":  {may: []string{"control", "control/*", "resource", "metering", "billing", "fault"}, tests: []string{"store/storetest"}},
 	"store/storetest": {may: []string{"control", "control/*", "resource", "metering", "billing", "fault"}},
 	// A real PostgreSQL, for tests; its own are those of the store on it, apart from those that "make check" runs.
 	"store/postgrestest": {tests: []string{"store/sqlstore", "store/storetest", "control", "control/*", "resource", "fault"}},
@@ -101,9 +101,8 @@ var rows = map[string]row{
 	"httpapi/schema":   {},
 	"httpapi/client":   {may: []string{"httpapi/schema"}},
 
-	"plainjson":         {},                                                                                                                        // reads our own JSON
-	"strictyaml":        {},                                                                                                                        // YAML with positions, for config and resource; knows neither
-	"resource":          {may: []string{"fault", "strictyaml", "plainjson", "control/contract", "control/contract/rule", "control/contract/lint"}}, // contract: a Version's contract is an AsyncAPI document, and a pure package reads it as strictyaml reads ours
+	"strictyaml":        {},                                                                                                           // YAML with positions, for config and resource; knows neither
+	"resource":          {may: []string{"fault", "strictyaml", "control/contract", "control/contract/rule", "control/contract/lint"}}, // contract: a Version's contract is an AsyncAPI document, and a pure package reads it as strictyaml reads ours
 	"config":            {may: []string{"strictyaml"}},
 	"telemetry":         {},
 	"fault":             {},

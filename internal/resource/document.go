@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sluice/internal/plainjson"
+	jsonv2 "github.com/go-json-experiment/json"
 	"sluice/internal/strictyaml"
 )
 
@@ -223,9 +223,8 @@ var kinds = map[Kind]struct {
 func empty[S any]() Any { return &Document[S]{} }
 
 func reading[S any]() func([]byte) (Any, error) {
-	reader := plainjson.Of[Document[S]]()
 	return func(b []byte) (Any, error) {
 		d := &Document[S]{}
-		return d, reader.Read(b, d)
+		return d, jsonv2.Unmarshal(b, d)
 	}
 }

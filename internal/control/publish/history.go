@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/grant"
-	"sluice/internal/plainjson"
+	jsonv2 "github.com/go-json-experiment/json"
 	"sluice/internal/resource"
 )
 
@@ -119,7 +119,6 @@ type historyJSON struct {
 
 const historyFormat = 1
 
-var histories = plainjson.Of[historyJSON]()
 
 // MarshalJSON writes the history, in an order that does not change.
 func (h *History) MarshalJSON() ([]byte, error) {
@@ -136,7 +135,7 @@ func (h *History) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (h *History) UnmarshalJSON(data []byte) error {
 	var in historyJSON
-	if err := histories.Read(data, &in); err != nil {
+	if err := jsonv2.Unmarshal(data, &in); err != nil {
 		return fmt.Errorf("read history: %w", err)
 	}
 	if in.Format != historyFormat {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sluice/internal/control"
-	"sluice/internal/plainjson"
+	jsonv2 "github.com/go-json-experiment/json"
 	"sluice/internal/resource"
 )
 
@@ -33,7 +33,6 @@ func scanRecord(rows *sql.Rows) (r row, err error) {
 // noStatus is how an empty status is stored; reading it is spared.
 const noStatus = "{}"
 
-var statuses = plainjson.Of[control.Status]()
 
 func (r *row) record() (*control.Record, error) {
 	document, err := resource.Unmarshal(r.document)
@@ -42,7 +41,7 @@ func (r *row) record() (*control.Record, error) {
 	}
 	record := &control.Record{Document: document, Serial: r.serial, Team: r.team, Organisation: r.organisation, Owner: r.owns, Created: r.created, Changed: r.changed}
 	if string(r.status) != noStatus {
-		if err := statuses.Read(r.status, &record.Status); err != nil {
+		if err := jsonv2.Unmarshal(r.status, &record.Status); err != nil {
 			return nil, fmt.Errorf("read the status of %s: %w", document.Key(), err)
 		}
 	}
