@@ -229,6 +229,9 @@ func (a *App) build() (err error) {
 	} else {
 		a.registry.MustRegister(a.resources.saves)
 	}
+	if a.management != nil {
+		a.registry.MustRegister(auditTopicCollector{a.management.topic, a.opts.Now})
+	}
 	a.registry.MustRegister(a.reloads, clusterCollector{a.clusters}, identityCollector{a.clusters}, certificateCollector{a.certificates})
 	for _, r := range []string{"applied", "refused"} {
 		a.reloads.WithLabelValues(r)

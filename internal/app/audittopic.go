@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -78,6 +79,45 @@ func (a *auditTopic) send(ctx context.Context, log string, events [][]byte) erro
 		records[i] = &kgo.Record{Key: []byte(log), Value: event, Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json; charset=UTF-8")}}}
 	}
 	return a.client.ProduceSync(ctx, records...).FirstErr()
+}
+
+// scrapePatience is how long a look at the store may take for metrics.
+const scrapePatience = 2 * time.Second
+
+// auditTopicCollector shows how far a topic lags behind the audit log.
+type auditTopicCollector struct {
+	topic *auditTopic // nil when the log is sent nowhere
+	now   func() time.Time
+}
+
+var (
+	auditTopicRows    = prometheus.NewDesc("sluice_control_audit_topic_waiting_rows", "Rows of the audit log that its topic does not have yet.", nil, nil)
+	auditTopicSeconds = prometheus.NewDesc("sluice_control_audit_topic_waiting_seconds", "How old the oldest row of the audit log is that its topic does not have yet, 0 while there is none.", nil, nil)
+)
+
+// Describe is prometheus.Collector's.
+func (auditTopicCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- auditTopicRows
+	ch <- auditTopicSeconds
+}
+
+// Collect is prometheus.Collector's. While the store does not answer, there is no figure.
+func (c auditTopicCollector) Collect(ch chan<- prometheus.Metric) {
+	if c.topic == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+	defer cancel()
+	rows, since, err := c.topic.forwarder.Waiting(ctx)
+	if err != nil {
+		return
+	}
+	age := 0.0
+	if rows > 0 {
+		age = max(0, c.now().Sub(since).Seconds())
+	}
+	ch <- prometheus.MustNewConstMetric(auditTopicRows, prometheus.GaugeValue, float64(rows))
+	ch <- prometheus.MustNewConstMetric(auditTopicSeconds, prometheus.GaugeValue, age)
 }
 
 func (a *auditTopic) close() { a.client.Close() }

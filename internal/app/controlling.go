@@ -90,7 +90,7 @@ func (c *ControlPlane) build() (err error) {
 	plane := c.management.plane
 	c.sender = feed.NewSender(feed.SenderConfig{Authority: authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Reported: c.management.reported, Log: c.log, Now: c.opts.Now})
 	standings.sender = c.sender
-	c.registry.MustRegister(feederCollector{c}, certificateCollector{c.management.certificates()})
+	c.registry.MustRegister(feederCollector{c}, certificateCollector{c.management.certificates()}, auditTopicCollector{c.management.topic, c.opts.Now})
 	c.publish()
 	c.operations, err = telemetry.NewServer(telemetry.ServerConfig{
 		Address: conf.Operations.Address, Metrics: c.registry, NotReady: func() []string { return nil }, Notes: c.notes, Log: c.log,

@@ -427,7 +427,7 @@ func TestMetricsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.release()
-	a.Registry().MustRegister(feedCollector{}, feederCollector{}) // which the planes apart have
+	a.Registry().MustRegister(feedCollector{}, feederCollector{}, auditTopicCollector{}) // which the planes apart have
 	got := metricsPage(t, a.Registry())
 	const page = "../../docs/metrics.md"
 	if *update {

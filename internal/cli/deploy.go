@@ -114,7 +114,7 @@ func tellDeployed(s Streams, name string, r *schema.DeployReport, format string)
 func deployedLine(name string, d schema.Deployed) string {
 	switch {
 	case d.Waits:
-		return fmt.Sprintf("Version %s: revision %d waits for approval in %s: %s", name, d.Revision, d.Environment, decideCommand("approve", string(resource.KindVersion), name, d.Environment, d.Revision))
+		return fmt.Sprintf("Version %s: revision %d waits for approval in %s: %s", name, d.Revision, d.Environment, decideCommand("approve", string(resource.KindVersion), name, d.Environment, "", d.Revision))
 	case d.Was == d.Revision:
 		return fmt.Sprintf("Version %s: %s has revision %d already", name, d.Environment, d.Revision)
 	case d.Was == 0:

@@ -73,7 +73,7 @@ are about to end, and notifications that did not arrive.`,
 func nextStep(w schema.InboxItem) string {
 	switch w.What {
 	case "decide":
-		return decideCommand("approve", w.Kind, w.Name, w.Environment, w.Revision) + ", or " + decideCommand("reject", w.Kind, w.Name, w.Environment, 0) + " --reason WHY"
+		return decideCommand("approve", w.Kind, w.Name, w.Environment, w.Plan, w.Revision) + ", or " + decideCommand("reject", w.Kind, w.Name, w.Environment, "", 0) + " --reason WHY"
 	case "answer":
 		return "sluice messages subscription " + w.Name + ", and --say TEXT"
 	case "look":
@@ -84,13 +84,16 @@ func nextStep(w schema.InboxItem) string {
 
 // decideCommand is the command that approves or rejects what waits. A revision of a
 // version waits in an environment.
-func decideCommand(action, kind, name, environment string, revision int) string {
+func decideCommand(action, kind, name, environment, plan string, revision int) string {
 	command := "sluice " + action + " " + strings.ToLower(kind) + " " + name
 	if kind == string(resource.KindVersion) {
 		command += " --environment " + environment
 		if revision > 0 {
 			command += fmt.Sprintf(" --revision %d", revision)
 		}
+	}
+	if plan != "" {
+		command += " --plan " + plan
 	}
 	return command
 }

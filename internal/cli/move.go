@@ -142,6 +142,9 @@ func newMoves(s Streams, of moveOf) []*cobra.Command {
 			flags.StringVar(&body.Environment, "environment", "", "where a revision of a version waits")
 			flags.IntVar(&body.Revision, "revision", 0, "the revision of a version that you have looked at")
 		}
+		if m.action == "approve" {
+			flags.StringVar(&body.Plan, "plan", "", "the plan that a subscription asked for when you looked at it; refused if that changed")
+		}
 		if m.action == "revoke" {
 			flags.BoolVar(&previous, "previous", false, "only the secret that is being replaced")
 		}
@@ -179,7 +182,7 @@ func whatWaits(ctx context.Context, c *client.Client, action, version string, bo
 		out.at = nil // the control plane says what is wrong
 		return out, nil
 	case action == "approve" && body.Revision == 0 && waiting == 1:
-		return nil, usagef("%s; look at it, and approve it with: %s", out.words(), decideCommand("approve", string(resource.KindVersion), version, out.at.Environment, out.at.Waiting.Revision))
+		return nil, usagef("%s; look at it, and approve it with: %s", out.words(), decideCommand("approve", string(resource.KindVersion), version, out.at.Environment, "", out.at.Waiting.Revision))
 	case action == "approve" && body.Revision == 0:
 		return nil, usagef("nothing of Version %s waits; to approve its newest revision as it is: sluice approve version %s --revision %d", version, version, out.newest)
 	case waiting == 1:

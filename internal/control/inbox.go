@@ -26,6 +26,8 @@ type Waiting struct {
 	Environment string
 	// Revision is the one of a version that is to be decided about; 0 for none.
 	Revision int
+	// Plan is what a subscription asks for that is to be decided about.
+	Plan string
 	// About says what it is, in a few words.
 	About string
 	// By is who asked, wrote or announced it, Since when, and Message what they said.
@@ -65,7 +67,7 @@ func (p *Plane) Inbox(q Request) (out []Waiting, more bool) {
 			state := stateOf(d)
 			if state == lifecycle.Pending && c.mayApprove(r, c.facts(r)) {
 				asked := stepOf(r, lifecycle.Request)
-				out = append(out, Waiting{What: ToDecide, Key: r.Key(), Environment: d.Metadata.Environment, About: "application " + d.Spec.Application + " asks for plan " + d.Spec.Plan + " of " + d.Spec.Product,
+				out = append(out, Waiting{What: ToDecide, Key: r.Key(), Environment: d.Metadata.Environment, Plan: d.Spec.Plan, About: "application " + d.Spec.Application + " asks for plan " + d.Spec.Plan + " of " + d.Spec.Product,
 					By: asked.By, Since: r.Status.Since, Message: asked.Message, Until: r.Status.Since.Add(lifecycle.WaitsFor)})
 			}
 			live := state == lifecycle.Active || state == lifecycle.Suspended

@@ -231,6 +231,9 @@ type Move struct {
 	// Revision is the one that is approved or rejected: another one may wait by now. An
 	// approval has to name it, unless there is a Tag.
 	Revision int
+	// Plan is that of a subscription that is approved: whoever asked may ask for another
+	// one by now. Empty for whatever it asks for.
+	Plan string
 	// Until is when a credential that retires ends.
 	Until time.Time
 	// Tag is the one that the document must have; 0 for any.
@@ -290,6 +293,10 @@ func (c *changing) step(before, after *Record, m Move) error {
 		}
 		if m.Action == lifecycle.Undeprecate {
 			d.Spec.Lifecycle.Sunset, d.Spec.Lifecycle.Grace, d.Spec.Lifecycle.Brownouts = time.Time{}, 0, nil
+		}
+	case *resource.Subscription:
+		if m.Action == lifecycle.Approve && m.Plan != "" && m.Plan != d.Spec.Plan {
+			return fault.New(fault.Conflict, "subscription %s asks for plan %s by now, and not %s: look at it again", m.Key.Name, d.Spec.Plan, m.Plan)
 		}
 	case *resource.Credential:
 		if m.Action == lifecycle.Retire {

@@ -36,7 +36,7 @@ func (a *API) waiting(ctx context.Context, _ *struct{}) (*inboxOutput, error) {
 	all = append(all, undelivered...)
 	out := &inboxOutput{Body: schema.Inbox{Items: []schema.InboxItem{}, More: more}}
 	for _, w := range all {
-		item := schema.InboxItem{What: w.What, Kind: string(w.Key.Kind), Name: w.Key.Name, Environment: w.Environment, Revision: w.Revision, About: w.About, By: w.By, Since: w.Since, Message: w.Message}
+		item := schema.InboxItem{What: w.What, Kind: string(w.Key.Kind), Name: w.Key.Name, Environment: w.Environment, Revision: w.Revision, Plan: w.Plan, About: w.About, By: w.By, Since: w.Since, Message: w.Message}
 		if !w.Until.IsZero() {
 			item.Until = &w.Until
 		}

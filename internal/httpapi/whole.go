@@ -115,7 +115,7 @@ func (a *API) apply(ctx context.Context, in *applyInput) (*reportOutput, error) 
 func (a *API) move(ctx context.Context, kind resource.Kind, action lifecycle.Action, in *moveInput) (*documentOutput, error) {
 	q := request(ctx)
 	q.DryRun, q.Reason = in.DryRun, in.Body.Reason
-	m := control.Move{Key: resource.Key{Kind: kind, Name: in.Name}, Action: action, Successor: in.Body.Successor, Environment: in.Body.Environment, Revision: in.Body.Revision}
+	m := control.Move{Key: resource.Key{Kind: kind, Name: in.Name}, Action: action, Successor: in.Body.Successor, Environment: in.Body.Environment, Revision: in.Body.Revision, Plan: in.Body.Plan}
 	var err error
 	if m.Brownouts, err = windows(in.Body.Brownouts); err != nil {
 		return nil, a.failed(ctx, err)

@@ -12,8 +12,9 @@ import (
 	"slices"
 	"time"
 
-	"sluice/internal/grant"
 	jsonv2 "github.com/go-json-experiment/json"
+
+	"sluice/internal/grant"
 	"sluice/internal/resource"
 )
 
@@ -118,7 +119,6 @@ type historyJSON struct {
 }
 
 const historyFormat = 1
-
 
 // MarshalJSON writes the history, in an order that does not change.
 func (h *History) MarshalJSON() ([]byte, error) {

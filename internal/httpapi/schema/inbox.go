@@ -39,6 +39,8 @@ type InboxItem struct {
 	Kind        string `json:"kind"`
 	Name        string `json:"name"`
 	Environment string `json:"environment,omitempty"`
+	// Plan is what a subscription asks for that is to be decided about.
+	Plan string `json:"plan,omitempty"`
 	// Revision is the one of a version that is to be decided about.
 	Revision int    `json:"revision,omitempty"`
 	About    string `json:"about"`

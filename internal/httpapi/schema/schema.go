@@ -141,6 +141,9 @@ type Move struct {
 	// Revision is the one that is approved or rejected; refused when another one waits by
 	// now. Approving a version takes it, or If-Match.
 	Revision int `json:"revision,omitempty" minimum:"0"`
+	// Plan is the one that is approved of a subscription; refused when it asks for another by
+	// now.
+	Plan string `json:"plan,omitempty"`
 	// Until is when a credential that retires ends.
 	Until *time.Time `json:"until,omitempty"`
 }

@@ -7,8 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/control"
 	jsonv2 "github.com/go-json-experiment/json"
+
+	"sluice/internal/control"
 	"sluice/internal/resource"
 )
 
@@ -32,7 +33,6 @@ func scanRecord(rows *sql.Rows) (r row, err error) {
 
 // noStatus is how an empty status is stored; reading it is spared.
 const noStatus = "{}"
-
 
 func (r *row) record() (*control.Record, error) {
 	document, err := resource.Unmarshal(r.document)

@@ -213,6 +213,27 @@ func (f *Forwarder) round(ctx context.Context) (more bool, err error) {
 	})
 }
 
+// Waiting returns how many rows were not sent yet, by whatever process, and of when the oldest of them is.
+func (f *Forwarder) Waiting(ctx context.Context) (rows int64, since time.Time, err error) {
+	err = f.Read(ctx, func(r Reader) error {
+		p, err := f.position(r)
+		if err != nil {
+			return err
+		}
+		newest, _, err := r.AuditRows(audit.Query{Limit: 1})
+		if err != nil || len(newest) == 0 || newest[0].Seq <= p.Row {
+			return err
+		}
+		rows = newest[0].Seq - p.Row
+		errFound := errors.New("found")
+		if err := r.AuditFrom(p.Row+1, func(row audit.Row) error { since = row.Time; return errFound }); !errors.Is(err, errFound) {
+			return err
+		}
+		return nil
+	})
+	return rows, since, err
+}
+
 // theirs says whether another process sends.
 func (f *Forwarder) theirs(p position) bool {
 	return p.Holder != "" && p.Holder != f.Me && f.Now().Before(p.Until)

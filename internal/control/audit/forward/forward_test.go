@@ -80,7 +80,15 @@ func (w *world) seal(key ed25519.PrivateKey) {
 
 // run runs a forwarder until the function it returns is called.
 func (w *world) run(me string, k *topic, now func() time.Time) (stop func()) {
-	f := forward.New(forward.Deps{
+	f := w.forwarder(me, k, now)
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan struct{})
+	go func() { f.Run(ctx); close(done) }()
+	return func() { cancel(); <-done }
+}
+
+func (w *world) forwarder(me string, k *topic, now func() time.Time) *forward.Forwarder {
+	return forward.New(forward.Deps{
 		Log: w.log, Me: me, Topic: "t", Send: k.send, Now: now, Logger: slog.New(slog.DiscardHandler),
 		Read: func(ctx context.Context, f func(forward.Reader) error) error {
 			return w.store.Read(ctx, func(r control.Reader) error { return f(r) })
@@ -89,10 +97,15 @@ func (w *world) run(me string, k *topic, now func() time.Time) (stop func()) {
 			return w.store.Write(ctx, func(to control.Writer) error { return f(to) })
 		},
 	})
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan struct{})
-	go func() { f.Run(ctx); close(done) }()
-	return func() { cancel(); <-done }
+}
+
+// waits checks how many rows wait to be sent, of which the oldest is of a time or later; zero for none.
+func (w *world) waits(what string, want int64, since time.Time) {
+	w.t.Helper()
+	rows, oldest, err := w.forwarder("b", nil, time.Now).Waiting(w.t.Context())
+	if err != nil || rows != want || oldest.IsZero() != since.IsZero() || oldest.Before(since.Truncate(time.Microsecond)) {
+		w.t.Errorf("%s: %d rows wait since %v, want %d since %v: %v", what, rows, oldest, want, since, err)
+	}
 }
 
 func (w *world) want(what string, k *topic, want ...string) {
@@ -146,7 +159,10 @@ func TestRowsAndHeadsAreSent(t *testing.T) {
 	w.add(1)
 	w.want("a row", k, "row 3")
 	stop()
+	w.waits("what was sent", 0, time.Time{})
+	before := time.Now()
 	w.add(1)
+	w.waits("what comes while it is stopped", 1, before)
 	w.seal(key(1))
 	stop = w.run("a", k, time.Now)
 	w.want("what came while it was stopped", k, "row 4", "head 4")
@@ -162,6 +178,7 @@ func TestRowsAndHeadsAreSent(t *testing.T) {
 			return len(events), nil
 		}
 	}
+	w.waits("three rows", 3, before)
 	stop = w.run("a", k, time.Now)
 	w.want("when it breaks off", k, "row 5", "row 6", "row 5", "row 6", "row 7")
 	stop()
