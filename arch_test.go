@@ -103,7 +103,7 @@ var rows = map[string]row{
 
 	"strictyaml":        {},                                                                                                           // YAML with positions, for config and resource; knows neither
 	"resource":          {may: []string{"fault", "strictyaml", "control/contract", "control/contract/rule", "control/contract/lint"}}, // contract: a Version's contract is an AsyncAPI document, and a pure package reads it as strictyaml reads ours
-	"config":            {may: []string{"strictyaml"}},
+	"config":            {may: []string{"strictyaml", "web"}},                                                                         // web: which colours of a portal's owner can be read on its own
 	"telemetry":         {},
 	"fault":             {},
 	"outbound":          {may: []string{"fault"}},

@@ -13,7 +13,7 @@ import (
 // dist is not kept in the repository: `make web` makes it. The page that says so always
 // is, so that there is something to embed.
 //
-//go:embed all:dist* src/words/addresses.json
+//go:embed all:dist* src/words/addresses.json src/ui/tokens.css
 var files embed.FS
 
 // Files returns what was built, with index.html at its root, and true; without a build,

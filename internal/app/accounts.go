@@ -14,8 +14,8 @@ import (
 
 // accountsOf are the rules of a configuration for accounts. Second factors and what is
 // short are kept with a key that follows from the seed.
-func accountsOf(c config.Management, seed []byte) (identity.Config, error) {
-	out := identity.DefaultConfig()
+func accountsOf(all config.Config, seed []byte) (identity.Config, error) {
+	c, out := all.Management, identity.DefaultConfig()
 	var err error
 	if out.Key, err = hkdf.Key(sha256.New, seed, nil, "sluice accounts", 32); err != nil {
 		return out, fmt.Errorf("derive the key of accounts: %w", err)
@@ -24,6 +24,7 @@ func accountsOf(c config.Management, seed []byte) (identity.Config, error) {
 	out.MaxTokenLife = c.Login.MaxTokenLifetime
 	out.TokenLife = min(out.TokenLife, out.MaxTokenLife)
 	out.Passwords = identity.PasswordsFor(c.Login.Passwords)
+	out.SignUp = all.Portal.SignUp == "open"
 	out.Providers = map[string][]string{}
 	for _, o := range c.OpenID {
 		out.Providers[o.Name] = o.Organisations

@@ -376,5 +376,6 @@ func (d *Demo) release(ctx context.Context) error {
 func DemoConfig() config.Config {
 	c := config.Default()
 	c.Environment = demoEnvironment
+	c.Portal.SignUp = "open"
 	return c
 }

@@ -80,7 +80,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 	}
 	m.catalog = catalog.New(catalog.Deps{Plane: m.plane, Log: opts.Log, Now: opts.Now})
 	m.notifier = m.newNotifier(store, ways, opts)
-	accounts, err := accountsOf(opts.Config.Management, s.seed)
+	accounts, err := accountsOf(opts.Config, s.seed)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		}
 	}
 	api := httpapi.New(httpapi.Deps{Plane: m.plane, Tokens: m.tokens, People: m.people, Providers: providers, URL: c.URL, Gateways: gateways, Listens: listens, Catalog: m.catalog, Log: opts.Log, Release: opts.Version})
-	site, err := siteOf(api, opts.Log)
+	site, err := siteOf(opts.Config.Portal, api, opts.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"sluice/internal/config"
 	"sluice/internal/httpapi"
 	"sluice/internal/httpapi/pages"
 	"sluice/web"
@@ -11,14 +12,17 @@ import (
 
 // siteOf returns what answers browsers and programs at the management address: pages,
 // and the API that they speak to.
-func siteOf(api *httpapi.API, log *slog.Logger) (http.Handler, error) {
+func siteOf(c config.Portal, api *httpapi.API, log *slog.Logger) (http.Handler, error) {
 	addresses, err := web.Addresses()
 	if err != nil {
 		return nil, err
 	}
+	brand := pages.Brand{Name: c.Name, Description: c.Description, Light: c.Light.Tokens(), Dark: c.Dark.Tokens()}
+	if brand.Logo, brand.LogoKind, err = c.ReadLogo(); err != nil {
+		return nil, err
+	}
 	files, built := web.Files()
-	site, err := pages.New(pages.Deps{Files: files, Built: built, Addresses: addresses, Title: api.Title, Log: log,
-		Brand: pages.Brand{Name: "Sluice", Description: "Find an API, watch it live, subscribe. Your Kafka client keeps its protocol, its groups and its offsets."}})
+	site, err := pages.New(pages.Deps{Files: files, Built: built, Addresses: addresses, Title: api.Title, Brand: brand, Log: log})
 	if err != nil {
 		return nil, err
 	}

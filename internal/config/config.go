@@ -41,6 +41,8 @@ type Config struct {
 	Telemetry Telemetry `json:"telemetry"`
 	// The management API, where no resources are named: documents are then in the control plane's store.
 	Management Management `json:"management"`
+	// What people see in their browsers, at the address of the management API.
+	Portal Portal `json:"portal"`
 	// The feed between control plane and gateways that run apart: `sluice control` and `sluice gateway`.
 	Feed Feed `json:"feed"`
 	// Health and metrics over HTTP.
@@ -299,6 +301,49 @@ type ManagementTLS struct {
 	Key SecretRef `json:"key"`
 }
 
+// Portal is the portal as its owner wants it.
+type Portal struct {
+	// What it is called, in titles and beside the mark.
+	Name string `json:"name"`
+	// One sentence about it, for search engines and previews of links.
+	Description string `json:"description"`
+	// A picture that stands in for mark and word: an SVG, PNG or WebP file of 256 KiB at most.
+	Logo string `json:"logo"`
+	// Whether people make accounts themselves: off or open. With open everybody who reaches the portal gets an account, with an organisation and a team of their own, and sees what has the visibility partner.
+	SignUp string `json:"signUp"`
+	// Colours of the light theme.
+	Light PortalColours `json:"light"`
+	// Colours of the dark theme.
+	Dark PortalColours `json:"dark"`
+}
+
+// PortalColours are what may be changed of a theme, each as #0a6680. Those that text could not be read on, or marks not be seen on (WCAG 2.2 AA), are refused.
+type PortalColours struct {
+	// The one primary action of a page, and what is chosen.
+	Accent string `json:"accent"`
+	// The same under the pointer.
+	AccentHover string `json:"accentHover"`
+	// Links.
+	AccentText string `json:"accentText"`
+	// What text about it stands on.
+	AccentSoft string `json:"accentSoft"`
+	// Words on accent.
+	OnAccent string `json:"onAccent"`
+	// The ring around what has the focus.
+	Focus string `json:"focus"`
+}
+
+// Tokens are the colours that are set, by the names of their tokens.
+func (c PortalColours) Tokens() map[string]string {
+	out := map[string]string{}
+	for token, colour := range map[string]string{"accent": c.Accent, "accent-hover": c.AccentHover, "accent-text": c.AccentText, "accent-soft": c.AccentSoft, "on-accent": c.OnAccent, "focus": c.Focus} {
+		if colour != "" {
+			out[token] = colour
+		}
+	}
+	return out
+}
+
 // Feed is where a control plane and its gateways meet. Both prove who they are with certificates (TLS 1.3) that the control plane makes.
 type Feed struct {
 	// Host and port where `sluice control` waits for gateways.
@@ -351,6 +396,9 @@ func Default() Config {
 		Management: Management{Address: "127.0.0.1:18080", Login: Login{
 			Passwords: "everybody", IdleTimeout: time.Hour, MaxLifetime: 12 * time.Hour, MaxTokenLifetime: 90 * 24 * time.Hour, GroupsLifetime: 30 * 24 * time.Hour,
 		}},
+		Portal: Portal{
+			Name: "Sluice", Description: "Find an API, watch it live, subscribe. Your Kafka client keeps its protocol, its groups and its offsets.", SignUp: "off",
+		},
 		Feed:       Feed{Address: "127.0.0.1:18081"},
 		Operations: Operations{Address: "127.0.0.1:19644"},
 		Log:        Log{Level: "info", Format: "text"},

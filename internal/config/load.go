@@ -86,6 +86,7 @@ func (c *Config) relative(dir string) {
 		}
 	}
 	anchor(&c.DataDir)
+	anchor(&c.Portal.Logo)
 	for i := range c.Resources {
 		anchor(&c.Resources[i])
 	}
@@ -119,6 +120,9 @@ func (c *Config) CheckFiles() []Problem {
 		if is.JWKS.File != "" {
 			check(fmt.Sprintf("oauth.issuers[%d].jwks.file", i), SecretRef{File: is.JWKS.File})
 		}
+	}
+	if _, _, err := c.Portal.ReadLogo(); err != nil {
+		problems = append(problems, Problem{Path: "portal.logo", Message: err.Error(), Fix: "correct the path, or make the file smaller"})
 	}
 	m := c.Management
 	check("management.postgres", m.Postgres)

@@ -68,6 +68,7 @@ func (c *Config) Validate() []Problem {
 		v.warn("operations.address", "metrics name applications and topics, and other machines can read them here", "use 127.0.0.1, or keep the network closed")
 	}
 	c.validateManagement(v)
+	c.validatePortal(v)
 	for i, address := range []string{c.Feed.Address, c.Feed.AdvertisedAddress, c.Feed.Control} {
 		if _, _, ok := hostPort(address); !ok && (address != "" || i == 0) {
 			v.report([]string{"feed.address", "feed.advertisedAddress", "feed.control"}[i], fmt.Sprintf("%q is not host:port", address), "write it as 127.0.0.1:18081")

@@ -35,12 +35,22 @@ const (
 // CallbackURL is where identity providers send browsers back to, for the URL of the API.
 func CallbackURL(url string) string { return strings.TrimSuffix(url, "/") + callbackPath }
 
-func (a *API) cookie(name, value string, seconds int) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: seconds, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	if strings.HasPrefix(a.url, "https:") {
-		c.Name, c.Secure = secureCookies+name, true
+// cookieName is a cookie's name for browsers that reach us by TLS, or without it.
+func cookieName(name string, secure bool) string {
+	if secure {
+		return secureCookies + name
 	}
-	return c
+	return name
+}
+
+// cookie makes one; secure says that the request came by TLS.
+func (a *API) cookie(name, value string, seconds int, secure bool) *http.Cookie {
+	secure = secure || a.secure
+	return &http.Cookie{Name: cookieName(name, secure), Value: value, Path: "/", MaxAge: seconds, HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode}
+}
+
+func (a *API) loginCookie(secret identity.Secret, login *identity.Login, secure bool) *http.Cookie {
+	return a.cookie(loginCookie, secret.Reveal(), int(login.Expires.Sub(login.Created).Seconds()), secure)
 }
 
 // external registers the routes of logins through identity providers.
@@ -49,7 +59,7 @@ func (a *API) external() {
 	open := []map[string][]string{{}}
 	huma.Register(a.huma, huma.Operation{OperationID: "list-login-methods", Method: http.MethodGet, Path: "/v1/login/methods", Summary: "Say in which ways people log in", Tags: tags, Security: open},
 		func(context.Context, *struct{}) (*struct{ Body schema.LoginMethods }, error) {
-			out := &struct{ Body schema.LoginMethods }{schema.LoginMethods{Passwords: string(a.people.Passwords()), Providers: []string{}, URL: a.url}}
+			out := &struct{ Body schema.LoginMethods }{schema.LoginMethods{Passwords: string(a.people.Passwords()), Providers: []string{}, SignUp: a.people.SignsUp(), URL: a.url}}
 			for _, p := range a.providers {
 				out.Body.Providers = append(out.Body.Providers, p.Name())
 			}
@@ -120,7 +130,7 @@ func (a *API) start(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, a.cookie(flowCookie, p.Name()+"."+bring.Reveal(), flowSeconds))
+	http.SetCookie(w, a.cookie(flowCookie, p.Name()+"."+bring.Reveal(), flowSeconds, r.TLS != nil))
 	http.Redirect(w, r, location, http.StatusFound)
 	return nil
 }
@@ -136,7 +146,7 @@ func handOverTo(q url.Values) (string, error) {
 
 // callback takes a browser back from an identity provider.
 func (a *API) callback(w http.ResponseWriter, r *http.Request) error {
-	brought := a.cookie(flowCookie, "", -1)
+	brought := a.cookie(flowCookie, "", -1, r.TLS != nil)
 	c, err := r.Cookie(brought.Name)
 	if err != nil {
 		return fault.New(fault.Denied, "this is not the browser that the login began with, or it took too long: begin again")
@@ -162,7 +172,7 @@ func (a *API) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, a.cookie(loginCookie, secret.Reveal(), int(login.Expires.Sub(login.Created).Seconds())))
+	http.SetCookie(w, a.loginCookie(secret, login, r.TLS != nil))
 	http.Redirect(w, r, back, http.StatusFound)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"mime"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -68,6 +69,8 @@ type API struct {
 	huma         huma.API
 	providers    []*openid.Provider
 	url          string // where browsers reach it
+	secure       bool   // by TLS
+	browsers     *http.CrossOriginProtection
 }
 
 // What one request may hold.
@@ -78,9 +81,9 @@ const (
 
 // New returns an API.
 func New(deps Deps) *API {
-	a := &API{plane: deps.Plane, people: deps.People, gateways: deps.Gateways, listens: deps.Listens, catalog: deps.Catalog, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux(), open: http.NewServeMux()}
+	a := &API{secure: strings.HasPrefix(deps.URL, "https:"), browsers: http.NewCrossOriginProtection(), plane: deps.Plane, people: deps.People, gateways: deps.Gateways, listens: deps.Listens, catalog: deps.Catalog, authenticate: deps.Authenticate, log: deps.Log, mux: http.NewServeMux(), open: http.NewServeMux()}
 	if a.authenticate == nil {
-		a.authenticate = who(a.people)
+		a.authenticate = who(a.people, a.secure)
 	}
 	if a.catalog == nil {
 		a.catalog = catalog.New(catalog.Deps{Plane: deps.Plane, Log: deps.Log})
@@ -127,6 +130,9 @@ type asking struct {
 	server  string // where it reached the API, as https://sluice.example.com
 }
 
+// secure says whether it came by TLS.
+func (q *asking) secure() bool { return strings.HasPrefix(q.server, "https:") }
+
 type askingKey struct{}
 
 // ServeHTTP answers one request.
@@ -154,6 +160,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.open.ServeHTTP(answered, r)
 		return
 	}
+	if err := a.fromOurs(r); err != nil {
+		refuse(answered, problem(err, id))
+		return
+	}
 	actor, err := a.authenticate(r)
 	if err != nil {
 		a.told(id, err)
@@ -165,7 +175,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	host := hostOf(r)
-	secret, _ := secretOf(r)
+	secret, _ := secretOf(r, a.secure)
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		a.noRoute(answered, r, id)
 		return
@@ -186,6 +196,25 @@ func (a *API) reachedAt(r *http.Request) string {
 	return "http://" + r.Host
 }
 
+// fromOurs refuses what another site's page makes a browser ask: a browser sends the
+// cookie of a login along. What changes something has to come from our own pages, and
+// its body has to be JSON, which a form of another site cannot send.
+func (a *API) fromOurs(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		return nil
+	}
+	if err := a.browsers.Check(r); err != nil {
+		return fault.Wrap(fault.Denied, err, "another site's page asks for this")
+	}
+	if _, byCookie := secretOf(r, a.secure); !byCookie || r.Header.Get("Authorization") != "" || r.ContentLength == 0 {
+		return nil
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+		return fault.New(fault.Denied, "a browser has to send application/json, and not %q", clip(r.Header.Get("Content-Type")))
+	}
+	return nil
+}
+
 // hostOf is where a request comes from.
 func hostOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -196,7 +225,7 @@ func hostOf(r *http.Request) string {
 }
 
 // forNobody are the routes that change something and ask for no login before.
-var forNobody = map[string]bool{"/v1/claim": true, "/v1/login": true, "/v1/password": true, "/v1/login/oidc/exchange": true}
+var forNobody = map[string]bool{"/v1/claim": true, "/v1/login": true, "/v1/signup": true, "/v1/password": true, "/v1/login/oidc/exchange": true}
 
 // answered remembers the status of an answer.
 type answered struct {

@@ -16,19 +16,15 @@ import (
 
 // who says who asks: by an API token, or by the secret of a login, which browsers keep
 // in a cookie.
-func who(people *identity.People) func(*http.Request) (identity.Actor, error) {
-	browsers := http.NewCrossOriginProtection()
+func who(people *identity.People, secure bool) func(*http.Request) (identity.Actor, error) {
 	return func(r *http.Request) (identity.Actor, error) {
-		secret, ok := secretOf(r)
+		secret, ok := secretOf(r, secure)
 		switch {
 		case !ok && r.Header.Get("Authorization") == "":
 			return identity.Nobody(), nil
 		case !ok:
 			return identity.Nobody(), fault.New(fault.Denied, "Authorization has to be: Bearer, and an API token or what a login gave")
-		case r.Header.Get("Authorization") == "": // by a cookie, which browsers send for pages of others too
-			if err := browsers.Check(r); err != nil {
-				return identity.Nobody(), fault.Wrap(fault.Denied, err, "another site's page asks for this")
-			}
+		case r.Header.Get("Authorization") == "": // by a cookie
 			actor, _, err := people.Who(r.Context(), secret)
 			if fault.KindOf(err) == fault.Denied { // it has ended: the browser logs in again
 				return identity.Nobody(), nil
@@ -43,15 +39,14 @@ func who(people *identity.People) func(*http.Request) (identity.Actor, error) {
 	}
 }
 
-// secretOf returns what a request asks with.
-func secretOf(r *http.Request) (secret string, ok bool) {
+// secretOf returns what a request asks with. Where browsers reach us by TLS, a cookie
+// without the prefix is not looked at: a page of another host of the domain can set one.
+func secretOf(r *http.Request, secure bool) (secret string, ok bool) {
 	if r.Header.Get("Authorization") != "" {
 		return bearer(r)
 	}
-	for _, name := range []string{secureCookies + loginCookie, loginCookie} {
-		if c, err := r.Cookie(name); err == nil && c.Value != "" {
-			return c.Value, true
-		}
+	if c, err := r.Cookie(cookieName(loginCookie, secure || r.TLS != nil)); err == nil && c.Value != "" {
+		return c.Value, true
 	}
 	return "", false
 }
@@ -75,6 +70,29 @@ func from(ctx context.Context) identity.From {
 
 type emptyOutput struct{}
 
+// CookieInput is how a browser asks for a cookie. Its name is exported since huma fills
+// no others.
+type CookieInput struct {
+	Cookie string `header:"Sluice-Cookie" enum:"yes" doc:"yes for a cookie that scripts cannot read, and no token."`
+}
+
+type loginOutput struct {
+	Cookie string `header:"Set-Cookie"`
+	Body   schema.Login
+}
+
+// loggedIn hands out a login: to a browser as a cookie, which no script of a page can
+// read, to others as a token.
+func (a *API) loggedIn(ctx context.Context, in CookieInput, secret identity.Secret, login *identity.Login, team string) *loginOutput {
+	out := &loginOutput{Body: schema.Login{Person: login.Person, Expires: login.Expires, Team: team}}
+	if in.Cookie == "" {
+		out.Body.Token = secret.Reveal()
+		return out
+	}
+	out.Cookie = a.loginCookie(secret, login, asked(ctx).secure()).String()
+	return out
+}
+
 // accounts registers the routes of people.
 func (a *API) accounts() {
 	tags := []string{"People"}
@@ -87,12 +105,30 @@ func (a *API) accounts() {
 			return &emptyOutput{}, nil
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "login", Method: http.MethodPost, Path: "/v1/login", Summary: "Log in with a password", Tags: tags, Security: open},
-		func(ctx context.Context, in *struct{ Body schema.Credentials }) (*struct{ Body schema.Login }, error) {
+		func(ctx context.Context, in *struct {
+			CookieInput
+			Body schema.Credentials
+		}) (*loginOutput, error) {
 			secret, login, err := a.people.LogIn(ctx, from(ctx), in.Body.Login, in.Body.Password, in.Body.Code)
 			if err != nil {
 				return nil, a.failed(ctx, err)
 			}
-			return &struct{ Body schema.Login }{schema.Login{Token: secret.Reveal(), Person: login.Person, Expires: login.Expires}}, nil
+			return a.loggedIn(ctx, in.CookieInput, secret, login, ""), nil
+		})
+	huma.Register(a.huma, huma.Operation{OperationID: "sign-up", Method: http.MethodPost, Path: "/v1/signup", Summary: "Make an account of one's own, with a team, and log in; where people may", Tags: tags, Security: open, DefaultStatus: http.StatusCreated},
+		func(ctx context.Context, in *struct {
+			CookieInput
+			Body schema.SignUp
+		}) (*loginOutput, error) {
+			team := ""
+			secret, login, err := a.people.SignUp(ctx, from(ctx), in.Body.Login, in.Body.Title, in.Body.Password, func(login string, add func(identity.Writer) error) (err error) {
+				team, err = a.plane.Welcome(ctx, request(ctx), login, add)
+				return err
+			})
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return a.loggedIn(ctx, in.CookieInput, secret, login, team), nil
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "logout", Method: http.MethodPost, Path: "/v1/logout", Summary: "End the login that asks", Tags: tags, DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, _ *struct{}) (*struct {
@@ -103,7 +139,7 @@ func (a *API) accounts() {
 			}
 			return &struct {
 				Cookie string `header:"Set-Cookie"`
-			}{a.cookie(loginCookie, "", -1).String()}, nil
+			}{a.cookie(loginCookie, "", -1, asked(ctx).secure()).String()}, nil
 		})
 	huma.Register(a.huma, huma.Operation{OperationID: "invite", Method: http.MethodPost, Path: "/v1/people", Summary: "Make an account; its person sets a password with the token", Tags: tags, DefaultStatus: http.StatusCreated},
 		func(ctx context.Context, in *struct{ Body schema.Person }) (*struct{ Body schema.Invitation }, error) {

@@ -62,7 +62,7 @@ type house struct {
 
 const housePassword = "correct horse, battery staple"
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, change ...func(*identity.Config)) *house {
 	h := &house{t: t, tokens: map[string]string{}, bodies: map[string]string{}}
 	store, err := sqlstore.Open(t.Context(), filepath.Join(t.TempDir(), "control.db"), sqlstore.Options{})
 	if err != nil {
@@ -79,6 +79,9 @@ func newHouse(t *testing.T) *house {
 	}
 	config := identity.DefaultConfig()
 	config.Key, config.Idle, config.Absolute = make([]byte, 32), 10_000*time.Hour, 10_000*time.Hour
+	for _, c := range change {
+		c(&config)
+	}
 	began := time.Now()
 	h.people, err = identity.New(config, identity.Deps{Store: control.People(store), Directory: h.plane.Directory, Log: log, Cheap: true,
 		Now: func() time.Time { return began.Add(time.Duration(h.clock.Load()) * time.Second) }})
@@ -243,6 +246,7 @@ var routeBodies = map[string]string{
 	"POST /v1/claim":                         `{"token":"x","login":"mallory","password":"` + housePassword + `"}`,
 	"POST /v1/login":                         `{"login":"setup","password":"` + housePassword + `"}`,
 	"POST /v1/login/oidc/exchange":           `{"code":"x","verifier":"y"}`,
+	"POST /v1/signup":                        `{"login":"mallory","password":"` + housePassword + `"}`,
 	"POST /v1/password":                      `{"token":"x","password":"` + housePassword + `"}`,
 	"POST /v1/me/password":                   `{"old":"` + housePassword + `","password":"` + housePassword + `"}`,
 	"POST /v1/me/second-factor":              `{"password":"` + housePassword + `"}`,

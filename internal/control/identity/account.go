@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -489,18 +490,31 @@ func (p *People) change(ctx context.Context, actor Actor, from From, login, acti
 
 // add puts a new account into the store.
 func (p *People) add(w Writer, person *Person) error {
-	if person.Provider == "" && !localName.MatchString(person.Login) {
-		return fault.New(fault.Invalid, "%q is no login name: use lower-case letters, digits and . _ @ + -, beginning with a letter or digit", person.Login)
-	}
-	switch _, err := w.Person(person.Login); {
-	case err == nil:
-		return fault.New(fault.Conflict, "there is an account %q already: who lost its token or password gets another by sluice people reset-password %s", person.Login, person.Login)
-	case !errors.Is(err, ErrNotFound):
-		return err
+	if person.Provider == "" {
+		if err := p.free(w, person.Login); err != nil {
+			return err
+		}
+	} else if _, err := w.Person(person.Login); !errors.Is(err, ErrNotFound) {
+		return cmp.Or(err, taken(person.Login))
 	}
 	person.Created = p.now()
 	person.Changed = person.Created
 	return w.PutPerson(person)
+}
+
+// free returns nil when a local account may have a login name.
+func (p *People) free(r Reader, login string) error {
+	if !localName.MatchString(login) {
+		return fault.New(fault.Invalid, "%q is no login name: use lower-case letters, digits and . _ @ + -, beginning with a letter or digit", clip(login))
+	}
+	if _, err := r.Person(login); !errors.Is(err, ErrNotFound) {
+		return cmp.Or(err, taken(login))
+	}
+	return nil
+}
+
+func taken(login string) error {
+	return fault.New(fault.Conflict, "there is an account %q already: who lost its token or password gets another by sluice people reset-password %s", login, login)
 }
 
 // newPassword checks a new password and returns its hash. Before it costs anything,

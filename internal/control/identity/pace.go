@@ -10,10 +10,28 @@ import (
 	"sluice/internal/fault"
 )
 
-// How often somebody may try to log in.
+// allowance is how often something may be done: so many times at once, and then again as
+// time goes by.
+type allowance struct{ most, perMinute float64 }
+
+// aMinute is so many times a minute.
+func aMinute(n float64) allowance { return allowance{n, n} }
+
+// How often somebody may try to log in, a minute.
 const (
-	perAddress   = 30  // a minute
-	overall      = 200 // a minute, in this process
+	perAddress = 30
+	overall    = 200 // in this process
+)
+
+// How many accounts people may make themselves, an hour: an office behind one address
+// has enough, and a program that would fill the store has not.
+const (
+	signUpsPerAddress = 5
+	signUpsOverall    = 120
+)
+
+// What is remembered, and how names wait.
+const (
 	maxAddresses = 10_000
 	freeFailures = 5 // with one name, before the next has to wait
 	maxDelay     = 15 * time.Minute
@@ -34,34 +52,34 @@ type bucket struct {
 	at   time.Time
 }
 
-func (b *bucket) take(now time.Time, perMinute float64) (wait time.Duration) {
-	b.left = min(perMinute, b.left+now.Sub(b.at).Minutes()*perMinute)
+func (b *bucket) take(now time.Time, a allowance) (wait time.Duration) {
+	b.left = min(a.most, b.left+now.Sub(b.at).Minutes()*a.perMinute)
 	b.at = now
 	if b.left < 1 {
-		return time.Duration((1 - b.left) / perMinute * float64(time.Minute))
+		return time.Duration((1 - b.left) / a.perMinute * float64(time.Minute))
 	}
 	b.left--
 	return 0
 }
 
-func (b *bucket) spent(now time.Time, perMinute float64) bool {
-	return b.left+now.Sub(b.at).Minutes()*perMinute < 1
+func (b *bucket) spent(now time.Time, a allowance) bool {
+	return b.left+now.Sub(b.at).Minutes()*a.perMinute < 1
 }
 
-func (b *bucket) full(now time.Time, perMinute float64) bool {
-	return b.left+now.Sub(b.at).Minutes()*perMinute >= perMinute
+func (b *bucket) full(now time.Time, a allowance) bool {
+	return b.left+now.Sub(b.at).Minutes()*a.perMinute >= a.most
 }
 
 // buckets are one for each key, at most so many; what is full is as good as none.
 type buckets[K comparable] struct {
-	perMinute float64
-	most      int
-	byKey     map[K]*bucket
-	forgot    time.Time // when full ones were last looked for
+	each   allowance
+	most   int
+	byKey  map[K]*bucket
+	forgot time.Time // when full ones were last looked for
 }
 
-func newBuckets[K comparable](perMinute float64, most int) buckets[K] {
-	return buckets[K]{perMinute: perMinute, most: most, byKey: map[K]*bucket{}}
+func newBuckets[K comparable](each allowance, most int) buckets[K] {
+	return buckets[K]{each: each, most: most, byKey: map[K]*bucket{}}
 }
 
 // of returns the bucket of a key, and makes one; nil where there is no room.
@@ -70,13 +88,13 @@ func (s *buckets[K]) of(key K, now time.Time) *bucket {
 	if b == nil && len(s.byKey) >= s.most && now.Sub(s.forgot) >= time.Second { // or the search is what keeps us busy
 		s.forgot = now
 		for k, old := range s.byKey {
-			if old.full(now, s.perMinute) {
+			if old.full(now, s.each) {
 				delete(s.byKey, k)
 			}
 		}
 	}
 	if b == nil && len(s.byKey) < s.most {
-		b = &bucket{s.perMinute, now}
+		b = &bucket{s.each.most, now}
 		s.byKey[key] = b
 	}
 	return b
@@ -85,19 +103,32 @@ func (s *buckets[K]) of(key K, now time.Time) *bucket {
 // spent says whether nothing is left in the bucket of a key, which it does not make.
 func (s *buckets[K]) spent(key K, now time.Time) bool {
 	b := s.byKey[key]
-	return b != nil && b.spent(now, s.perMinute)
+	return b != nil && b.spent(now, s.each)
 }
 
 // pace bounds attempts by address and overall.
 type pace struct {
+	what    string // is attempted
+	address allowance
+	overall allowance
+
 	mu        sync.Mutex // guards all below
 	all       bucket
 	others    bucket // of all addresses that there is no room for
 	byAddress buckets[netip.Prefix]
 }
 
+// newPace is that of logins.
 func newPace(now time.Time) *pace {
-	return &pace{all: bucket{overall, now}, others: bucket{perAddress, now}, byAddress: newBuckets[netip.Prefix](perAddress, maxAddresses)}
+	return paceOf("to log in", aMinute(perAddress), aMinute(overall), now)
+}
+
+func newSignUpPace(now time.Time) *pace {
+	return paceOf("to sign up", allowance{signUpsPerAddress, signUpsPerAddress / 60.0}, allowance{signUpsOverall, signUpsOverall / 60.0}, now)
+}
+
+func paceOf(what string, address, overall allowance, now time.Time) *pace {
+	return &pace{what: what, address: address, overall: overall, all: bucket{overall.most, now}, others: bucket{address.most, now}, byAddress: newBuckets[netip.Prefix](address, maxAddresses)}
 }
 
 // take counts one attempt. Its error is Limited, with the time to wait.
@@ -108,11 +139,11 @@ func (p *pace) take(from netip.Addr, now time.Time) error {
 	if b == nil {
 		b = &p.others
 	}
-	if wait := b.take(now, perAddress); wait > 0 {
-		return limited(wait, "too many attempts to log in from your address")
+	if wait := b.take(now, p.address); wait > 0 {
+		return limited(wait, "too many attempts "+p.what+" from your address")
 	}
-	if wait := p.all.take(now, overall); wait > 0 {
-		return limited(wait, "too many attempts to log in")
+	if wait := p.all.take(now, p.overall); wait > 0 {
+		return limited(wait, "too many attempts "+p.what)
 	}
 	return nil
 }
@@ -146,7 +177,7 @@ func guesserOf(from netip.Addr, client string) guesser {
 
 // NewGuesses returns a count that begins now.
 func NewGuesses(now time.Time) *Guesses {
-	return &Guesses{others: bucket{guessesOfAddress, now}, byAddress: newBuckets[netip.Prefix](guessesOfAddress, maxAddresses), byClient: newBuckets[guesser](guessesOfClient, maxAddresses)}
+	return &Guesses{others: bucket{guessesOfAddress, now}, byAddress: newBuckets[netip.Prefix](aMinute(guessesOfAddress), maxAddresses), byClient: newBuckets[guesser](aMinute(guessesOfClient), maxAddresses)}
 }
 
 // Spent says whether there have been too many lately, as this client from this address,
@@ -155,7 +186,7 @@ func (f *Guesses) Spent(from netip.Addr, client string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	key := guesserOf(from, client)
-	if f.byAddress.byKey[key.from] == nil && len(f.byAddress.byKey) >= maxAddresses && f.others.spent(now, guessesOfAddress) {
+	if f.byAddress.byKey[key.from] == nil && len(f.byAddress.byKey) >= maxAddresses && f.others.spent(now, aMinute(guessesOfAddress)) {
 		return true
 	}
 	return f.byAddress.spent(key.from, now) || f.byClient.spent(key, now)
@@ -170,9 +201,9 @@ func (f *Guesses) Count(from netip.Addr, client string, now time.Time) {
 	if b == nil {
 		b = &f.others
 	}
-	b.take(now, guessesOfAddress) // whether it is spent is asked for before
+	b.take(now, aMinute(guessesOfAddress)) // whether it is spent is asked for before
 	if b := f.byClient.of(key, now); b != nil {
-		b.take(now, guessesOfClient)
+		b.take(now, aMinute(guessesOfClient))
 	}
 }
 

@@ -49,6 +49,8 @@ type Config struct {
 	Providers map[string][]string
 	// Passwords says who may log in with one; the default is Everybody.
 	Passwords PasswordsFor
+	// SignUp lets people make accounts themselves. It needs passwords for Everybody.
+	SignUp bool
 	// Hashes is how many passwords are checked at once, each with 19 MiB, and Waiting
 	// how many callers wait for that. The defaults are 2 and 32.
 	Hashes, Waiting int
@@ -88,6 +90,7 @@ func (c Config) Validate() error {
 	wrong(c.OneTimeLife <= 0 || c.GroupsLife <= 0, "one-time tokens and groups must last some time")
 	wrong(c.Passwords != Everybody && c.Passwords != PlatformAdmins && c.Passwords != NoOne, "passwords are for %q: write %s, %s or %s", c.Passwords, Everybody, PlatformAdmins, NoOne)
 	wrong(c.Passwords == NoOne && len(c.Providers) == 0, "nobody could log in: there is no identity provider, and passwords are for %s", NoOne)
+	wrong(c.SignUp && c.Passwords != Everybody, "people may sign up, and passwords are for %s: nobody could log in with the account", c.Passwords)
 	wrong(c.Hashes < 1 || c.Waiting < 0, "%d passwords are checked at once, and %d wait: that is too few", c.Hashes, c.Waiting)
 	for name, organisations := range c.Providers {
 		wrong(!providerName.MatchString(name), "%q is no name of an identity provider: use lower-case letters, digits and dashes", name)
@@ -115,6 +118,7 @@ type People struct {
 	phantom string // the hash of nobody's password
 	gate    *gate
 	pace    *pace
+	signUps *pace
 	seal    cipher.AEAD
 	macKey  []byte
 	hashes  atomic.Int64 // that passwords were compared with
@@ -175,7 +179,7 @@ func newPeople(config Config, deps Deps, c cost) (*People, error) {
 	}
 	return &People{
 		config: config, deps: deps, cost: c, phantom: hashPassword(c, rand.Text()), gate: newGate(config.Hashes, config.Waiting),
-		pace: newPace(deps.Now()), seal: seal, macKey: derive("mac"),
+		pace: newPace(deps.Now()), signUps: newSignUpPace(deps.Now()), seal: seal, macKey: derive("mac"),
 	}, nil
 }
 
@@ -468,6 +472,9 @@ func (p *People) roles(person *Person) []Membership {
 
 // Passwords says who may log in with one.
 func (p *People) Passwords() PasswordsFor { return p.config.Passwords }
+
+// SignsUp says whether people make accounts themselves.
+func (p *People) SignsUp() bool { return p.config.SignUp }
 
 // Roles are those that documents give a person at this moment.
 func (p *People) Roles(person *Person) []Membership { return p.roles(person) }

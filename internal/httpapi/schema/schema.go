@@ -227,10 +227,20 @@ type Credentials struct {
 
 // Login is what somebody who logged in asks with.
 type Login struct {
-	// Token goes where API tokens go.
-	Token   string    `json:"token"`
+	// Token goes where API tokens go; left out for a browser, which has a cookie.
+	Token   string    `json:"token,omitempty"`
 	Person  string    `json:"person"`
 	Expires time.Time `json:"expires"`
+	// Team is the one that was made for somebody who signed up.
+	Team string `json:"team,omitempty"`
+}
+
+// SignUp makes an account.
+type SignUp struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
+	// Title is the person's name, as people know it.
+	Title string `json:"title,omitempty" maxLength:"128"`
 }
 
 // Person is somebody who is to have an account.
