@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/bufbuild/protocompile"
+	"github.com/twmb/avro"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"sluice/internal/control/contract/rule"
@@ -53,3 +54,9 @@ func (s *Schema) Source() (text, language string) {
 	}
 	return string(s.Root.JSON()), "json"
 }
+
+// Avro returns the schema as the library has it; nil for another language.
+func (v *Validator) Avro() *avro.Schema { return v.avro }
+
+// Protobuf returns the message that records are; nil for another language.
+func (v *Validator) Protobuf() protoreflect.MessageDescriptor { return v.message }

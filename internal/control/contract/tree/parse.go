@@ -51,6 +51,25 @@ func Parse(name string, data []byte) (*Node, []rule.Problem) {
 	return b.done(root), b.problems
 }
 
+// ParseJSON reads JSON text (RFC 8259) and nothing else; the node is nil when it is
+// none, and not to be used with problems of severity error.
+func ParseJSON(data []byte) (*Node, []rule.Problem) {
+	b := &builder{}
+	if i := invalidUTF8(data); i >= 0 {
+		b.problem("syntax-invalid", positionOf(data, i), nil, "not UTF-8 text", "save the file as UTF-8")
+		return nil, b.problems
+	}
+	j := &jsonReader{builder: b, data: data, line: 1}
+	root := j.document()
+	if j.err != "" {
+		if !b.full {
+			b.problem("syntax-invalid", j.position(), nil, "not JSON: "+j.err, "check commas, quotes and brackets")
+		}
+		return nil, b.problems
+	}
+	return b.done(root), b.problems
+}
+
 func invalidUTF8(data []byte) int {
 	for i := 0; i < len(data); {
 		if data[i] < utf8.RuneSelf {
@@ -375,10 +394,19 @@ type jsonReader struct {
 	line  int
 	start int // of the line
 	err   string
+	// counted is how far characters of the line were counted, so that a long line is not
+	// counted again for each value in it.
+	counted, characters int
 }
 
 func (j *jsonReader) position() Position {
-	return Position{j.line, utf8.RuneCount(j.data[j.start:min(j.i, len(j.data))]) + 1}
+	at := min(j.i, len(j.data))
+	if j.counted < j.start || j.counted > at {
+		j.counted, j.characters = j.start, 0
+	}
+	j.characters += utf8.RuneCount(j.data[j.counted:at])
+	j.counted = at
+	return Position{j.line, j.characters + 1}
 }
 
 func (j *jsonReader) fail(err string) *Node {

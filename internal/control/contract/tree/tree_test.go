@@ -42,6 +42,39 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// TestLongLine reads JSON of one long line: the places of its values are not found by counting the line again for each of
+// them, which would take minutes here.
+func TestLongLine(t *testing.T) {
+	const items = 150_000
+	text := "[" + strings.Repeat(`"ü0123456789012345",`, items) + "1]"
+	n, problems := ParseJSON([]byte(text))
+	if n == nil || len(n.Items) != items+1 || len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if at := n.Items[items].ValuePlace(); at.Line != 1 || at.Column != 2+items*20 {
+		t.Errorf("the last value is at %d:%d", at.Line, at.Column)
+	}
+}
+
+// TestCompact writes values on one line as they were written.
+func TestCompact(t *testing.T) {
+	for text, want := range map[string]string{"{ \"b\": 1.50,\n \"a\": [ 1e2, {} , [] , \"<\u2028\" ] }": "{\"b\":1.50,\"a\":[1e2,{},[],\"<\\u2028\"]}", "null": "null", " -0 ": "-0"} {
+		n, problems := ParseJSON([]byte(text))
+		if n == nil || string(n.Compact()) != want {
+			t.Errorf("%s became %s, want %s (%v)", text, n.Compact(), want, problems)
+		}
+	}
+}
+
+// TestOnlyJSON refuses what is YAML.
+func TestOnlyJSON(t *testing.T) {
+	for _, text := range []string{"", "a: 1", "{a: 1}", "[1,]", "'x'", "{} {}", "01", "\xff", "# c\n1"} {
+		if n, problems := ParseJSON([]byte(text)); n != nil || len(problems) == 0 {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
+
 func TestScalars(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "null", "~": "null", "Null": "null", "yes": `"yes"`, "on": `"on"`, "true": "true", "TRUE": "true", "'true'": `"true"`,

@@ -93,6 +93,16 @@ func (n *Node) JSON() []byte {
 	return b.Bytes()
 }
 
+// Compact returns the node as JSON on one line; fields keep their order, and numbers
+// are as they were written.
+func (n *Node) Compact() []byte {
+	var b bytes.Buffer
+	if err := json.Compact(&b, n.JSON()); err != nil {
+		panic("bug: a node is not JSON: " + err.Error())
+	}
+	return b.Bytes()
+}
+
 func (n *Node) json(b *bytes.Buffer, indent string) {
 	switch {
 	case n.Is(List) && len(n.Items) > 0:
