@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"regexp/syntax"
 	"strings"
 
 	"github.com/bufbuild/protocompile"
@@ -60,3 +61,14 @@ func (v *Validator) Avro() *avro.Schema { return v.avro }
 
 // Protobuf returns the message that records are; nil for another language.
 func (v *Validator) Protobuf() protoreflect.MessageDescriptor { return v.message }
+
+// Syntax returns a regular expression of JSON Schema as what it is made of, without what
+// looks around or back; false for one that Go does not have.
+func Syntax(text string) (*syntax.Regexp, bool) {
+	if len(text) > maxPattern {
+		return nil, false
+	}
+	text = backReference.ReplaceAllString(aroundOrBack.ReplaceAllString(goPattern(text), "(?:"), "")
+	re, err := syntax.Parse(text, syntax.Perl)
+	return re, err == nil
+}
