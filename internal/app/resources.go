@@ -193,6 +193,7 @@ func (r *resources) compile(set *resource.Set, verifiers func(string) []grant.Ve
 		Environment: r.environment, Generation: r.number, Now: r.opts.Now(), Seed: r.state.seed, Verifiers: verifiers,
 		History: r.state.history, Previous: r.state.snapshot, Proved: r.proved, Workers: workers,
 	}
+	opts.Inside = r.plane != nil && r.reserve == nil // the gateway is in this process
 	if opts.Bare = r.plane != nil; !opts.Bare {
 		opts.Secret = func(ref resource.SecretRef) (string, error) { // each once, so that what is sealed is what was compiled
 			if secret, known := secrets[ref]; known {

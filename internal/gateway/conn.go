@@ -39,6 +39,7 @@ type clientConn struct {
 	address    netip.Addr
 	port       int
 	serverName string
+	inside     *grant.Key // who it acts as, for a connection from this process; nil for all others
 	log        *slog.Logger
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
@@ -61,8 +62,11 @@ type clientConn struct {
 	login       login
 	state       *handler.Conn
 	cluster     *upstream.Cluster
-	application *application // nil before the login
-	muteUntil   atomic.Int64 // Unix nanoseconds
+	application *application           // nil before the login
+	muteUntil   atomic.Int64           // Unix nanoseconds
+	sent        atomic.Int64           // bytes
+	software    atomic.Pointer[string] // what the client calls itself, nil until it did
+	named       atomic.Pointer[string] // its client.id, as whoWroteIt
 	expiry      atomic.Pointer[time.Timer]
 	regranting  sync.Mutex // one regrant at a time
 
@@ -206,10 +210,14 @@ func (c *clientConn) serve() error {
 		Buffers: c.g.buffers, Budget: c.g.budget, Pace: wire.DefaultPace(), SetReadDeadline: c.setReadDeadline,
 	})
 	defer c.frames.Close()
-	if err := c.sniff(); err != nil {
-		return err
+	login := c.enter
+	if c.inside == nil {
+		if err := c.sniff(); err != nil {
+			return err
+		}
+		login = c.authenticate
 	}
-	if err := c.authenticate(); err != nil {
+	if err := login(); err != nil {
 		return err
 	}
 	c.readBy = time.Time{}             // that of a first request, which came with its certificate, is over
@@ -297,7 +305,7 @@ func (c *clientConn) readError(err error) error {
 	switch {
 	case c.stopping.Load():
 		return errFinished
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
 		if cause := context.Cause(c.ctx); cause != nil {
 			return cause
 		}
@@ -699,7 +707,7 @@ func (c *clientConn) writeAnswers(batch []*pending) error {
 	}
 	c.pieces = pieces
 	n, err := c.sock.WriteAll(pieces, size, c.g.config.Limits.WriteTimeout)
-	c.g.metrics.sent.Add(float64(n))
+	c.wrote(n)
 	if clear(c.pieces); cap(c.pieces) > 2*maxBatch {
 		c.pieces = nil
 	}
@@ -715,6 +723,12 @@ func (c *clientConn) writeAnswers(batch []*pending) error {
 		return errFinished
 	}
 	return c.writeError(err)
+}
+
+// wrote counts bytes that went to the client.
+func (c *clientConn) wrote(n int) {
+	c.g.metrics.sent.Add(float64(n))
+	c.sent.Add(int64(n))
 }
 
 // writeError says what an error of a write to the client means.

@@ -140,6 +140,7 @@ func (c *clientConn) flush() error {
 func (c *clientConn) appendHeader(b []byte, p *pending, version int16, header wire.RequestHeader) []byte {
 	if g := c.credential.Load().Grant; c.clientOf != g || c.whoWroteIt != header.ClientID || c.clientID == "" {
 		c.clientOf, c.whoWroteIt, c.clientID = g, header.ClientID, handler.ClientID(g, header.ClientID)
+		c.named.Store(new(header.ClientID))
 	}
 	return wire.AppendRequestHeader(b, wire.RequestHeader{
 		APIKey: p.key, APIVersion: version, CorrelationID: header.CorrelationID, ClientID: c.clientID, HasClientID: true,

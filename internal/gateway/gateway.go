@@ -109,6 +109,7 @@ type Gateway struct {
 	buffers    *wire.Buffers
 	phantom    []byte // makes unknown users look like known ones
 	listeners  []*listener
+	inside     *listener // of connections from this process; has no socket
 	gate       logGate
 	handshakes *gate
 	draining   chan struct{} // closed when the gateway stops taking requests
@@ -142,6 +143,7 @@ func New(config Config, deps Deps, first *grant.Snapshot) (*Gateway, error) {
 		g.phantom = make([]byte, 32)
 		rand.Read(g.phantom)
 	}
+	g.inside = newInside(g)
 	g.snapshot.Store(first)
 	if config.Telemetry != nil {
 		t := *config.Telemetry
@@ -263,6 +265,7 @@ func (g *Gateway) admit(c *clientConn) error {
 		return errors.New("the gateway is draining")
 	case len(g.conns) >= limits.MaxConnections:
 		return fmt.Errorf("max_connections=%d reached", limits.MaxConnections)
+	case c.inside != nil: // no stranger, from no address
 	case limits.MaxUnauthenticatedPerAddress > 0 && g.strangers[neighbourhood(c.address)] >= limits.MaxUnauthenticatedPerAddress:
 		return fmt.Errorf("max_unauthenticated_per_address=%d reached", limits.MaxUnauthenticatedPerAddress)
 	case limits.MaxConnectionsPerAddress > 0 && g.perAddress[c.address] >= limits.MaxConnectionsPerAddress:
@@ -271,9 +274,11 @@ func (g *Gateway) admit(c *clientConn) error {
 		return errCrowded{limits.MaxUnauthenticated}
 	}
 	g.conns[c] = struct{}{}
-	g.unauthenticated++
-	g.strangers[neighbourhood(c.address)]++
-	g.perAddress[c.address]++
+	if c.inside == nil {
+		g.unauthenticated++
+		g.strangers[neighbourhood(c.address)]++
+		g.perAddress[c.address]++
+	}
 	g.done.Add(1)
 	g.metrics.connections.Inc()
 	return nil
@@ -290,7 +295,7 @@ func neighbourhood(a netip.Addr) netip.Addr {
 
 // known counts a connection out of those before their login; g.mu is held.
 func (g *Gateway) known(c *clientConn) {
-	if c.newcomer.evicted {
+	if c.newcomer.evicted || c.inside != nil {
 		return
 	}
 	g.unauthenticated--
@@ -304,7 +309,7 @@ func (g *Gateway) known(c *clientConn) {
 type application struct {
 	name   string
 	budget *wire.Budget
-	conns  int // guarded by Gateway.mu
+	conns  map[*clientConn]time.Time // and since when; guarded by Gateway.mu
 }
 
 // authenticated moves a connection out of those before their login, to those of
@@ -315,13 +320,13 @@ func (g *Gateway) authenticated(c *clientConn, name string) {
 	g.known(c)
 	a := g.applications[name]
 	if a == nil {
-		a = &application{name: name, budget: g.budget}
+		a = &application{name: name, budget: g.budget, conns: map[*clientConn]time.Time{}}
 		if most := g.config.Limits.MemoryBytesPerApplication; most > 0 {
 			a.budget = g.budget.Sub(most)
 		}
 		g.applications[name] = a
 	}
-	a.conns++
+	a.conns[c] = g.deps.Now()
 	c.application = a
 }
 
@@ -333,11 +338,13 @@ func (g *Gateway) dismiss(c *clientConn) {
 	g.unlist(c)
 	if a := c.application; a == nil {
 		g.known(c)
-	} else if a.conns--; a.conns == 0 {
+	} else if delete(a.conns, c); len(a.conns) == 0 {
 		delete(g.applications, a.name)
 	}
-	if g.perAddress[c.address]--; g.perAddress[c.address] <= 0 {
-		delete(g.perAddress, c.address)
+	if c.inside == nil {
+		if g.perAddress[c.address]--; g.perAddress[c.address] <= 0 {
+			delete(g.perAddress, c.address)
+		}
 	}
 	g.metrics.connections.Dec()
 	g.done.Done()

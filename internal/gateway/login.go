@@ -171,6 +171,7 @@ func (c *clientConn) apiVersions(p *pending, body []byte) error {
 	}
 	if r.SoftwareName != "" {
 		c.login.software = r.SoftwareName[:min(len(r.SoftwareName), 64)] + " " + r.SoftwareVersion[:min(len(r.SoftwareVersion), 64)]
+		c.software.Store(new(c.login.software))
 	}
 	resp := c.g.offered()
 	return c.reply(p, func(b []byte) []byte { return wire.AppendApiVersionsResponse(b, p.version, resp) })
@@ -206,7 +207,9 @@ func (c *clientConn) refused(r usage.Refusal) {
 	if refusals == nil {
 		return
 	}
-	r.Address = c.address.String()
+	if c.inside == nil {
+		r.Address = c.address.String()
+	}
 	cred := c.credential.Load()
 	if cred == nil {
 		cred = c.login.known
@@ -364,7 +367,7 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 			c.login.until = t
 		}
 	}
-	if life := c.g.config.Limits.SessionLifetime; life > 0 && identity.Mechanism != "TLS" {
+	if life := c.g.config.Limits.SessionLifetime; life > 0 && identity.Mechanism != "TLS" && c.inside == nil {
 		until(now.Add(life))
 	}
 	until(identity.ExpiresAt)
@@ -373,7 +376,7 @@ func (c *clientConn) admitted(cred *grant.Credential, identity sasl.Identity) er
 	until(secretEnd)
 	c.secret.Store(int64(identity.Secret))
 	c.g.metrics.logins.WithLabelValues(identity.Mechanism, "ok").Inc()
-	if logins := c.g.deps.Logins; logins != nil {
+	if logins := c.g.deps.Logins; logins != nil && c.inside == nil { // no client used it
 		logins.Note(usage.Login{Credential: cred.Name, Secret: identity.Secret, Time: now, Address: c.address.String(), Software: c.login.software})
 	}
 	if c.credential.Load() != nil { // re-authentication: the same principal, as it is now, perhaps by another secret

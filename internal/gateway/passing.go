@@ -56,7 +56,7 @@ func (c *clientConn) passAnswer(up *upstream.Conn, sock *socket.Conn, frames *wi
 		Context: c.ctx, In: frames, Size: size, Head: head, Left: size - head,
 		Write: func(pieces net.Buffers, size int, more bool) error {
 			n, err := c.sock.WriteSome(pieces, size, c.g.config.Limits.WriteTimeout, more)
-			c.g.metrics.sent.Add(float64(n))
+			c.wrote(n)
 			c.answeredAt = time.Now() // the client's time is not the broker's
 			return c.writeError(err)
 		},
@@ -68,7 +68,7 @@ func (c *clientConn) passAnswer(up *upstream.Conn, sock *socket.Conn, frames *wi
 				return 0, false, err
 			}
 			n, late, err := c.sock.Move(sock, n, c.g.config.Limits.WriteTimeout)
-			c.g.metrics.sent.Add(float64(n))
+			c.wrote(n)
 			c.answeredAt = time.Now()
 			if err != nil && !socket.OfSource(err) {
 				err = c.writeError(err)

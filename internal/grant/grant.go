@@ -24,6 +24,10 @@ const (
 	Scram Method = "scram" // SASL SCRAM-SHA-256 and -512
 	OAuth Method = "oauth" // SASL OAUTHBEARER
 	MTLS  Method = "mtls"  // a client certificate
+	// Inside is how the gateway's own process acts as an application: there is nothing to
+	// prove, and no connection from a network can name it. The identity is the
+	// application's name.
+	Inside Method = "inside"
 )
 
 // Verifier is what is stored in place of a secret. Its fields are those of

@@ -201,6 +201,9 @@ func (s *Snapshot) MarshalJSON() ([]byte, error) {
 	return json.Marshal(snapshotJSON{Format, s.number, s.environment, s.byName()})
 }
 
+// SameTopics reports whether two lists of topics say the same.
+func SameTopics(a, b []*Topic) bool { return slices.EqualFunc(a, b, sameTopic) }
+
 // byName returns every credential, in an order that does not change.
 func (s *Snapshot) byName() []*Credential {
 	return slices.SortedFunc(s.All(), func(a, b *Credential) int {
@@ -286,7 +289,7 @@ func sameVerifier(a, b Verifier) bool {
 func sameGrant(a, b *Grant) bool {
 	return a == b || a.Application == b.Application && a.Environment == b.Environment && a.Cluster == b.Cluster && a.VirtualClusterID == b.VirtualClusterID &&
 		a.Prefix == b.Prefix && a.IDKey == b.IDKey && a.Namespace == b.Namespace && a.Quota == b.Quota &&
-		slices.Equal(a.Groups, b.Groups) && slices.Equal(a.TransactionalIDs, b.TransactionalIDs) && slices.EqualFunc(a.Topics, b.Topics, sameTopic)
+		slices.Equal(a.Groups, b.Groups) && slices.Equal(a.TransactionalIDs, b.TransactionalIDs) && SameTopics(a.Topics, b.Topics)
 }
 
 func sameTopic(a, b *Topic) bool {

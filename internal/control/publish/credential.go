@@ -44,6 +44,7 @@ func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
 	}
 	c.prove(all)
 	shared := map[string]*grant.Grant{}
+	grants := map[string][]*grant.Grant{} // by application
 	var out []*grant.Credential
 	defer func() { c.at = "" }()
 	for _, b := range all {
@@ -73,11 +74,41 @@ func (c *compiler) credentials(views map[string]*view) []*grant.Credential {
 		}
 		if shared[key.String()] == nil {
 			shared[key.String()] = c.grant(views[d.Spec.Application], topics)
+			grants[d.Spec.Application] = append(grants[d.Spec.Application], shared[key.String()])
 		}
 		cred.Grant = shared[key.String()]
 		out = append(out, cred)
 	}
+	if c.opts.Inside {
+		for app := range c.inScope() {
+			if cred := c.inside(views[app.Name()], grants[app.Name()]); cred != nil {
+				out = append(out, cred)
+			}
+		}
+	}
 	return out
+}
+
+// InsideName begins the names of the credentials with which this process acts as an
+// application; no credential of a document is called so.
+const InsideName = "inside:"
+
+// inside makes the credential with which this process acts as an application, nil for one
+// that has no topics. One of the application's grants serves where it says the same.
+func (c *compiler) inside(v *view, grants []*grant.Grant) *grant.Credential {
+	topics := c.topicsFor(v, nil, grant.Inside)
+	if len(topics) == 0 {
+		return nil
+	}
+	cred := &grant.Credential{Name: InsideName + v.app.Name(), Method: grant.Inside, Identity: v.app.Name()}
+	for _, g := range grants {
+		if grant.SameTopics(g.Topics, topics) {
+			cred.Grant = g
+			return cred
+		}
+	}
+	cred.Grant = c.grant(v, topics)
+	return cred
 }
 
 // secretOf resolves and checks a credential's secret. A revoked credential may
@@ -293,7 +324,8 @@ func rememberRight(held **Held, has bool, now time.Time) {
 	}
 }
 
-// topicsFor returns the topics that one credential sees.
+// topicsFor returns the topics that one credential sees; without one, all that the
+// application has.
 func (c *compiler) topicsFor(v *view, d *resource.Credential, method grant.Method) []*grant.Topic {
 	now := c.opts.Now
 	var out []*grant.Topic
@@ -315,6 +347,10 @@ func (c *compiler) topicsFor(v *view, d *resource.Credential, method grant.Metho
 		g.Write = right(t.write, e, func(e *Entry) *Held { return e.Write }, "subscription "+subscription+": right to write withdrawn", now)
 		var lost time.Time
 		what, message, hidden := "", "", false
+		if d == nil {
+			add(g)
+			continue
+		}
 		if !slices.Contains(t.methods, string(method)) {
 			what, message, hidden = fmt.Sprintf("plan %s of subscription %s: method %s not admitted", t.subscription.Spec.Plan, subscription, method), "the plan no longer admits this way to log in", true
 			if e == nil || e.Methods[method] == nil {
@@ -342,16 +378,15 @@ func (c *compiler) topicsFor(v *view, d *resource.Credential, method grant.Metho
 		add(g)
 	}
 	for _, e := range c.history.of(v.environment, v.app.Name()) {
-		if v.topics[e.Exposed] != nil || e.Methods[method] == nil {
-			continue
-		}
-		if d.Spec.Subscriptions != nil && e.Credentials[d.Name()] == nil {
+		if v.topics[e.Exposed] != nil || d != nil && (e.Methods[method] == nil || d.Spec.Subscriptions != nil && e.Credentials[d.Name()] == nil) {
 			continue
 		}
 		lost := e.Lost
-		for _, held := range []*Held{e.Methods[method], e.Credentials[d.Name()]} {
-			if held != nil && !held.Lost.IsZero() && held.Lost.Before(lost) {
-				lost = held.Lost
+		if d != nil {
+			for _, held := range []*Held{e.Methods[method], e.Credentials[d.Name()]} {
+				if held != nil && !held.Lost.IsZero() && held.Lost.Before(lost) {
+					lost = held.Lost
+				}
 			}
 		}
 		g := &grant.Topic{Exposed: e.Exposed, Backing: e.Backing, ID: e.ID, Subscription: e.Subscription,

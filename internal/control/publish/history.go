@@ -319,6 +319,9 @@ func (h *History) recall(s *grant.Snapshot, applications map[string]*resource.Ap
 			}
 			recallRight(&e.Read, t.Read)
 			recallRight(&e.Write, t.Write)
+			if c.Method == grant.Inside {
+				continue // is no way in of its own
+			}
 			if e.Methods[c.Method] == nil {
 				e.Methods[c.Method] = &Held{Lost: e.Lost}
 			}

@@ -37,6 +37,10 @@ type Options struct {
 	// Secret resolves a reference; its error must not hold the secret. With nil, target
 	// clusters are left to [Clusters], where the gateway runs; Verifiers has to be set.
 	Secret func(resource.SecretRef) (string, error)
+	// Inside adds, for each application with topics, a credential of method inside: all
+	// that its subscriptions bring, whatever ways to log in their plans admit. It is for the
+	// gateway of this process; gateways elsewhere have no use of it.
+	Inside bool
 	// Bare lets the environment be without a target cluster.
 	Bare bool
 	// Verifiers, when set, returns what proves the secret of a credential, by its name,

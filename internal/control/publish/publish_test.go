@@ -25,6 +25,7 @@ type world struct {
 	previous *grant.Snapshot
 	secrets  map[string]string
 	next     time.Time
+	inside   bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -33,7 +34,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) options() Options {
 	return Options{
-		Environment: "prod", Generation: 1, Now: w.now, Seed: []byte(strings.Repeat("s", 32)),
+		Environment: "prod", Generation: 1, Inside: w.inside, Now: w.now, Seed: []byte(strings.Repeat("s", 32)),
 		History: w.history, Previous: w.previous,
 		Secret: func(r resource.SecretRef) (string, error) {
 			if s, ok := w.secrets[r.Env]; ok {
@@ -217,4 +218,51 @@ func TestUnchangedSetGivesTheSameSnapshot(t *testing.T) {
 	if changed.Number().N != 2 || string(changed.Lookup(grant.Plain, "erp-1").Verifiers[0].Salt) == string(old.Verifiers[0].Salt) {
 		t.Errorf("a new secret: number %v, salt %x", changed.Number(), changed.Lookup(grant.Plain, "erp-1").Verifiers[0].Salt)
 	}
+}
+
+// TestInside: this process may do as an application what its subscriptions bring, whatever
+// ways to log in plans admit and whether it has a credential, and remembers nothing by it.
+func TestInside(t *testing.T) {
+	w, plain := newWorld(t), newWorld(t)
+	w.inside = true
+	both := func(text string) {
+		t.Helper()
+		w.compile(text)
+		plain.compile(text)
+		with, _ := json.Marshal(w.history)
+		without, _ := json.Marshal(plain.history)
+		if string(with) != string(without) {
+			t.Errorf("the history differs:\n%s\n%s", with, without)
+		}
+		if w.previous.Len() != plain.previous.Len()+1 {
+			t.Errorf("%d credentials, %d without", w.previous.Len(), plain.previous.Len())
+		}
+	}
+	is := func(want string) {
+		t.Helper()
+		if got := w.decide(grant.Inside, "erp", "placed"); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	both(base())
+	is(isOpen)
+	var shared []*grant.Grant
+	for g := range w.previous.Grants() {
+		shared = append(shared, g)
+	}
+	if len(shared) != 1 {
+		t.Errorf("%d grants of one application, whose credentials say the same", len(shared))
+	}
+	both(base("auth: [plain, scram]", "auth: [oauth]"))
+	is(isOpen)
+	if got := w.decide(grant.Plain, "erp-1", "placed"); got == isOpen {
+		t.Errorf("the plan admits no PLAIN, and gives %s", got)
+	}
+	both(base("state: active", "state: suspended"))
+	is(isSuspended)
+	both(base("state: active", "state: closed"))
+	is(isEnded)
+	w.now = w.now.Add(Memory + day)
+	w.compile(base("state: active", "state: closed"))
+	is("no credential")
 }

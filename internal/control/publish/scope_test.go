@@ -39,6 +39,7 @@ func testChanges(t *testing.T, seed uint64) {
 	}
 	opts := (&world{now: start, secrets: map[string]string{}}).options()
 	opts.Bare, opts.Verifiers = true, func(name string) []grant.Verifier { return proofs[name] }
+	opts.Inside = seed%2 == 0
 	known, anew := opts, opts
 	var sound *resource.Set
 	few := 0
