@@ -27,13 +27,6 @@ import (
 	"github.com/yuin/goldmark/util"
 )
 
-// What documentation may be.
-const (
-	MaxPages     = 64
-	MaxPageBytes = 256 << 10
-	MaxBytes     = 2 << 20 // of all pages of an API
-)
-
 // Page is Markdown as it is shown.
 type Page struct {
 	HTML     string
@@ -83,7 +76,7 @@ func NewRenderer() *Renderer {
 	p.RequireNoFollowOnFullyQualifiedLinks(true)
 	p.RequireNoReferrerOnFullyQualifiedLinks(true)
 	return &Renderer{
-		markdown: goldmark.New(goldmark.WithExtensions(
+		markdown: goldmark.New(goldmark.WithParser(bounded()), goldmark.WithExtensions(
 			extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute)), extension.Strikethrough, extension.Linkify)),
 		policy: p,
 	}
@@ -95,17 +88,12 @@ const idPrefix = "h-"
 var (
 	picture   = regexp.MustCompile(`^data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+=*$`)
 	variable  = regexp.MustCompile(`\{\{ *([A-Za-z][A-Za-z0-9._-]*) *\}\}`)
-	plainText = regexp.MustCompile(`^[A-Za-z0-9.:_/-]{1,300}$`)
+	plainText = regexp.MustCompile(`^[A-Za-z0-9.:,_/-]{1,300}$`)
 )
 
 // Render returns Markdown as HTML and its headings.
 func (r *Renderer) Render(markdown string, o Options) Page {
-	source := []byte(variable.ReplaceAllStringFunc(markdown, func(found string) string {
-		if value := o.Variables[variable.FindStringSubmatch(found)[1]]; plainText.MatchString(value) {
-			return value
-		}
-		return found
-	}))
+	source := []byte(r.Fill(markdown, o.Variables))
 	root := r.markdown.Parser().Parse(text.NewReader(source), parser.WithContext(parser.NewContext()))
 	out := Page{Headings: r.prepare(root, source, o)}
 	var html bytes.Buffer
@@ -116,10 +104,21 @@ func (r *Renderer) Render(markdown string, o Options) Page {
 	return out
 }
 
+// Fill puts values in place of {{name}}, as Options.Variables says.
+func (r *Renderer) Fill(markdown string, variables map[string]string) string {
+	return variable.ReplaceAllStringFunc(markdown, func(found string) string {
+		if value := variables[variable.FindStringSubmatch(found)[1]]; plainText.MatchString(value) {
+			return value
+		}
+		return found
+	})
+}
+
 // prepare gives headings their ids, and addresses and pictures what they may be.
 func (r *Renderer) prepare(root ast.Node, source []byte, o Options) (headings []Heading) {
 	seen := map[string]int{}
 	var foreign []*ast.Image
+	var automatic []*ast.AutoLink
 	ast.Walk(root, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // no error of ours
 		if !entering {
 			return ast.WalkContinue, nil
@@ -135,6 +134,10 @@ func (r *Renderer) prepare(root ast.Node, source []byte, o Options) (headings []
 			headings = append(headings, Heading{Level: n.Level, ID: id, Text: words})
 		case *ast.Link:
 			n.Destination = []byte(address(string(n.Destination), o))
+		case *ast.AutoLink:
+			if to := string(n.URL(source)); n.AutoLinkType == ast.AutoLinkURL && address(to, Options{}) == "" {
+				automatic = append(automatic, n)
+			}
 		case *ast.Image:
 			if !picture.Match(n.Destination) {
 				foreign = append(foreign, n)
@@ -142,6 +145,9 @@ func (r *Renderer) prepare(root ast.Node, source []byte, o Options) (headings []
 		}
 		return ast.WalkContinue, nil
 	})
+	for _, n := range automatic {
+		n.Parent().ReplaceChild(n.Parent(), n, ast.NewString(n.Label(source)))
+	}
 	for _, n := range foreign { // a link instead, which loads nothing
 		words := cmp.Or(textOf(n, source), "picture")
 		var instead ast.Node = ast.NewString([]byte(words))
@@ -172,8 +178,8 @@ func address(to string, o Options) string {
 	to = strings.TrimSpace(to)
 	switch {
 	case strings.HasPrefix(to, "#"):
-		if id := slug(to[1:]); id != "" {
-			return "#" + idPrefix + id
+		if id := Anchor(to[1:]); id != "" {
+			return "#" + id
 		}
 		return ""
 	case strings.HasPrefix(strings.ToLower(to), "http://"), strings.HasPrefix(strings.ToLower(to), "https://"), strings.HasPrefix(strings.ToLower(to), "mailto:"):
@@ -182,6 +188,14 @@ func address(to string, o Options) string {
 		return ""
 	}
 	return o.Link(to)
+}
+
+// Anchor is the id of the heading that a link's fragment names, "" for none.
+func Anchor(fragment string) string {
+	if id := slug(fragment); id != "" {
+		return idPrefix + id
+	}
+	return ""
 }
 
 // slug is what a heading is linked to by.
