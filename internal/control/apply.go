@@ -194,6 +194,13 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 			return Outcome{}, err
 		}
 	}
+	var pages map[string]string // of its documentation
+	var paged bool
+	if api, ok := d.(*resource.API); ok {
+		if pages, paged, err = takePages(api, before); err != nil {
+			return Outcome{}, err
+		}
+	}
 	after := &Record{Document: d, Serial: 1, Created: c.now, Changed: c.now, Owner: want.Owner}
 	owner := c.ownerOf(d)
 	after.Team, after.Organisation = owner.Team, owner.Organisation
@@ -263,6 +270,11 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 	}
 	if err := c.file(key.Name, revised); err != nil {
 		return Outcome{}, err
+	}
+	if paged {
+		if err := c.w.PutPages(key.Name, pages); err != nil {
+			return Outcome{}, err
+		}
 	}
 	if proved {
 		if err := c.prove(after, secret, time.Time{}); err != nil {

@@ -120,6 +120,8 @@ type Reader interface {
 	// Revision returns one with its document, or ErrNotFound.
 	Revision(version string, n int) (*Revision, error)
 
+	// Pages are the documentation of an API, by name; empty where there is none.
+	Pages(api string) (map[string]string, error)
 	// Uses are the last ones of a credential's secrets, by their number.
 	Uses(credential string) ([]Use, error)
 	// Note returns what is remembered under a name, "" for nothing.
@@ -150,6 +152,8 @@ type Writer interface {
 	// there is no such version.
 	PutRevision(version string, r *Revision) error
 
+	// PutPages replaces the documentation of an API; ErrNotFound when there is no such API.
+	PutPages(api string, pages map[string]string) error
 	// PutUse writes down a use, unless a later one of the secret is there, or the
 	// credential is not. It is no change of the store.
 	PutUse(u Use) error

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sluice/internal/control/contract/lint"
 	"sluice/internal/strictyaml"
@@ -46,6 +47,7 @@ var (
 var (
 	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 	tagPattern     = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,39}$`)
+	pagePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,92}\.md$`)
 	versionPattern = regexp.MustCompile(`^(.+)\.v([1-9][0-9]{0,4})$`)
 	clientIDText   = regexp.MustCompile(`^[\x21-\x7e]{1,255}$`)
 	keyDigest      = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -146,6 +148,7 @@ func (c checker) api(s *APISpec) {
 	const maxTags = 20
 	c.oneOf("spec.visibility", s.Visibility, visibilities)
 	c.oneOf("spec.icon", s.Icon, Icons)
+	c.pages(s.Docs)
 	if len(s.Tags) > maxTags {
 		c.report("spec.tags", fmt.Sprintf("are %d", len(s.Tags)), fmt.Sprintf("write at most %d", maxTags))
 	}
@@ -157,6 +160,40 @@ func (c checker) api(s *APISpec) {
 		case slices.Contains(s.Tags[:i], tag):
 			c.report(path, fmt.Sprintf("%q is there twice", tag), "remove one")
 		}
+	}
+}
+
+// What the pages of an API may be.
+const (
+	MaxPages     = 64
+	MaxPageBytes = 256 << 10
+	MaxPagesSize = 2 << 20 // bytes of all of them
+)
+
+// pages checks the pages of an API.
+func (c checker) pages(d Docs) {
+	if d.Pages != nil && (d.Dir != "" || d.Digest != "") {
+		c.report("spec.docs", "has pages besides a directory, or the digest of others", "keep one")
+	}
+	if len(d.Pages) > MaxPages {
+		c.report("spec.docs.pages", fmt.Sprintf("are %d", len(d.Pages)), fmt.Sprintf("write at most %d", MaxPages))
+	}
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(d.Pages)) {
+		text := d.Pages[name]
+		size += len(text)
+		path := strictyaml.Join("spec.docs.pages", name)
+		switch {
+		case !pagePattern.MatchString(name):
+			c.report(path, fmt.Sprintf("%q is not the name of a page", clip(name)), "use up to 96 letters, digits, dots, dashes and underscores, beginning with a letter or digit, and .md at the end")
+		case len(text) > MaxPageBytes:
+			c.report(path, fmt.Sprintf("has %d bytes", len(text)), fmt.Sprintf("shorten it to %d, or make two of it", MaxPageBytes))
+		case !utf8.ValidString(text) || strings.Contains(text, "\x00"):
+			c.report(path, "is no text in UTF-8", "save it as UTF-8")
+		}
+	}
+	if size > MaxPagesSize {
+		c.report("spec.docs.pages", fmt.Sprintf("have %d bytes together", size), fmt.Sprintf("shorten them to %d", MaxPagesSize))
 	}
 }
 

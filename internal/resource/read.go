@@ -365,7 +365,10 @@ var documents = map[Kind]func(*reader, Source){
 		decode(r, s, &r.set.Gateways, true, func(checker, *Gateway) {})
 	},
 	KindAPI: func(r *reader, s Source) {
-		decode(r, s, &r.set.APIs, false, func(c checker, d *API) { c.api(&d.Spec) })
+		decode(r, s, &r.set.APIs, false, func(c checker, d *API) {
+			r.pages(d)
+			c.api(&d.Spec)
+		})
 	},
 	KindVersion: func(r *reader, s Source) {
 		decode(r, s, &r.set.Versions, false, func(c checker, d *Version) {
@@ -482,6 +485,43 @@ const (
 	elsewhere = "is a file, which the server does not have"
 	atHand    = "use sluice apply, which sends what is in it, or write it here"
 )
+
+// pages reads the pages of an API from their directory, for a server, which has no files.
+func (r *reader) pages(d *API) {
+	docs := &d.Spec.Docs
+	switch {
+	case docs.Dir == "" || docs.Pages != nil || !r.open: // a gateway shows none
+		return
+	case r.asked:
+		r.add(d.Problem("spec.docs.dir", elsewhere, atHand))
+		return
+	}
+	dir := docs.Dir
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(filepath.Dir(d.Source.File), dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		r.add(d.Problem("spec.docs.dir", fmt.Sprintf("read %s: %s", dir, reason(err)), "check the path and its permissions"))
+		return
+	}
+	docs.Dir, docs.Pages = "", map[string]string{}
+	for _, e := range entries {
+		if name := e.Name(); filepath.Ext(name) == ".md" && !strings.HasPrefix(name, ".") && !e.IsDir() {
+			if len(docs.Pages) > MaxPages {
+				return // which is told
+			}
+			data, ok := r.load(filepath.Join(dir, name), d.Problem("spec.docs.dir", "", ""))
+			if !ok {
+				return
+			}
+			docs.Pages[name] = string(data)
+		}
+	}
+	if len(docs.Pages) == 0 {
+		r.add(d.Warning("spec.docs.dir", dir+" holds no *.md file", "check the path"))
+	}
+}
 
 func (r *reader) include(file string) { r.included[filepath.Clean(file)] = true }
 

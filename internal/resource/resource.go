@@ -342,16 +342,23 @@ type APISpec struct {
 	// Icon is what is drawn beside the title: one of bell, box, bus, card, cart, chart, cloud,
 	// factory, heart, home, key, leaf, map, people, shield, stream, tag or truck.
 	Icon string `json:"icon,omitzero"`
-	// Docs are the API's pages.
+	// Docs are the API's pages. See control-plane.md.
 	Docs Docs `json:"docs,omitzero"`
 	// Support is whom to ask.
 	Support Support `json:"support,omitzero"`
 }
 
-// Docs is where an API's pages are.
+// Docs are an API's pages for people, in Markdown.
 type Docs struct {
-	// Dir is a directory of pages.
+	// Dir is a directory with pages, as quickstart.md, relative to the document's file: at
+	// most 64 of up to 256 KiB, 2 MiB together. Apply sends what is in them. A page may begin
+	// with its title and its order between two lines of ---, as title: Quick start.
 	Dir string `json:"dir,omitzero"`
+	// Pages are the texts of pages, by name, instead of a directory.
+	Pages map[string]string `json:"pages,omitzero"`
+	// Digest is that of the pages which the control plane has; it keeps their texts beside
+	// the document.
+	Digest string `json:"digest,omitzero"`
 }
 
 // Support is whom to ask.

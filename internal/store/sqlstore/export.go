@@ -32,6 +32,7 @@ var tables = []struct{ name, key string }{
 	{"notes", "name"},
 	{"uses", "credential, n"},
 	{"outbox", "id"},
+	{"pages", "api, name"},
 }
 
 // exportKind is what the first line of an export says that it is.

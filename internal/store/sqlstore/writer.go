@@ -172,6 +172,10 @@ func (w *writer) remove(key resource.Key, at time.Time) error {
 		if err := w.revoke(revocation{Credential: key.Name, Time: at}); err != nil {
 			return err
 		}
+	case resource.KindAPI:
+		if err := w.exec("DELETE FROM pages WHERE api = $1", key.Name); err != nil {
+			return err
+		}
 	case resource.KindVersion:
 		if err := w.exec("DELETE FROM revisions WHERE version = $1", key.Name); err != nil {
 			return err

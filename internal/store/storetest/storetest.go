@@ -63,6 +63,7 @@ func Run(t *testing.T, s Subject) {
 		"verifiers":                                     testVerifiers,
 		"verifiers that are forgotten":                  testForgetting,
 		"revisions":                                     testRevisions,
+		"pages":                                         testPages,
 		"the audit log is a chain":                      testAudit,
 		"searching the audit log":                       testSearch,
 		"heads of the audit log":                        testHeads,
@@ -144,6 +145,10 @@ func credential(name string) *resource.Credential {
 
 func version(name string) *resource.Version {
 	return &resource.Version{APIVersion: resource.APIVersion, Kind: resource.KindVersion, Metadata: resource.Metadata{Name: name}}
+}
+
+func api(name string) *resource.API {
+	return &resource.API{APIVersion: resource.APIVersion, Kind: resource.KindAPI, Metadata: resource.Metadata{Name: name}}
 }
 
 // first is a document as it is put for the first time.
@@ -468,6 +473,38 @@ func testRevisions(t *testing.T, s Subject) {
 		if err == nil && len(all) > 0 {
 			t.Errorf("of a version that was removed: %+v", all)
 		}
+		return err
+	})
+}
+
+func testPages(t *testing.T, s Subject) {
+	store := open(t, s)
+	expect := func(want map[string]string) {
+		t.Helper()
+		read(t, store, func(r control.Reader) error {
+			all, err := r.Pages("orders")
+			same(t, "pages", all, want)
+			return err
+		})
+	}
+	expect(map[string]string{})
+	write(t, store, func(w control.Writer) error {
+		if err := w.PutPages("orders", map[string]string{"a.md": "x"}); !errors.Is(err, control.ErrNotFound) {
+			t.Errorf("of an API that is not there: got %v", err)
+		}
+		return errors.Join(w.Put(first(api("orders")), nil), w.Put(first(api("other")), nil), w.PutPages("other", map[string]string{"a.md": "of another"}),
+			w.PutPages("orders", map[string]string{"a.md": "# A\n", "b.md": "Grüße\n"}))
+	})
+	expect(map[string]string{"a.md": "# A\n", "b.md": "Grüße\n"})
+	write(t, store, func(w control.Writer) error { return w.PutPages("orders", map[string]string{"b.md": "new"}) })
+	expect(map[string]string{"b.md": "new"})
+	write(t, store, func(w control.Writer) error {
+		return w.Remove(key(resource.KindAPI, "orders"), start)
+	})
+	expect(map[string]string{})
+	read(t, store, func(r control.Reader) error {
+		all, err := r.Pages("other")
+		same(t, "pages of another", all, map[string]string{"a.md": "of another"})
 		return err
 	})
 }
