@@ -139,6 +139,7 @@ func TestControlStories(t *testing.T) {
 	fill("testdata/control/21-approval.txt")
 	fill("testdata/control/22-explain.txt")
 	fill("testdata/control/23-notifications.txt")
+	fill("testdata/control/24-catalog.txt")
 	// What is exported is applied again without a change, AsyncAPI documents included.
 	exported := filepath.Join(dir, "exported.yaml")
 	text := run(t, "export", "--login-file", filepath.Join(dir, "root.json"))

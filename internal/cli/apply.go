@@ -435,6 +435,9 @@ func newExport(s Streams) *cobra.Command {
 			if err := withContracts(cmd, c, all); err != nil {
 				return err
 			}
+			if err := withPages(cmd, c, all); err != nil {
+				return err
+			}
 			return writeDocuments(s, all)
 		},
 	}

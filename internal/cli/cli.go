@@ -180,6 +180,7 @@ func newRoot(s Streams, p Programs) *cobra.Command {
 		{"Run a gateway or a control plane", []*cobra.Command{newDemo(s, p), newServe(s, p), newControl(s, p), newGateway(s, p), newConfig(s, p), newDoctor(s, p), newBackup(s, p), newRestore(s, p)}},
 		{"Records", []*cobra.Command{newTail(s), newProduce(s)}},
 		{"Contracts in files, without a control plane", []*cobra.Command{newLint(s), newBreaking(s)}},
+		{"What there is", []*cobra.Command{newCatalog(s), newSearch(s)}},
 		{"Documents", []*cobra.Command{newApply(s), newDiff(s), newGet(s), newExport(s), newImport(s), newDelete(s)}},
 		{"Versions and their revisions", append(newMoves(s, aboutVersions), newPromote(s), newRollback(s), newRevisions(s), newCompare(s), newContract(s))},
 		{"Subscriptions and credentials", append(newMoves(s, aboutSubscriptions), newRotate(s), newInbox(s), newMessages(s), newNotifications(s))},

@@ -235,33 +235,60 @@ func tellComparison(s Streams, c *schema.Comparison) error {
 	return nil
 }
 
-// withContracts puts the texts of AsyncAPI documents where apply takes them, instead of
-// their digests.
-func withContracts(cmd *cobra.Command, c *client.Client, all []schema.Document) error {
+// respec changes the spec of each document of a kind, where f says that it has.
+func respec(all []schema.Document, kind resource.Kind, f func(name string, spec map[string]any) (changed bool, err error)) error {
 	for i, d := range all {
-		if d.Kind != string(resource.KindVersion) {
+		if d.Kind != string(kind) {
 			continue
 		}
 		var spec map[string]any
-		var metadata struct{ Name string }
 		if err := json.Unmarshal(d.Spec, &spec); err != nil {
 			return fmt.Errorf("read the answer: %w", err)
 		}
-		if err := json.Unmarshal(d.Metadata, &metadata); err != nil {
-			return fmt.Errorf("read the answer: %w", err)
+		metadata, err := metadataOf(d)
+		if err != nil {
+			return err
 		}
-		its, _ := spec["contract"].(map[string]any)
-		if its["digest"] == nil {
+		switch changed, err := f(metadata.Name, spec); {
+		case err != nil:
+			return err
+		case !changed:
 			continue
 		}
-		text, err := c.Contract(cmd.Context(), metadata.Name, 0, "", formatYAML)
-		if err != nil {
-			return fmt.Errorf("the contract of %s: %w", metadata.Name, err)
-		}
-		spec["contract"] = map[string]any{"asyncapi": string(text)}
 		if all[i].Spec, err = json.Marshal(spec); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// withContracts puts the texts of AsyncAPI documents where apply takes them, instead of
+// their digests.
+func withContracts(cmd *cobra.Command, c *client.Client, all []schema.Document) error {
+	return respec(all, resource.KindVersion, func(name string, spec map[string]any) (bool, error) {
+		if its, _ := spec["contract"].(map[string]any); its["digest"] == nil {
+			return false, nil
+		}
+		text, err := c.Contract(cmd.Context(), name, 0, "", formatYAML)
+		if err != nil {
+			return false, fmt.Errorf("the contract of %s: %w", name, err)
+		}
+		spec["contract"] = map[string]any{"asyncapi": string(text)}
+		return true, nil
+	})
+}
+
+// withPages does the same with the documentation of APIs.
+func withPages(cmd *cobra.Command, c *client.Client, all []schema.Document) error {
+	return respec(all, resource.KindAPI, func(name string, spec map[string]any) (bool, error) {
+		if docs, _ := spec["docs"].(map[string]any); docs["digest"] == nil {
+			return false, nil
+		}
+		pages, err := c.Pages(cmd.Context(), name)
+		if err != nil {
+			return false, fmt.Errorf("the pages of %s: %w", name, err)
+		}
+		spec["docs"] = pages
+		return true, nil
+	})
 }

@@ -8,13 +8,13 @@ import (
 	"sluice/internal/resource"
 )
 
-// Answers says whether a request is for the management API, and not for a page.
+// Answers says whether a request is for the management API or of a program, and not for a page.
 func (a *API) Answers(r *http.Request) bool {
 	if r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") {
 		return true
 	}
 	_, pattern := a.mux.Handler(r)
-	return pattern != ""
+	return pattern != "" || a.forMachines(r.URL.Path) != nil
 }
 
 // Title returns the title of a document for the page about it, as whoever asks may see

@@ -69,7 +69,15 @@ type asyncAPIInput struct {
 	Name        string `path:"name" maxLength:"128" doc:"Of the API."`
 	Version     string `query:"version" maxLength:"140" doc:"As orders.v2 or v2; by default the newest that is published."`
 	Environment string `query:"environment" maxLength:"128" doc:"By default the one furthest along the order that has the version."`
-	Format      string `query:"format" enum:"yaml,json" default:"yaml"`
+	Format      string `query:"format" enum:"yaml,json,markdown" default:"yaml" doc:"Markdown has what people need of it."`
+}
+
+type guideInput struct {
+	ConditionalInput
+	Name        string `path:"name" maxLength:"128" doc:"Of the API."`
+	Page        string `path:"page" maxLength:"96" doc:"As the page of the API lists it."`
+	Version     string `query:"version" maxLength:"140" doc:"What topics and addresses are of; by default the newest that is published."`
+	Environment string `query:"environment" maxLength:"128" doc:"By default the one furthest along the order that has the version."`
 }
 
 type searchInput struct {
@@ -143,16 +151,26 @@ func (a *API) catalogRoutes() {
 			out, err := a.catalog.Changelog(ctx, request(ctx).Actor, in.Name, in.Version, in.Environment, in.After, in.Limit)
 			return answer(a, ctx, in.ConditionalInput, out, err)
 		})
+	huma.Register(a.huma, a.reading("get-catalog-guide", "/v1/catalog/{name}/guides/{page}", "Get a page of an API's documentation"),
+		func(ctx context.Context, in *guideInput) (*conditional[schema.Guide], error) {
+			out, err := a.catalog.Guide(ctx, request(ctx).Actor, catalog.GuideQuery{API: in.Name, Page: in.Page, Version: in.Version, Environment: in.Environment, Bootstrap: a.bootstrap})
+			return answer(a, ctx, in.ConditionalInput, out, err)
+		})
+	huma.Register(a.huma, a.reading("get-api-docs", "/v1/apis/{name}/docs", "Get the documentation of an API as its provider wrote it"),
+		func(ctx context.Context, in *nameInput) (*struct{ Body schema.Pages }, error) {
+			pages, err := a.plane.Pages(ctx, request(ctx), in.Name)
+			if err != nil {
+				return nil, a.failed(ctx, err)
+			}
+			return &struct{ Body schema.Pages }{schema.Pages{Pages: pages}}, nil
+		})
 	huma.Register(a.huma, a.reading("get-catalog-asyncapi", "/v1/catalog/{name}/asyncapi", "Get the AsyncAPI document of an API"),
 		func(ctx context.Context, in *asyncAPIInput) (*textOutput, error) {
-			document, err := a.catalog.AsyncAPI(ctx, request(ctx).Actor, in.Name, in.Version, in.Environment)
-			switch {
-			case err != nil:
+			kind, body, err := a.asyncAPI(ctx, in.Name, in.Version, in.Environment, in.Format)
+			if err != nil {
 				return nil, a.failed(ctx, err)
-			case in.Format == "json":
-				return &textOutput{"application/json", document.JSON()}, nil
 			}
-			return &textOutput{"application/yaml", document.YAML()}, nil
+			return &textOutput{kind, body}, nil
 		})
 	huma.Register(a.huma, a.reading("search", "/v1/search", "Search APIs, topics, fields, guides, applications and rejections"),
 		func(ctx context.Context, in *searchInput) (*struct{ Body *schema.SearchResults }, error) {
@@ -164,6 +182,26 @@ func (a *API) catalogRoutes() {
 		})
 	a.listsAreThere()
 }
+
+// asyncAPI returns the AsyncAPI document of an API, or what people need of it.
+func (a *API) asyncAPI(ctx context.Context, api, version, environment, format string) (kind string, body []byte, err error) {
+	actor := request(ctx).Actor
+	if format == "markdown" {
+		text, err := a.catalog.ReferenceMarkdown(ctx, actor, api, version, environment)
+		return markdownKind, []byte(text), err
+	}
+	document, err := a.catalog.AsyncAPI(ctx, actor, api, version, environment)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case format == "json":
+		return "application/json", document.JSON(), nil
+	}
+	return "application/yaml", document.YAML(), nil
+}
+
+// bootstrap is where clients reach an environment.
+func (a *API) bootstrap(environment string) string { return a.access(environment).Bootstrap }
 
 // reading describes a route of the catalog.
 func (a *API) reading(id, path, summary string) huma.Operation {

@@ -176,12 +176,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	host := hostOf(r)
 	secret, _ := secretOf(r, a.secure)
+	query := control.Request{Actor: actor, ID: id, Address: host}
+	r = r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret, a.reachedAt(r)}))
+	if m := a.forMachines(r.URL.Path); m != nil {
+		a.answerMachine(answered, r, m)
+		return
+	}
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		a.noRoute(answered, r, id)
 		return
 	}
-	query := control.Request{Actor: actor, ID: id, Address: host}
-	a.mux.ServeHTTP(answered, r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret, a.reachedAt(r)})))
+	a.mux.ServeHTTP(answered, r)
 }
 
 // reachedAt is where people and programs reach the API: as the settings say, else as this

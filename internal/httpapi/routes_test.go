@@ -143,7 +143,7 @@ func (h *house) documents() {
 			resource.KindEnvironment:  `"metadata":{"name":"` + map[string]string{"own": "prod", "foreign": "qa"}[whose] + `"},"spec":{}`,
 			resource.KindCluster:      `"metadata":{"name":"` + o.name + `","environment":"prod","team":"` + o.team + `"},"spec":{"bootstrap":["127.0.0.1:9092"],"publish":{"` + o.team + `":["*"]}}`,
 			resource.KindGateway:      `"metadata":{"name":"` + o.name + `","environment":"prod"},"spec":{}`,
-			resource.KindAPI:          `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"visibility":"private"}`,
+			resource.KindAPI:          `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"visibility":"private","docs":{"pages":{"start.md":"begin"}}}`,
 			resource.KindVersion:      `"metadata":{"name":"` + o.name + `.v1"},"spec":{"contract":{"channels":{"placed":{"send":true}}},"channels":{"placed":{"prod":{"cluster":"` + o.name + `","topic":"` + o.name + `"}}},"lifecycle":{"state":"published"}}`,
 			resource.KindProduct:      `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"versions":["` + o.name + `.v1"],"plans":{"free":{"auth":["scram"],"approval":"manual"}}}`,
 			resource.KindApplication:  `"metadata":{"name":"` + o.name + `","team":"` + o.team + `"},"spec":{"clusters":{"prod":"` + o.name + `"},"adopt":{"groups":["etl-` + o.name + `"]}}`,
@@ -363,6 +363,8 @@ func (h *house) try(r route, role, login, whose string) (int, string) {
 		path += "?from=v1&to=v1"
 	case r.path == "/v1/whois":
 		path += "?name=etl-" + cmp.Or(owners[whose].name, "absent")
+	case strings.Contains(r.path, "{page}"):
+		path = strings.Replace(path, "{page}", "start", 1)
 	case strings.HasSuffix(r.path, "/comparison"):
 		path += "?from=1&to=1"
 	}

@@ -88,6 +88,9 @@ func (c *Catalog) Page(ctx context.Context, actor identity.Actor, api, name, env
 	if s := (schema.APISupport{Email: spec.Support.Email, URL: webAddress(spec.Support.URL)}); s != (schema.APISupport{}) {
 		out.Support = &s
 	}
+	for _, g := range e.guides {
+		out.Guides = append(out.Guides, schema.GuideLink{Page: g.name, Title: g.title})
+	}
 	for _, of := range v.versions(e) {
 		out.Versions = append(out.Versions, v.apiVersion(of))
 	}

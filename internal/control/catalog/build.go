@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/internal/control"
+	"sluice/internal/control/catalog/page"
 	"sluice/internal/control/contract"
 	"sluice/internal/control/contract/schema"
 	"sluice/internal/control/contract/tree"
@@ -32,6 +33,7 @@ type entry struct {
 	object   identity.Object
 	versions []*version // the newest major line first
 	products []*product // by name
+	guides   []guide    // in the order in which they are shown
 	items    []item
 	terms    []term            // of the items, by word
 	from     []*control.Record // what it was made of
@@ -41,6 +43,12 @@ func (e *entry) name() string { return e.api.Document.Meta().Name }
 
 // title is what the API is called.
 func (e *entry) title() string { return cmp.Or(e.spec.Title, e.name()) }
+
+// guide is a page of an API's documentation.
+type guide struct {
+	name, title string
+	prose       string // its first words, for the search
+}
 
 // version is one of an API's.
 type version struct {
@@ -197,6 +205,15 @@ func (c *Catalog) entry(ctx context.Context, m *control.Model, of parts, known m
 	for _, r := range of.products {
 		d := r.Document.(*resource.Product)
 		e.products = append(e.products, &product{record: r, spec: &d.Spec, object: m.Object(d)})
+	}
+	if api.Spec.Docs.Digest != "" {
+		pages, err := c.plane.PagesOf(ctx, api.Name())
+		if err != nil {
+			c.log.Error("the catalog shows an API without its guides", "api", api.Name(), "err", err)
+		}
+		for _, p := range c.renderer.Sources(pages) {
+			e.guides = append(e.guides, guide{name: p.Name, title: p.Title, prose: page.Clip(c.renderer.Plain(p.Body), maxGuide)})
+		}
 	}
 	return e
 }

@@ -27,10 +27,7 @@ type Deps struct {
 	// Flow says what flows through a backing topic, false where nothing is known; nil where
 	// nobody looks.
 	Flow func(environment string, at resource.Backing) (Flow, bool)
-	// Bootstrap is where clients reach an environment, as host:port,host:port; nil, or "",
-	// where that is not known.
-	Bootstrap func(environment string) string
-	Log       *slog.Logger
+	Log  *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -52,12 +49,11 @@ type Flow struct {
 // Catalog is made from the documents of a control plane, and follows them. It is safe
 // for concurrent use.
 type Catalog struct {
-	plane     *control.Plane
-	flow      func(environment string, at resource.Backing) (Flow, bool)
-	bootstrap func(environment string) string
-	log       *slog.Logger
-	now       func() time.Time
-	renderer  *page.Renderer
+	plane    *control.Plane
+	flow     func(environment string, at resource.Backing) (Flow, bool)
+	log      *slog.Logger
+	now      func() time.Time
+	renderer *page.Renderer
 
 	current  atomic.Pointer[snapshot]
 	building sync.Mutex             // guards what follows, and taken before models.mu
@@ -68,15 +64,12 @@ type Catalog struct {
 
 // New returns a catalog of what a plane has.
 func New(deps Deps) *Catalog {
-	c := &Catalog{plane: deps.Plane, flow: deps.Flow, bootstrap: deps.Bootstrap, log: deps.Log, now: deps.Now, renderer: page.NewRenderer(), read: map[stageKey]*contents{}}
+	c := &Catalog{plane: deps.Plane, flow: deps.Flow, log: deps.Log, now: deps.Now, renderer: page.NewRenderer(), read: map[stageKey]*contents{}}
 	if c.now == nil {
 		c.now = time.Now
 	}
 	if c.flow == nil {
 		c.flow = func(string, resource.Backing) (Flow, bool) { return Flow{}, false }
-	}
-	if c.bootstrap == nil {
-		c.bootstrap = func(string) string { return "" }
 	}
 	return c
 }

@@ -26,7 +26,8 @@ const (
 	maxWords         = 8    // of a query
 	maxChannelFields = 2000 // of a topic, that can be found
 	maxHits          = 5    // of one group
-	maxProse         = 400  // words of a text, that can be found
+	maxProse         = 2000 // words of a text, that can be found
+	maxGuide         = 9000 // letters of a guide, that can be found
 	maxExcerpt       = 140  // letters
 )
 
@@ -130,6 +131,13 @@ func (c *Catalog) index(e *entry) {
 		for i := len(all) - 1; i >= 0; i-- { // the one furthest along the order says how things are called
 			x.stage(of, all[i], seen)
 		}
+	}
+	for _, g := range e.guides {
+		x.add(item{group: groupGuides, title: g.title, about: e.title(), prose: g.prose, page: g.name}, func(w weigh) {
+			w(inTitle, g.title)
+			w(inPath, g.name)
+			w(inProse, g.prose)
+		})
 	}
 	slices.SortFunc(x.terms, func(a, b term) int { return cmp.Or(strings.Compare(a.word, b.word), int(a.item-b.item)) })
 	e.items, e.terms = x.items, slices.Clip(x.terms)
@@ -394,10 +402,7 @@ func (c *Catalog) Search(ctx context.Context, q control.Request, query string) (
 			return schema.SearchHit{Title: marked(d.Name(), what.words), About: excerpt(d.Spec.Description, what.words), Application: d.Name()}
 		})
 	}
-	for _, word := range strings.Fields(query) {
-		if len(word) > 64 || !strings.HasPrefix(word, "rj_") {
-			continue
-		}
+	for _, word := range strings.Fields(query)[:min(len(strings.Fields(query)), maxWords)] {
 		if r, err := c.plane.Refusal(q, word); err == nil { // else it is not there to be seen
 			tell(groupRejections, func() schema.SearchHit {
 				return schema.SearchHit{Title: []schema.TextPart{{Text: r.ID, Match: true}}, About: []schema.TextPart{{Text: r.Operation + " " + r.What + " " + r.Name}}, Application: r.Application, Rejection: r.ID}

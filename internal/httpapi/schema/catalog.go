@@ -234,6 +234,11 @@ type Guide struct {
 	Next     *GuideLink `json:"next,omitempty"`
 }
 
+// Pages are the documentation of an API as its provider wrote it.
+type Pages struct {
+	Pages map[string]string `json:"pages" doc:"Markdown, by the names of files."`
+}
+
 // Heading is one of a page.
 type Heading struct {
 	Level int    `json:"level" minimum:"1" maximum:"6"`
