@@ -46,21 +46,31 @@ func (p *Plane) Effective(q Request, application, environment string) (*Effectiv
 		return nil, err
 	}
 	m := p.Model()
-	if environment == "" {
-		var there []string
-		for _, d := range m.set.Subscriptions {
-			if d.Spec.Application == application && !slices.Contains(there, d.Metadata.Environment) {
-				there = append(there, d.Metadata.Environment)
-			}
-		}
-		if len(there) != 1 {
-			return nil, fault.New(fault.Invalid, "name the environment: application %s has subscriptions in %s", application, orNone(there))
-		}
-		environment = there[0]
+	environment, err := m.placeOf(application, environment)
+	if err != nil {
+		return nil, err
 	}
 	return p.effective(q, m, application, environment, func(d *resource.Credential) bool {
 		return d.Spec.Application == application && d.Metadata.Environment == environment
 	})
+}
+
+// placeOf returns the environment that is meant: the one that is named, or the only one in
+// which an application has subscriptions.
+func (m *Model) placeOf(application, environment string) (string, error) {
+	if environment != "" {
+		return environment, nil
+	}
+	var there []string
+	for _, d := range m.set.Subscriptions {
+		if d.Spec.Application == application && !slices.Contains(there, d.Metadata.Environment) {
+			there = append(there, d.Metadata.Environment)
+		}
+	}
+	if len(there) != 1 {
+		return "", fault.New(fault.Invalid, "name the environment: application %s has subscriptions in %s", application, orNone(there))
+	}
+	return there[0], nil
 }
 
 // EffectiveOf is Effective for what one credential sees, to somebody who may see it.

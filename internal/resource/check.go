@@ -227,6 +227,9 @@ func (c checker) roles(path string, by map[string][]string, words []string) {
 	}
 }
 
+// maxSandboxRate is how many records a second are made up for a topic, at most.
+const maxSandboxRate = 100
+
 func (c checker) environment(name string, s *EnvironmentSpec) {
 	c.name("spec.after", s.After)
 	if s.After != "" && s.After == name {
@@ -243,6 +246,12 @@ func (c checker) environment(name string, s *EnvironmentSpec) {
 		if s.Clients.CA != "" && !certificates(s.Clients.CA) {
 			c.report("spec.clients.ca", "holds no certificates in PEM, or something besides", "write those of the authority, and no key")
 		}
+	}
+	if s.Sandbox != nil {
+		if s.Sandbox.Rate < 0 || s.Sandbox.Rate > maxSandboxRate {
+			c.report("spec.sandbox.rate", fmt.Sprintf("is %d", s.Sandbox.Rate), fmt.Sprintf("write 0 to %d records a second", maxSandboxRate))
+		}
+		c.name("spec.sandbox.guest", s.Sandbox.Guest)
 	}
 }
 

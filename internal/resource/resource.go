@@ -230,6 +230,18 @@ type EnvironmentSpec struct {
 	// credential is told. Without it, only a gateway in one process with the control plane
 	// is known: by its first listener.
 	Clients *EnvironmentClients `json:"clients,omitzero"`
+	// Sandbox makes it an environment for trying things out, with made-up records.
+	Sandbox *EnvironmentSandbox `json:"sandbox,omitzero"`
+}
+
+// EnvironmentSandbox says what an environment for trying things out has.
+type EnvironmentSandbox struct {
+	// Rate is how many records a second are made up for each topic, 100 at most; none by
+	// default.
+	Rate int `json:"rate,omitzero"`
+	// Guest is the application as which people without an account watch records: all that
+	// it may read there is public then. Nobody may by default.
+	Guest string `json:"guest,omitzero"`
 }
 
 // EnvironmentClients is how Kafka clients reach an environment.

@@ -40,6 +40,10 @@ const (
 	Waive  Operation = "waive what breaks in"
 	Rotate Operation = "rotate"
 	Revoke Operation = "revoke"
+	// ReadRecords is to see the records that an application may read, WriteRecords to write some
+	// as the application: what its credentials let a program do.
+	ReadRecords  Operation = "read the records of"
+	WriteRecords Operation = "write records as"
 	// Invite is to make a token with which a gateway joins.
 	Invite Operation = "invite"
 )
@@ -135,6 +139,8 @@ var rules = []rule{
 	{operations: ops(Read), kinds: kinds(resource.KindApplication), by: []grantee{
 		platformAdmin, ofOwner(OrgAdmin, Publisher, Approver, AppDeveloper, BillingAdmin, Auditor)}},
 	{operations: ops(Write, Delete), kinds: kinds(resource.KindApplication), by: []grantee{ofOwner(AppDeveloper, OrgAdmin)}},
+	// What records hold is for those who could read them with a program: not for whoever looks after the rest.
+	{operations: ops(ReadRecords, WriteRecords), kinds: kinds(resource.KindApplication), by: []grantee{ofOwner(AppDeveloper)}},
 	{operations: ops(Consent), kinds: kinds(resource.KindApplication), by: []grantee{platformAdmin}},
 
 	{operations: ops(Read), kinds: kinds(resource.KindSubscription), by: []grantee{
@@ -164,7 +170,7 @@ func ops(o ...Operation) []Operation           { return o }
 func kinds(k ...resource.Kind) []resource.Kind { return k }
 
 // reading are the operations that change nothing.
-var reading = []Operation{Read, ReadBacking, ReadNotes, ReadAudit, ReadNotifications, ReadUsage, ReadBills, ReadFeed}
+var reading = []Operation{Read, ReadBacking, ReadNotes, ReadAudit, ReadNotifications, ReadUsage, ReadBills, ReadFeed, ReadRecords}
 
 // Actions are all there are, in the order of the table.
 func Actions() []Action {

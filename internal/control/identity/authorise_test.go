@@ -40,7 +40,7 @@ func grid(t *testing.T, file string, each func(row, column, cell string)) {
 
 // words are the operations as rights.txt writes them.
 var words = map[string]Operation{
-	"read": Read, "read-backing": ReadBacking, "write": Write, "delete": Delete, "use": Use, "import": Import, "consent": Consent, "approve": Approve, "deploy": Deploy, "discuss": Discuss, "note": Note, "read-notes": ReadNotes, "waive": Waive, "rotate": Rotate,
+	"read": Read, "read-backing": ReadBacking, "write": Write, "delete": Delete, "use": Use, "import": Import, "consent": Consent, "read-records": ReadRecords, "write-records": WriteRecords, "approve": Approve, "deploy": Deploy, "discuss": Discuss, "note": Note, "read-notes": ReadNotes, "waive": Waive, "rotate": Rotate,
 	"revoke": Revoke, "invite": Invite, "read-audit": ReadAudit, "read-notifications": ReadNotifications, "read-usage": ReadUsage, "read-bills": ReadBills, "write-bills": WriteBills,
 	"manage-people": ManagePeople, "administer": AdministerPlatform, "read-feed": ReadFeed, "send-usage": SendUsage,
 }

@@ -59,6 +59,12 @@ func (c *compiler) virtualClusterID(environment, application string) string {
 }
 
 // identityOf returns what a credential proves, as the gateway will look it up.
+// KeyOf returns what a gateway knows a credential by.
+func KeyOf(d *resource.Credential) grant.Key {
+	method, identity := identityOf(d)
+	return grant.Key{Method: method, Identity: identity}
+}
+
 func identityOf(d *resource.Credential) (grant.Method, string) {
 	s := d.Spec
 	switch s.Type {
