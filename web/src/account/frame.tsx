@@ -16,7 +16,7 @@ export function AccountFrame({ title, children }: { title: string; children: Rea
           { link: { to: "/account/keys" }, label: w("tokens") },
         ]}
       />
-      <div className="mt-6 grid gap-8">{children}</div>
+      <div className="mt-6 grid grid-cols-1 gap-8">{children}</div>
     </div>
   );
 }

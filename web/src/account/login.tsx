@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useRouter, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { Problem, api, got } from "../api/client";
-import { loginMethodsQuery, queryClient } from "../api/queries";
+import { forget, loginMethodsQuery } from "../api/queries";
 import { Banner } from "../ui/banner";
 import { Button, buttonClass } from "../ui/button";
 import { Field, Input } from "../ui/field";
@@ -24,7 +24,7 @@ export function useEnter() {
   const router = useRouter();
   const search = useSearch({ strict: false });
   return async () => {
-    queryClient.clear();
+    await forget();
     await router.navigate({ href: pathOf(search["return"]) });
   };
 }

@@ -198,7 +198,7 @@ function SecondFactorSection({ account }: { account: Account }) {
 function Profile({ account }: { account: Account }) {
   const roles = [...(account.platformAdmin ? [w("platformAdmin")] : []), ...(account.roles ?? []).map(roleWords)];
   return (
-    <>
+    <div className="grid grid-cols-1 gap-8">
       <Card pad>
         <Facts
           facts={[
@@ -213,7 +213,7 @@ function Profile({ account }: { account: Account }) {
       <ThemeSection />
       {account.hasPassword && <PasswordSection account={account} />}
       {account.hasPassword && <SecondFactorSection account={account} />}
-    </>
+    </div>
   );
 }
 

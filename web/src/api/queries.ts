@@ -12,6 +12,12 @@ export const queryClient = new QueryClient({
   },
 });
 
+/** Forgets what somebody saw, who has logged in or out since; what is on the page is asked for anew. */
+export async function forget() {
+  queryClient.removeQueries({ type: "inactive" });
+  await queryClient.resetQueries();
+}
+
 /** Who is logged in, with their roles; actor is "nobody" for nobody. */
 export const meQuery = queryOptions({ queryKey: ["me"], queryFn: ({ signal }) => got(api.GET("/v1/me", { signal })), staleTime: 60_000 });
 

@@ -15,7 +15,7 @@ const groups: readonly { title: string; items: readonly { to: "/console"; label:
 function Side({ onSearch }: { onSearch: () => void }) {
   const login = nameOf(useQuery(meQuery).data);
   return (
-    <div className="border-line bg-sunken max-wide:border-b wide:border-r">
+    <header className="border-line bg-sunken max-wide:border-b wide:border-r">
       <div className="flex items-center gap-4 p-2 px-4 wide:sticky wide:top-0 wide:h-dvh wide:flex-col wide:items-stretch wide:overflow-y-auto wide:p-3">
         <div className="flex items-center gap-1 wide:py-1.5 wide:pl-2">
           <Link to="/console" aria-label={shell("home", { name: brandName })} className="inline-flex flex-1 items-center gap-[0.5625rem] text-ink hover:no-underline">
@@ -46,7 +46,7 @@ function Side({ onSearch }: { onSearch: () => void }) {
           <ThemeMenu />
         </div>
       </div>
-    </div>
+    </header>
   );
 }
 

@@ -4,7 +4,7 @@ import { Link, useRouter } from "@tanstack/react-router";
 import type { ReactElement } from "react";
 import { isConsolePerson } from "../account/me";
 import { api, got } from "../api/client";
-import { meQuery, queryClient } from "../api/queries";
+import { forget, meQuery } from "../api/queries";
 import { w } from "../words/shell";
 import { nav, themeWords } from "./bar";
 import { Icon } from "./icon";
@@ -24,8 +24,8 @@ export function useLogOut() {
   return useMutation({
     mutationFn: () => got(api.POST("/v1/logout", {})),
     onSuccess: async () => {
-      queryClient.clear();
       await router.navigate({ to: "/" });
+      await forget();
       toast(w("loggedOut"));
     },
   });

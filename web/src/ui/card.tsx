@@ -21,7 +21,7 @@ export function CardFoot({ children }: { children: ReactNode }) {
 /** A section of a page: its heading, what can be done at its right, and the rest. */
 export function Section({ title, actions, children, id }: { title: ReactNode; actions?: ReactNode; children: ReactNode; id?: string }) {
   return (
-    <section className="grid min-w-0 gap-2" aria-labelledby={id} >
+    <section className="grid min-w-0 grid-cols-1 gap-2" aria-labelledby={id} >
       <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2">
         <h2 id={id}>{title}</h2>
         {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}

@@ -72,7 +72,7 @@ export function Check({ children, className = "", ...rest }: InputHTMLAttributes
 export function Choice<T extends string>({ label, value, options, onChange, className = "" }: { label: string; value: T; options: readonly { value: T; label: ReactNode }[]; onChange: (value: T) => void; className?: string }) {
   const name = useId();
   return (
-    <fieldset className={`inline-flex max-w-full overflow-x-auto rounded-md bg-mute-soft p-0.5 ${className}`}>
+    <fieldset className={`inline-flex max-w-full min-w-0 overflow-x-auto rounded-md bg-mute-soft p-0.5 ${className}`}>
       <legend className="sr-only">{label}</legend>
       {options.map((o) => (
         <label key={o.value} className="relative cursor-pointer rounded-sm has-checked:bg-active has-checked:shadow-1 has-focus-visible:outline-2 has-focus-visible:outline-focus">

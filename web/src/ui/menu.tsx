@@ -9,13 +9,12 @@ const item = "flex min-h-8 w-full cursor-pointer items-center gap-2.5 rounded-[4
 /** What opens from a button. `children` are MenuItems. */
 export function Menu({ trigger, children, align = "end", label, defaultOpen = false }: { trigger: ReactNode; children: ReactNode; align?: "start" | "end"; label?: string; defaultOpen?: boolean }) {
   return (
-    <DropdownMenu.Root defaultOpen={defaultOpen}>
+    // Neither modal nor at the end of the page: readers of screens keep the landmarks around it.
+    <DropdownMenu.Root defaultOpen={defaultOpen} modal={false}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
-        <DropdownMenu.Content align={align} sideOffset={6} collisionPadding={8} aria-label={label} className="z-40 max-h-(--radix-dropdown-menu-content-available-height) min-w-44 animate-rise overflow-y-auto rounded-lg border border-line bg-raised p-1 shadow-2">
-          {children}
-        </DropdownMenu.Content>
-      </DropdownMenu.Portal>
+      <DropdownMenu.Content align={align} sideOffset={6} collisionPadding={8} aria-label={label} className="z-40 max-h-(--radix-dropdown-menu-content-available-height) min-w-44 animate-rise text-left font-normal overflow-y-auto rounded-lg border border-line bg-raised p-1 shadow-2">
+        {children}
+      </DropdownMenu.Content>
     </DropdownMenu.Root>
   );
 }

@@ -74,7 +74,7 @@ export function Failed({ error, again, title = w("failed") }: { error: unknown; 
 export function NotAllowed({ reason, login, level = 1 }: { reason?: string; login: string; level?: 1 | 2 | 3 }) {
   if (!login) {
     return (
-      <Empty icon="lock" level={level} title={w("notAllowedTitle")} action={<ButtonLink kind="primary" size="sm" to="/login" search={{ return: location.pathname + location.search }}>{w("logIn")}</ButtonLink>}>
+      <Empty icon="lock" level={level} title={w("notAllowedNobodyTitle")} action={<ButtonLink kind="primary" size="sm" to="/login" search={{ return: location.pathname + location.search }}>{w("logIn")}</ButtonLink>}>
         <p>{w("notAllowedNobody")}</p>
       </Empty>
     );
