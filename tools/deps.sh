@@ -2,7 +2,7 @@
 # Fetches what the tests need and the machine lacks, once; later runs find everything in place and need no network.
 #   tools/deps.sh web     what "make web" needs: the packages of web/package-lock.json
 #   tools/deps.sh check   that, and what "make check" needs: a C compiler for the race detector, Go modules
-#   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, PostgreSQL, and what clients in other languages are installed with
+#   tools/deps.sh test    that, and what "make test" needs: Kafka's jars, kcat, PostgreSQL, Chromium with Playwright, and what clients in other languages are installed with
 # Everything goes to $SLUICE_CACHE (default ~/.cache/sluice), apart from Debian packages where we may install them, and
 # from the caches of Go, Maven and npm, from which npm fills node_modules beside a package-lock.json.
 set -euo pipefail
@@ -138,3 +138,9 @@ while read -r package version sum; do
 	mv "$folder/$(basename "$file")" "$file"
 	rmdir "$folder"
 done <test/asyncapi/packages.txt
+
+# The portal in a real browser.
+packages test/browser
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
+	install chromium fonts-liberation fonts-dejavu-core || die "no Chromium found: install it (Debian: chromium)"
+fi

@@ -4,6 +4,7 @@
 package control
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -28,6 +29,8 @@ type Plane struct {
 
 // Setup says what a Plane runs on.
 type Setup struct {
+	// Binary is the product; the one that the tests of this package have made by default.
+	Binary string
 	// Postgres is the address of a database; empty for SQLite.
 	Postgres string
 	// Seed is the file of that name of another Plane; empty for one of its own.
@@ -42,7 +45,7 @@ type Setup struct {
 // Start starts a Plane. It ends with the test.
 func Start(tb testing.TB, s Setup) *Plane {
 	tb.Helper()
-	serve := harness.Serve{Binary: product, Environment: "prod", Files: s.Files, Data: map[string]string{}, Settings: s.settings()}
+	serve := harness.Serve{Binary: cmp.Or(s.Binary, product), Environment: "prod", Files: s.Files, Data: map[string]string{}, Settings: s.settings()}
 	if s.Postgres != "" {
 		serve.Files = map[string]string{"postgres": s.Postgres}
 		for name, text := range s.Files {
