@@ -107,8 +107,11 @@ func (p *product) name() string { return p.record.Document.Meta().Name }
 // build makes a snapshot of a model; what has not changed is taken from the one before,
 // which may be nil.
 func (c *Catalog) build(ctx context.Context, m *control.Model, before *snapshot) *snapshot {
-	s := &snapshot{model: m, named: map[string]*entry{}}
 	set := m.Set()
+	if before != nil && untouched(before.model.Set(), set) { // as after most changes, which are of subscriptions and credentials
+		return &snapshot{model: m, apis: before.apis, named: before.named}
+	}
+	s := &snapshot{model: m, named: map[string]*entry{}}
 	versions, products := map[string][]*control.Record{}, map[string][]*control.Record{}
 	for _, v := range set.Versions {
 		if api, _, ok := resource.VersionName(v.Name()); ok {
@@ -164,6 +167,14 @@ func (c *Catalog) build(ctx context.Context, m *control.Model, before *snapshot)
 	slices.SortFunc(s.apis, func(a, b *entry) int { return strings.Compare(a.name(), b.name()) })
 	return s
 }
+
+// untouched says whether two sets have the same documents of all kinds that the catalog is
+// made of: sets share those kinds in which nothing has changed.
+func untouched(a, b *resource.Set) bool {
+	return shared(a.APIs, b.APIs) && shared(a.Versions, b.Versions) && shared(a.Products, b.Products) && shared(a.Teams, b.Teams) && shared(a.Environments, b.Environments)
+}
+
+func shared[D any](a, b []D) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 // sameAround says whether nothing has changed that entries of APIs depend on besides
 // their own documents: whose teams are, and in which order environments come.

@@ -74,8 +74,12 @@ func New(deps Deps) *Catalog {
 	return c
 }
 
-// patience is how long Run waits for a change before it looks again.
-const patience = time.Minute
+// How long Run waits for a change before it looks again, and how long it lets others come
+// together with one.
+const (
+	patience = time.Minute
+	pause    = 200 * time.Millisecond
+)
 
 // Run keeps the catalog up to date until ctx ends, so that no request has to wait for it
 // after a change of much.
@@ -83,6 +87,10 @@ func (c *Catalog) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s := c.at(ctx)
 		c.plane.Wait(ctx, s.model.Seq(), patience)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
 	}
 	return nil
 }

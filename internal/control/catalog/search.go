@@ -273,52 +273,63 @@ func ask(query string) (asked, error) {
 	return q, nil
 }
 
-// score returns how well each item of an API matches, by its place; those left out that do
-// not. All words have to be somewhere: in the item, or in what the API as a whole is.
-func (e *entry) score(q asked) map[int32]int32 {
-	var best []map[int32]int32 // by word
-	for _, word := range q.words {
-		found := map[int32]int32{}
+// scorer finds items. It is for one goroutine, and keeps its memory from one API to the
+// next.
+type scorer struct {
+	asked
+	points [][]int32 // by word and item
+}
+
+// found calls f with each item of an API that matches, and how well. All words have to be
+// somewhere: in the item, or in what the API as a whole is.
+func (s *scorer) found(e *entry, f func(i *item, score int32)) {
+	if s.points == nil {
+		s.points = make([][]int32, len(s.words))
+	}
+	for w, word := range s.words {
+		points := slices.Grow(s.points[w][:0], len(e.items))[:len(e.items)]
+		clear(points)
+		s.points[w] = points
+		any := false
 		for i := sort.Search(len(e.terms), func(i int) bool { return e.terms[i].word >= word }); i < len(e.terms) && strings.HasPrefix(e.terms[i].word, word); i++ {
 			t := e.terms[i]
-			points := t.weight * 2
+			worth := t.weight * 2
 			switch {
-			case t.word == word:
-				points = t.weight * 4
+			case len(t.word) == len(word):
+				worth = t.weight * 4
 			case len(word)*2 >= len(t.word):
-				points = t.weight * 3
+				worth = t.weight * 3
 			}
-			found[t.item] = max(found[t.item], points)
+			points[t.item] = max(points[t.item], worth)
+			any = true
 		}
-		if len(found) == 0 {
-			return nil
-		}
-		best = append(best, found)
-	}
-	out := map[int32]int32{}
-	for _, found := range best {
-		for i := range found {
-			sum := int32(0)
-			for _, of := range best {
-				points, own := of[i]
-				if !own {
-					points = of[0] / 2 // of the API as a whole
-				}
-				if points == 0 {
-					sum = 0
-					break
-				}
-				sum += points
-			}
-			if sum > 0 {
-				if strings.EqualFold(e.items[i].title, q.whole) || e.items[i].field != nil && strings.EqualFold(e.items[i].field.name, q.whole) {
-					sum += 100
-				}
-				out[i] = sum
-			}
+		if !any {
+			return
 		}
 	}
-	return out
+	for i := range e.items {
+		sum, own := int32(0), false
+		for _, points := range s.points {
+			worth := points[i]
+			own = own || worth > 0
+			if worth == 0 {
+				worth = points[0] / 2 // of the API as a whole
+			}
+			if worth == 0 {
+				own = false
+				break
+			}
+			sum += worth
+		}
+		if !own {
+			continue
+		}
+		it := &e.items[i]
+		if strings.EqualFold(it.title, s.whole) || it.field != nil && strings.EqualFold(it.field.name, s.whole) {
+			sum += 100
+		}
+		f(it, sum)
+	}
 }
 
 // shows says whether the viewer may see an item of an API that it sees.
@@ -333,26 +344,41 @@ type hit struct {
 	score int32
 }
 
-// search returns what the viewer may see of what was found, best first.
-func (v *viewer) search(q asked) []hit {
-	var out []hit
+// search calls f with what the viewer may see of what was found.
+func (v *viewer) search(q asked, f func(hit)) {
 	if len(q.words) == 0 {
-		return nil
+		return
 	}
+	s := scorer{asked: q}
 	for _, e := range v.apis {
-		if !v.sees(e.object) {
-			continue
-		}
-		for i, score := range e.score(q) {
-			if v.shows(&e.items[i]) {
-				out = append(out, hit{e, &e.items[i], score})
-			}
+		if v.sees(e.object) {
+			s.found(e, func(i *item, score int32) {
+				if v.shows(i) {
+					f(hit{e, i, score})
+				}
+			})
 		}
 	}
-	slices.SortFunc(out, func(a, b hit) int {
-		return cmp.Or(int(b.score-a.score), len(a.item.title)-len(b.item.title), strings.Compare(a.item.title, b.item.title), strings.Compare(a.entry.name(), b.entry.name()), strings.Compare(a.item.about, b.item.about))
-	})
-	return out
+}
+
+// better orders what was found.
+func better(a, b hit) int {
+	return cmp.Or(int(b.score-a.score), len(a.item.title)-len(b.item.title), strings.Compare(a.item.title, b.item.title), strings.Compare(a.entry.name(), b.entry.name()), strings.Compare(a.item.about, b.item.about))
+}
+
+// group is what was found of one sort: the best, and how many there are.
+type group struct {
+	best  []hit
+	total int
+}
+
+func (g *group) add(h hit) {
+	g.total++
+	i, _ := slices.BinarySearchFunc(g.best, h, better)
+	if i < maxHits {
+		g.best = slices.Insert(g.best, i, h)
+		g.best = g.best[:min(len(g.best), maxHits)]
+	}
 }
 
 // scores are those of versions for a list: that of the best thing found in each.
@@ -362,15 +388,15 @@ func (v *viewer) scores(query string) (map[*version]int, error) {
 		return nil, err
 	}
 	out := map[*version]int{}
-	for _, h := range v.search(q) {
-		versions := h.entry.versions
-		if h.item.version != nil {
-			versions = []*version{h.item.version}
+	v.search(q, func(h hit) {
+		if of := h.item.version; of != nil {
+			out[of] = max(out[of], int(h.score))
+			return
 		}
-		for _, of := range versions {
+		for _, of := range h.entry.versions {
 			out[of] = max(out[of], int(h.score))
 		}
-	}
+	})
 	return out, nil
 }
 
@@ -394,8 +420,15 @@ func (c *Catalog) Search(ctx context.Context, q control.Request, query string) (
 			g.Items = append(g.Items, body())
 		}
 	}
-	for _, h := range v.search(what) {
-		tell(h.item.group, func() schema.SearchHit { return v.hitBody(h, what.words) })
+	of := map[string]*group{groupAPIs: {}, groupTopics: {}, groupFields: {}, groupGuides: {}}
+	v.search(what, func(h hit) { of[h.item.group].add(h) })
+	for name, g := range of {
+		for _, h := range g.best {
+			tell(name, func() schema.SearchHit { return v.hitBody(h, what.words) })
+		}
+		if g.total > 0 {
+			groups[name].Total = g.total
+		}
 	}
 	for _, d := range v.applications(what) {
 		tell(groupApplications, func() schema.SearchHit {

@@ -184,7 +184,7 @@ func TestSources(t *testing.T) {
 
 // TestHostileSizes renders large pages that are made to take long: unbounded, the first three take a quarter of a minute each.
 func TestHostileSizes(t *testing.T) {
-	const size = 128 << 10
+	const size = 96 << 10
 	r := page.NewRenderer()
 	for name, part := range map[string]string{"quotes": ">", "links": "[a](b", "pictures": "![](", "references": "[a]: b\n", "items": "1. ", "more items": "+ a\n  ", "mixed": "> 1. "} {
 		began := time.Now()
