@@ -185,11 +185,15 @@ func TestWith(t *testing.T) {
 // TestUnmarshalReadsOurOwnTextsQuickly: a start reads all documents of a control plane.
 func TestUnmarshalReadsOurOwnTextsQuickly(t *testing.T) {
 	const text = `{"apiVersion":"sluice/v1","kind":"Subscription","metadata":{"name":"acme-orders","environment":"prod"},"spec":{"application":"acme","product":"orders","plan":"plan","state":"active"}}`
+	most := 5.0
+	if raced { // then pools forget at random
+		most = 10
+	}
 	if n := testing.AllocsPerRun(100, func() {
 		if _, err := Unmarshal([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
-	}); n > 5 { // encoding/json takes more than a dozen
+	}); n > most { // encoding/json takes more than a dozen
 		t.Fatalf("%v pieces of memory for one document", n)
 	}
 }
