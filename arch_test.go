@@ -80,7 +80,9 @@ var rows = map[string]row{
 	"control/draft":          {may: []string{"control/contract", "control/contract/*", "resource"}},
 	"control/draft/registry": {may: []string{"control/draft", "control/contract/schema", "outbound"}},
 	// catalog makes bodies for pages, so that what the portal shows is written once (httpapi/schema).
-	"control/catalog":      {may: []string{"control", "control/identity", "control/lifecycle", "control/publish", "control/contract", "control/contract/*", "control/catalog/page", "resource", "fault", "httpapi/schema"}, tests: []string{"store/sqlstore"}},
+	"control/catalog": {may: []string{"control", "control/identity", "control/lifecycle", "control/publish", "control/contract", "control/contract/*", "control/catalog/page", "resource", "fault", "httpapi/schema"}, tests: []string{"store/sqlstore"}},
+	// activity looks at the topics that versions offer, with clients that it is given.
+	"control/activity":     {may: []string{"control", "resource"}, tests: []string{"store/sqlstore", "control/identity"}},
 	"control/catalog/page": {},
 	// publish turns secrets into verifiers where they are read, so that a snapshot holds none (sasl).
 	"control/publish": {may: []string{"grant", "control/contract", "control/token", "resource", "strictyaml", "kafka/sasl", "fault"}},

@@ -29,25 +29,45 @@ type inventory struct {
 	log      *slog.Logger
 }
 
-// Topics is control.Inventory's.
-func (i inventory) Topics(ctx context.Context, d *resource.Cluster) ([]draft.Topic, error) {
+// client returns a client of a cluster, with the secrets of now, which it reads again when
+// it logs in again.
+func (i inventory) client(d *resource.Cluster, id string, more ...kgo.Opt) (*kgo.Client, error) {
 	compiled, problems := publish.Clusters([]*resource.Cluster{d}, d.Metadata.Environment, config.ReadSecret)
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%s: %s", problems[0].Path, problems[0].Message)
 	}
 	spec := compiled[0]
-	opts := []kgo.Opt{kgo.SeedBrokers(spec.Bootstrap...), kgo.ClientID("sluice-import"), kgo.SoftwareNameAndVersion("sluice", i.version), kgo.RetryTimeout(20 * time.Second), kgo.RequestTimeoutOverhead(10 * time.Second)}
+	opts := append([]kgo.Opt{kgo.SeedBrokers(spec.Bootstrap...), kgo.ClientID(id), kgo.SoftwareNameAndVersion("sluice", i.version), kgo.DialTimeout(10 * time.Second), kgo.RequestTimeoutOverhead(10 * time.Second)}, more...)
 	if spec.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(spec.TLS))
 	}
 	if spec.SASL != nil {
-		mechanism, err := newLogin(spec, clusterDeps{log: i.log, outbound: i.outbound, now: i.now}).mechanism(ctx)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, kgo.SASL([]sasl.Mechanism{mechanism}...))
+		opts = append(opts, kgo.SASL(loginMechanism{spec.SASL.Mechanism, newLogin(spec, clusterDeps{log: i.log, outbound: i.outbound, now: i.now})}))
 	}
-	client, err := kgo.NewClient(opts...)
+	return kgo.NewClient(opts...)
+}
+
+// loginMechanism logs in with what is right at that time: tokens end.
+type loginMechanism struct {
+	name  string
+	login *login
+}
+
+// Name is sasl.Mechanism's.
+func (m loginMechanism) Name() string { return m.name }
+
+// Authenticate is sasl.Mechanism's.
+func (m loginMechanism) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	now, err := m.login.mechanism(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return now.Authenticate(ctx, host)
+}
+
+// Topics is control.Inventory's.
+func (i inventory) Topics(ctx context.Context, d *resource.Cluster) ([]draft.Topic, error) {
+	client, err := i.client(d, "sluice-import", kgo.RetryTimeout(20*time.Second))
 	if err != nil {
 		return nil, err
 	}

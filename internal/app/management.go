@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/config"
 	"sluice/internal/control"
+	"sluice/internal/control/activity"
 	"sluice/internal/control/audit"
 	"sluice/internal/control/catalog"
 	"sluice/internal/control/identity"
@@ -30,6 +31,7 @@ type management struct {
 	topic       *auditTopic // nil when the audit log is sent nowhere
 	plane       *control.Plane
 	catalog     *catalog.Catalog
+	activity    *activity.Activity
 	notifier    *notify.Sender
 	people      *identity.People
 	socket      net.Listener
@@ -74,11 +76,13 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 	if err != nil {
 		return nil, err
 	}
+	inventory := inventory{outbound: out, version: opts.Version, now: opts.Now, log: opts.Log}
 	if m.plane, err = control.New(ctx, control.Deps{Store: store, Sealer: m.sealer, Log: opts.Log, Now: opts.Now, Seed: s.seed, Refusals: refusals{m.refusals}, Deliver: ways,
-		Inventory: inventory{outbound: out, version: opts.Version, now: opts.Now, log: opts.Log}}); err != nil {
+		Inventory: inventory}); err != nil {
 		return nil, err
 	}
-	m.catalog = catalog.New(catalog.Deps{Plane: m.plane, Log: opts.Log, Now: opts.Now})
+	m.activity = newActivity(m.plane, m.store, inventory)
+	m.catalog = catalog.New(catalog.Deps{Plane: m.plane, Flow: flow(m.activity), Log: opts.Log, Now: opts.Now})
 	m.notifier = m.newNotifier(store, ways, opts)
 	accounts, err := accountsOf(opts.Config, s.seed)
 	if err != nil {
@@ -149,6 +153,7 @@ func (m *management) run(ctx context.Context) error {
 	defer cancel()
 	group.Go(func() { m.plane.Run(ctx) })
 	group.Go(func() { m.catalog.Run(ctx) })
+	group.Go(func() { m.activity.Run(ctx) })
 	group.Go(func() { m.sweep(ctx) })
 	group.Go(func() { m.refreshTokens(ctx) })
 	group.Go(func() { m.notifier.Run(ctx) })

@@ -34,12 +34,15 @@ type Deps struct {
 
 // Flow is what flows through a topic.
 type Flow struct {
-	// Rate is records a second now.
+	// Rate is records a second now; NaN when that is not known.
 	Rate float64
-	// LastEvent is when the last record came, zero for never.
+	// LastEvent is when the last record came, zero for never, or for not known.
 	LastEvent time.Time
-	// Points are records a second in each half-hour of the last day, the oldest first.
+	// Points are records a second in each half-hour of the last day, the oldest first; NaN
+	// for those of which nothing is known.
 	Points []float64
+	// Today counts the records since midnight, UTC.
+	Today int64
 	// Partitions is 0 where it is not known.
 	Partitions int
 	// Retention is how long records are kept: 0 where it is not known, less for ever.

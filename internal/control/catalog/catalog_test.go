@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"encoding/json"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -227,7 +228,7 @@ func TestPages(t *testing.T) {
 func TestWhatAPageSays(t *testing.T) {
 	s := newShop(t, "testdata/shop.yaml")
 	last := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
-	s.flows["backing.placed"] = catalog.Flow{Rate: 38, LastEvent: last, Points: []float64{1, 2}, Partitions: 12, Retention: 336 * time.Hour}
+	s.flows["backing.placed"] = catalog.Flow{Rate: 38, LastEvent: last, Points: []float64{math.NaN(), 2}, Partitions: 12, Retention: 336 * time.Hour}
 	page := s.page("dora", "orders", "v1", "qa")
 	c := page.Chosen
 	if page.Title != "Orders" || page.Domain != "commerce" || page.Owner || page.Visibility != "" || c.Environment != "qa" || c.Banner != nil {
@@ -236,7 +237,7 @@ func TestWhatAPageSays(t *testing.T) {
 	if len(c.Read) != 1 || len(c.Write) != 1 || c.Read[0].Topic != "orders.placed" || c.Write[0].Topic != "orders.returns" {
 		t.Fatalf("read %v, write %v", c.Read, c.Write)
 	}
-	if a := c.Read[0].Activity; a == nil || a.Rate != 38 || !a.LastEvent.Equal(last) || *c.Read[0].Partitions != 12 || c.Read[0].Retention != "336h0m0s" || c.Write[0].Activity != nil {
+	if a := c.Read[0].Activity; a == nil || a.Rate == nil || *a.Rate != 38 || len(a.Points) != 2 || a.Points[0] != nil || *a.Points[1] != 2 || !a.LastEvent.Equal(last) || *c.Read[0].Partitions != 12 || c.Read[0].Retention != "336h0m0s" || c.Write[0].Activity != nil {
 		t.Errorf("what flows is %s", plain(t, c.Read))
 	}
 	if len(c.Plans) != 2 || c.Plans[0].Plan != "both" || c.Plans[1].Plan != "reader" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -389,18 +390,29 @@ func summed(all []Flow) *schema.Activity {
 	if len(all) == 0 {
 		return nil
 	}
-	out := &schema.Activity{Points: []float64{}}
+	out := &schema.Activity{Points: []*float64{}}
+	plus := func(sum *float64, more float64) *float64 {
+		switch {
+		case math.IsNaN(more):
+			return sum
+		case sum == nil:
+			return &more
+		}
+		*sum += more
+		return sum
+	}
 	var last time.Time
 	for _, f := range all {
-		out.Rate += f.Rate
+		out.Rate = plus(out.Rate, f.Rate)
 		if f.LastEvent.After(last) {
 			last = f.LastEvent
 		}
 		if more := len(f.Points) - len(out.Points); more > 0 { // the newest are last
-			out.Points = append(make([]float64, more), out.Points...)
+			out.Points = append(make([]*float64, more), out.Points...)
 		}
 		for i, p := range f.Points {
-			out.Points[len(out.Points)-len(f.Points)+i] += p
+			at := &out.Points[len(out.Points)-len(f.Points)+i]
+			*at = plus(*at, p)
 		}
 	}
 	out.LastEvent = moment(last)

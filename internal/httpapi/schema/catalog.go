@@ -59,9 +59,9 @@ type CatalogCard struct {
 
 // Activity is what flows through topics.
 type Activity struct {
-	Rate      float64    `json:"rate" doc:"Records a second, now."`
-	LastEvent *time.Time `json:"lastEvent,omitempty" doc:"When the last record came; left out where none has."`
-	Points    []float64  `json:"points" doc:"Records a second in each half-hour of the last 24, the oldest first."`
+	Rate      *float64   `json:"rate,omitempty" doc:"Records a second, now; left out while that is not known."`
+	LastEvent *time.Time `json:"lastEvent,omitempty" doc:"When the last record came, within some seconds; left out where none has."`
+	Points    []*float64 `json:"points" doc:"Records a second in each half-hour of the last 24, the oldest first; null for those of which nothing is known."`
 }
 
 // APIPage is an API, and what there is to see of one of its versions.
