@@ -647,6 +647,11 @@ func (c *changing) remove(keys []resource.Key, tags map[resource.Key]int64, repo
 	}
 	for _, key := range keys {
 		r := c.edit.Get(key)
+		if d, ok := r.Document.(*resource.Credential); ok {
+			if err := c.keepEnded(d); err != nil {
+				return err
+			}
+		}
 		if err := c.w.Remove(key, c.now); err != nil {
 			return fmt.Errorf("remove %s: %w", key, err)
 		}

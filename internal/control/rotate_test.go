@@ -325,3 +325,66 @@ func TestAClashTellsNothingForeign(t *testing.T) {
 		t.Errorf("one's own: %v", err)
 	}
 }
+
+// What ended does not come back by removing the credential and applying it again, however
+// often, and what had not ended does.
+func TestAnEndedSecretDoesNotComeBackWithAnotherCredential(t *testing.T) {
+	const text = "kind: Credential\nmetadata: {name: billing-1, environment: prod}\nspec: {application: billing, type: scram}"
+	key := resource.Key{Kind: resource.KindCredential, Name: "billing-1"}
+	given, other := strings.Repeat("given", 8), strings.Repeat("other", 8)
+	for name, c := range map[string]struct {
+		end  func(*world) error
+		want fault.Kind
+	}{
+		"revoked": {func(w *world) error {
+			return w.act("dan", control.Move{Key: key, Action: lifecycle.Revoke}, "it leaked")
+		}, fault.Conflict},
+		"revoked by a platform-admin": {func(w *world) error {
+			return w.act("root", control.Move{Key: key, Action: lifecycle.Revoke}, "it leaked")
+		}, fault.Conflict},
+		"replaced": {func(w *world) error { _, err := w.rotate("dan", 0); return err }, fault.Conflict},
+		"active":   {func(*world) error { return nil }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := credential(t)
+			apply := func(text, secret string) error {
+				_, err := w.try(w.as("dan"), control.Wanted{Documents: documents(t, text), Secrets: map[string]string{"billing-1": secret}})
+				return err
+			}
+			remove := func() {
+				t.Helper()
+				if _, err := w.plane.Delete(t.Context(), w.as("dan"), []resource.Key{key}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := apply(text, given); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.end(w); err != nil {
+				t.Fatal(err)
+			}
+			remove()
+			for _, as := range []string{text, strings.Replace(text, "scram", "plain", 1)} {
+				if err := apply(as, given); fault.KindOf(err) != c.want || err != nil && !strings.Contains(err.Error(), "does not come back") {
+					t.Errorf("applied again: %v, want %q", err, c.want)
+				}
+			}
+			if c.want == "" {
+				return
+			}
+			if err := apply(text, other); err != nil {
+				t.Fatalf("another secret: %v", err)
+			}
+			if err := apply(text, given); fault.KindOf(err) != c.want {
+				t.Errorf("in place of another one: %v", err)
+			}
+			remove()
+			if err := apply(text, given); fault.KindOf(err) != c.want {
+				t.Errorf("removed twice: %v", err)
+			}
+			if err := apply(text, other); err != nil {
+				t.Errorf("one that had not ended: %v", err)
+			}
+		})
+	}
+}

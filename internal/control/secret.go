@@ -37,33 +37,80 @@ func (c *changing) secret(d resource.Any, before *Record, want Wanted) (secret s
 		was := before.Document.(*resource.Credential)
 		changesType = was.Spec.Type != credential.Spec.Type || !hasSecret(was)
 	}
-	if before == nil || changesType {
-		if !given && lifecycle.State(credential.Spec.State) != lifecycle.Revoked {
+	renewed := before == nil || changesType
+	if !given {
+		if renewed && lifecycle.State(credential.Spec.State) != lifecycle.Revoked {
 			return newSecret(), true, true, nil
 		}
-		return secret, false, given, nil
-	}
-	if !given {
 		return "", false, false, nil
 	}
 	known, err := c.w.Verifiers(credential.Name())
 	if err != nil {
 		return "", false, false, fmt.Errorf("read the verifiers of %s: %w", credential.Key(), err)
 	}
-	proofs := make([][]grant.Verifier, len(known))
-	for i, v := range known {
-		if proofs[i], err = verifiersOf(v); err != nil {
+	gone, err := c.goneSecrets(credential.Name())
+	if err != nil {
+		return "", false, false, err
+	}
+	proofs := make([][]grant.Verifier, 0, len(gone)+len(known))
+	for _, v := range append(gone, known...) {
+		of, err := verifiersOf(v)
+		if err != nil {
 			return "", false, false, err
 		}
+		proofs = append(proofs, of)
 	}
 	i := publish.Proves(secret, proofs)
 	switch {
-	case i < 0:
+	case i >= 0 && (i < len(gone) || known[i-len(gone)].ended(c.now)):
+		return "", false, false, fault.New(fault.Conflict, "the secret of Credential %s has been replaced or revoked, and does not come back: use another one, or leave it out and %s", credential.Name(), map[bool]string{true: "get one that the server makes", false: "rotate the credential"}[renewed])
+	case i < 0 || renewed:
 		return secret, false, true, nil
-	case known[i].ended(c.now):
-		return "", false, false, fault.New(fault.Conflict, "the secret of Credential %s has been replaced or revoked, and does not come back: use another one, or leave it out and rotate the credential", credential.Name())
 	}
 	return "", false, false, nil
+}
+
+// goneSecrets are the secrets that had ended when a credential of the name was removed,
+// the oldest first: they do not come back with another one of the name.
+func (c *changing) goneSecrets(credential string) (gone []Verifier, err error) {
+	text, err := c.w.Note(goneNote(credential))
+	if err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &gone)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what proves removed secrets of Credential %s: %w", credential, err)
+	}
+	return gone, nil
+}
+
+// goneNote names what the store remembers of the secrets of removed credentials.
+func goneNote(credential string) string { return "ended-secrets/" + credential }
+
+// keepEnded remembers the secrets of a credential that is about to be removed which have
+// ended, all of them when it has itself.
+func (c *changing) keepEnded(d *resource.Credential) error {
+	known, err := c.w.Verifiers(d.Name())
+	if err != nil {
+		return fmt.Errorf("read the verifiers of %s: %w", d.Key(), err)
+	}
+	gone, err := c.goneSecrets(d.Name())
+	if err != nil {
+		return err
+	}
+	before := len(gone)
+	for _, v := range known {
+		if state := stateOf(d); v.ended(c.now) || state == lifecycle.Revoked || state == lifecycle.Expired {
+			gone = append(gone, v)
+		}
+	}
+	if len(gone) == before {
+		return nil
+	}
+	text, err := json.Marshal(gone[max(0, len(gone)-keptSecrets):])
+	if err != nil {
+		return fmt.Errorf("bug: removed secrets of %s: %w", d.Key(), err)
+	}
+	return c.w.PutNote(goneNote(d.Name()), string(text))
 }
 
 // prove writes the verifiers of a credential's new secret. The one before is good
@@ -113,7 +160,8 @@ func (c *changing) prove(r *Record, secret string, until time.Time) error {
 	return err
 }
 
-// keptSecrets is how many secrets of a credential are known besides the newest: so many
+// keptSecrets is how many secrets of a credential are known besides the newest, and how
+// many of those that had its name before: so many
 // rotations later, one that has ended would be taken for a new one where somebody applies
 // it.
 const keptSecrets = 20
