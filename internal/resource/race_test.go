@@ -2,5 +2,5 @@
 
 package resource
 
-// raced: the race detector makes SQLite, which is C made into Go, many times slower.
+// raced: the race detector makes pools forget at random.
 const raced = true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -105,7 +106,7 @@ type product struct {
 func (p *product) name() string { return p.record.Document.Meta().Name }
 
 // build makes a snapshot of a model; what has not changed is taken from the one before,
-// which may be nil.
+// which may be nil. It returns nil when ctx ends.
 func (c *Catalog) build(ctx context.Context, m *control.Model, before *snapshot) *snapshot {
 	set := m.Set()
 	if before != nil && untouched(before.model.Set(), set) { // as after most changes, which are of subscriptions and credentials
@@ -156,6 +157,10 @@ func (c *Catalog) build(ctx context.Context, m *control.Model, before *snapshot)
 				c.index(next)
 			}
 			old = next
+		}
+		if ctx.Err() != nil { // what was read before is for who asks next
+			maps.Copy(c.read, known)
+			return nil
 		}
 		for _, v := range old.versions {
 			for _, stage := range v.all() {
@@ -239,6 +244,10 @@ func (c *Catalog) stage(ctx context.Context, r *control.Record, o control.Offeri
 		return s
 	}
 	m, err := c.plane.Offered(ctx, r, o.Revision, o.Environment)
+	if err != nil && ctx.Err() != nil {
+		s.contents = &contents{} // which nobody sees
+		return s
+	}
 	if err != nil {
 		c.log.Error("the catalog shows a version without what its contract says", "version", r.Key().Name, "revision", o.Revision, "err", err)
 		m = &contract.Model{}

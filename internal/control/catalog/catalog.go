@@ -88,7 +88,10 @@ const (
 // after a change of much.
 func (c *Catalog) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		s := c.at(ctx)
+		s := c.upToDate(ctx)
+		if s == nil {
+			return nil
+		}
 		c.plane.Wait(ctx, s.model.Seq(), patience)
 		select {
 		case <-ctx.Done():
@@ -98,8 +101,12 @@ func (c *Catalog) Run(ctx context.Context) error {
 	return nil
 }
 
-// at returns the catalog of the documents as they are now.
-func (c *Catalog) at(ctx context.Context) *snapshot {
+// at returns the catalog of the documents as they are now. What it reads for that is not
+// only for who asks, who may go.
+func (c *Catalog) at(ctx context.Context) *snapshot { return c.upToDate(context.WithoutCancel(ctx)) }
+
+// upToDate is at; nil when ctx ends meanwhile.
+func (c *Catalog) upToDate(ctx context.Context) *snapshot {
 	m := c.plane.Model()
 	if s := c.current.Load(); s != nil && s.model.Seq() >= m.Seq() {
 		return s
@@ -110,8 +117,9 @@ func (c *Catalog) at(ctx context.Context) *snapshot {
 	if s != nil && s.model.Seq() >= m.Seq() {
 		return s
 	}
-	s = c.build(context.WithoutCancel(ctx), m, s) // what is read is not only for who asks
-	c.current.Store(s)
+	if s = c.build(ctx, m, s); s != nil {
+		c.current.Store(s)
+	}
 	return s
 }
 

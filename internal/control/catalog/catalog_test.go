@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"math"
@@ -349,5 +350,29 @@ func TestFollows(t *testing.T) {
 	s.apply(`{apiVersion: sluice/v1, kind: API, metadata: {name: wages, team: shop}, spec: {visibility: private}}`)
 	if text := plain(t, s.page("", "weather", "", "")); strings.Contains(text, "everything") {
 		t.Errorf("after wages became private: %s", text)
+	}
+}
+
+// TestRun follows changes until it is told to stop, also in the middle of the first reading.
+func TestRun(t *testing.T) {
+	s := newShop(t, "testdata/shop.yaml")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.catalog.Run(ended); err != nil {
+		t.Error(err)
+	}
+	if got := names(s.list("", catalog.Query{})); got != "weather.v1" || s.page("", "weather", "", "").Chosen.Read[0].Topic != "weather.measured" {
+		t.Errorf("after a reading that was broken off: %s", got)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.catalog.Run(ctx) }()
+	s.apply(`{apiVersion: sluice/v1, kind: API, metadata: {name: stock, team: shop}, spec: {visibility: public}}`)
+	if got := names(s.list("", catalog.Query{})); got != "stock.v1 weather.v1" {
+		t.Errorf("beside Run: %s", got)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
