@@ -1,4 +1,5 @@
 // Accounts, by the keyboard alone where it says so.
+import { createHmac } from "node:crypto";
 import { accessible, expect, logIn, password, settled, test } from "./look";
 
 test("sign up, look around, log out and in again, by keyboard", async ({ page }) => {
@@ -97,4 +98,59 @@ test("⌘K goes to a page", async ({ page }) => {
   await page.keyboard.press("Control+k");
   await page.keyboard.press("Escape");
   await expect(page.getByRole("combobox")).toHaveCount(0);
+});
+
+// A code of an authenticator (RFC 6238), as it is now.
+function codeOf(key: string): string {
+  const bits = [...key.replaceAll(/[\s-]/g, "").toUpperCase()].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+  const secret = Buffer.from((bits.match(/.{8}/g) ?? []).map((b) => Number.parseInt(b, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const mac = createHmac("sha1", secret).update(step).digest();
+  const at = (mac.at(-1) ?? 0) & 15;
+  return String((mac.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
+}
+
+test("a second factor is set up, asked for, and removed with a recovery code", async ({ page }) => {
+  await page.goto("/signup");
+  const login = `tess-${Date.now()}`;
+  await page.getByLabel("Login name").fill(login);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign up" }).click();
+  await expect(page.getByRole("button", { name: `account of ${login}` })).toBeVisible();
+  await page.goto("/account");
+  const factor = page.locator("section").filter({ has: page.getByRole("heading", { name: "Second factor" }) });
+  await factor.getByLabel("Password").fill(password);
+  await factor.getByRole("button", { name: "Set up an authenticator" }).click();
+  const uri = await factor.getByRole("link", { name: "Open in an authenticator" }).getAttribute("href");
+  await accessible(page, "setting a second factor up");
+  await factor.getByLabel("Code that it shows now").fill(codeOf(new URL(uri ?? "").searchParams.get("secret") ?? ""));
+  await factor.getByRole("button", { name: "Confirm" }).click();
+  const codes = factor.getByRole("list").getByRole("listitem");
+  await expect(codes.first()).toBeVisible();
+  const [first = "", second = ""] = await codes.allInnerTexts();
+  await factor.getByRole("button", { name: "Done" }).click();
+  await expect(factor).toContainText("A code of your authenticator is asked for");
+
+  await page.getByRole("button", { name: `account of ${login}` }).click();
+  await page.getByRole("menuitem", { name: "Log out" }).click();
+  await page.goto("/login?return=/account");
+  await page.getByLabel("Login name").fill(login);
+  await page.getByLabel("Password").fill(password);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("Second factor");
+  await accessible(page, "the second factor");
+  await page.getByLabel("Code").fill("000000");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("alert")).toContainText("wrong");
+  await page.getByLabel("Code").fill(first);
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/account$/);
+
+  await factor.getByRole("button", { name: "Remove the second factor" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Password").fill(password);
+  await dialog.getByLabel("Code").fill(second);
+  await dialog.getByRole("button", { name: "Remove the second factor" }).click();
+  await expect(factor).toContainText("Only your password protects this account.");
 });

@@ -3,7 +3,6 @@ import { Link, useRouter, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { Problem, api, got } from "../api/client";
 import { forget, loginMethodsQuery } from "../api/queries";
-import { Banner } from "../ui/banner";
 import { Button, buttonClass } from "../ui/button";
 import { Field, Input } from "../ui/field";
 import { Await } from "../ui/states";
@@ -79,7 +78,6 @@ export default function LogIn() {
       <Await query={methods} what={w("logIn")} rows={4}>
         {(m) => (
           <div className="grid gap-4">
-            {search["failed"] && <Banner kind="refusal" alert>{w("failedOidc", { id: search["failed"] })}</Banner>}
             {m.providers?.map((p) => (
               <a key={p} href={`/v1/login/oidc/start?${new URLSearchParams({ provider: p, return: pathOf(search["return"]) })}`} className={buttonClass(m.passwords === "nobody" ? "primary" : "plain")}>
                 {w("withProvider", { provider: p })}

@@ -116,7 +116,10 @@ function Rotate({ credential: c, application, onClose }: { credential: Credentia
   );
 }
 
+const ends = (c: Credential) => ["revoked", "expired"].includes(c.spec.state ?? "active");
+
 function Expires({ of: c }: { of: Credential }) {
+  if (ends(c)) return c.status?.since && <span className="text-ink-3">{w.rich("ended", { ago: <Ago at={c.status.since} /> })}</span>;
   const at = c.spec.until ?? c.spec.notAfter;
   const previous = previousOf(c);
   return (
@@ -134,7 +137,6 @@ export function Credentials({ name, environment }: { name: string; environment: 
   const [rotating, setRotating] = useState<Credential>();
   const [revoking, setRevoking] = useState<Credential>();
   const own = (query.data ?? []).filter((c) => c.meta.environment === environment);
-  const ends = (c: Credential) => ["revoked", "expired"].includes(c.spec.state ?? "active");
   const columns: readonly Column<Credential>[] = [
     {
       key: "name",

@@ -24,7 +24,7 @@ export function Section({ title, actions, children, id }: { title: ReactNode; ac
     <section className="grid min-w-0 grid-cols-1 gap-2" aria-labelledby={id} >
       <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2">
         <h2 id={id}>{title}</h2>
-        {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}
+        {actions && <div className="flex flex-wrap items-center gap-2 has-[form]:max-wide:w-full">{actions}</div>}
       </div>
       {children}
     </section>

@@ -35,7 +35,6 @@ export const w = catalog("account", {
   token: "Token",
   passwordSet: "The password is set. Log in with it.",
   welcome: "Welcome, {login}.",
-  failedOidc: "The login through the identity provider came to nothing. Begin again; if it happens twice, name this id: {id}",
   account: "Account",
   profile: "Profile",
   logins: "Logins",
