@@ -302,13 +302,23 @@ func TestFacetsAndPages(t *testing.T) {
 		{"an environment without any", catalog.Query{Environment: []string{"prod"}}, ""},
 		{"by subscriptions", catalog.Query{Sort: "subscribed"}, "orders.v1 stock.v1 wages.v1 weather.v2 weather.v1"},
 	} {
-		if got := names(s.list("bea", tc.query)); got != tc.want {
-			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
+		list := s.list("bea", tc.query)
+		if got := names(list); got != tc.want || (got == "") != (list.First == 0) {
+			t.Errorf("%s: got %s from %d on, want %s", tc.name, got, list.First, tc.want)
 		}
 	}
 	var paged []string
 	for q := (catalog.Query{Limit: 2}); ; {
 		part := s.list("bea", q)
+		if part.First != len(paged)+1 {
+			t.Errorf("a page behind %d begins with %d", len(paged), part.First)
+		}
+		if first := len(paged); first > 0 {
+			before := names(s.list("bea", catalog.Query{Limit: 2, After: part.Previous}))
+			if want := strings.Join(paged[first-2:], " "); before != want {
+				t.Errorf("before %s is %s, want %s", names(part), before, want)
+			}
+		}
 		paged = append(paged, strings.Fields(names(part))...)
 		if part.Next == "" {
 			break

@@ -108,10 +108,21 @@ func (c *Catalog) List(ctx context.Context, actor identity.Actor, q Query) (*sch
 	for i := first; i < len(found) && i < first+limit; i++ {
 		out.Items = append(out.Items, c.card(v, found[i], mine))
 	}
+	if len(out.Items) > 0 {
+		out.First = first + 1
+	}
 	if last := first + limit; last < len(found) {
-		out.Next = strconv.Itoa(last) + "." + found[last-1].version.name
+		out.Next = cursor(found, last)
+	}
+	if before := first - limit; before > 0 {
+		out.Previous = cursor(found, before)
 	}
 	return out, nil
+}
+
+// cursor says which page begins at a place behind the first.
+func cursor(found []*line, first int) string {
+	return strconv.Itoa(first) + "." + found[first-1].version.name
 }
 
 // behind finds where a page begins: behind the version that the one before ended with,

@@ -9,6 +9,9 @@ import "time"
 type Catalog struct {
 	Items []CatalogCard `json:"items"`
 	Next  string        `json:"next,omitempty" doc:"What to ask for as after for what follows; left out at the end."`
+	First int           `json:"first" doc:"The place of the first item among all, 1 at the beginning; 0 where there is none."`
+	// Previous is left out where the part before is the beginning, for which nothing is asked.
+	Previous string `json:"previous,omitempty" doc:"What to ask for as after for what comes before; left out where that is the beginning."`
 	// Versions, APIs and Topics count all that the filters leave, on all pages.
 	Versions int            `json:"versions" doc:"How many items there are on all pages."`
 	APIs     int            `json:"apis" doc:"Of how many APIs they are."`
