@@ -66,7 +66,7 @@ export function Tag({ children, mono }: { children: ReactNode; mono?: boolean })
 /** A filter that can be removed. */
 export function Chip({ children, onRemove, label }: { children: ReactNode; onRemove: () => void; label: string }) {
   return (
-    <button type="button" onClick={onRemove} aria-label={label} className="chip inline-flex h-[1.625rem] items-center gap-[0.3125rem] rounded-2xl border border-accent bg-accent-soft px-[0.5625rem] text-xs font-semibold whitespace-nowrap text-accent-text">
+    <button type="button" onClick={onRemove} aria-label={label} className="chip inline-flex h-[1.625rem] items-center gap-[0.3125rem] rounded-full border border-accent bg-accent-soft px-[0.5625rem] text-xs font-semibold whitespace-nowrap text-accent-text">
       {children}
       <Icon name="x" className="size-3" />
     </button>
@@ -76,7 +76,7 @@ export function Chip({ children, onRemove, label }: { children: ReactNode; onRem
 /** Something to choose that fills in a search, as "customerId". */
 export function Suggestion({ children, onClick, mono }: { children: ReactNode; onClick: () => void; mono?: boolean }) {
   return (
-    <button type="button" onClick={onClick} className={`chip inline-flex h-[1.625rem] items-center rounded-2xl border border-line-strong bg-bg px-[0.5625rem] text-xs whitespace-nowrap text-ink-2 hover:bg-hover hover:text-ink ${mono ? "font-mono" : ""}`}>
+    <button type="button" onClick={onClick} className={`chip inline-flex h-[1.625rem] items-center rounded-full border border-line-strong bg-bg px-[0.5625rem] text-xs whitespace-nowrap text-ink-2 hover:bg-hover hover:text-ink ${mono ? "font-mono" : ""}`}>
       {children}
     </button>
   );

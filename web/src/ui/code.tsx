@@ -67,6 +67,7 @@ export function Samples({ label, samples, remember, children }: { label: string;
     setChosen(to);
     if (key) localStorage.setItem(key, to);
   };
+  const id = (s: Sample) => String(samples.indexOf(s)); // Radix makes ids of it, in which a name's spaces would not do
   const head = "flex min-h-[2.625rem] items-center gap-3 border-b border-line py-1.5 pr-2 pl-4 text-sm text-ink-2";
   const buttons = (
     <>
@@ -85,11 +86,11 @@ export function Samples({ label, samples, remember, children }: { label: string;
           <Body sample={current} />
         </>
       ) : (
-        <Radix.Root value={current.name} onValueChange={choose}>
+        <Radix.Root value={id(current)} onValueChange={(to) => choose(samples[Number(to)]?.name ?? "")}>
           <div className={head}>
             <Radix.List aria-label={label} className="flex min-w-0 flex-1 gap-4 overflow-x-auto [scrollbar-width:none]">
               {samples.map((s) => (
-                <Radix.Trigger key={s.name} value={s.name} className="flex-none border-b-2 border-transparent px-px py-[0.3125rem] whitespace-nowrap data-[state=active]:border-accent data-[state=active]:font-semibold data-[state=active]:text-ink">
+                <Radix.Trigger key={s.name} value={id(s)} className="flex-none border-b-2 border-transparent px-px py-[0.3125rem] whitespace-nowrap data-[state=active]:border-accent data-[state=active]:font-semibold data-[state=active]:text-ink">
                   {s.name}
                 </Radix.Trigger>
               ))}
@@ -97,7 +98,7 @@ export function Samples({ label, samples, remember, children }: { label: string;
             {buttons}
           </div>
           {samples.map((s) => (
-            <Radix.Content key={s.name} value={s.name}>
+            <Radix.Content key={s.name} value={id(s)}>
               <Body sample={s} />
             </Radix.Content>
           ))}

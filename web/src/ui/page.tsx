@@ -52,20 +52,21 @@ export function Crumbs({ crumbs, here }: { crumbs: readonly Crumb[]; here: React
   );
 }
 
-/** The head of a page: heading, what stands beside it, at most two actions. `title` is the window's. */
-export function PageHead({ title, heading, beside, actions, crumbs, lead }: { title: string; heading?: ReactNode; beside?: ReactNode; actions?: ReactNode; crumbs?: readonly Crumb[]; lead?: ReactNode }) {
+/** The head of a page: heading, what stands before and beside it, at most two actions. `title` is the window's. */
+export function PageHead({ title, heading, before, beside, actions, crumbs, lead }: { title: string; heading?: ReactNode; before?: ReactNode; beside?: ReactNode; actions?: ReactNode; crumbs?: readonly Crumb[]; lead?: ReactNode }) {
   useTitle(title);
   return (
     <>
       {crumbs && <Crumbs crumbs={crumbs} here={heading ?? title} />}
       <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-3">
         <div className="flex min-w-0 flex-wrap items-center gap-x-3 gap-y-2">
+          {before}
           <Heading>{heading ?? title}</Heading>
           {beside}
         </div>
         {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}
       </div>
-      {lead && <p className="mt-1 max-w-prose text-ink-2">{lead}</p>}
+      {lead && <p className="mt-1 max-w-(--w-prose) text-ink-2">{lead}</p>}
     </>
   );
 }

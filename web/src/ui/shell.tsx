@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, Outlet, useRouter } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useRouter } from "@tanstack/react-router";
 import { Suspense, cloneElement, lazy, useEffect, useState, type ButtonHTMLAttributes, type ReactElement, type ReactNode } from "react";
 import { loginMethodsQuery, meQuery } from "../api/queries";
 import { initialsOf, nameOf } from "../account/me";
@@ -102,6 +102,7 @@ export function SearchButton({ onSearch, label, className = "" }: { onSearch: ()
 function Bar({ onSearch }: { onSearch: () => void }) {
   const me = useQuery(meQuery);
   const methods = useQuery(loginMethodsQuery);
+  const { pathname } = useLocation();
   const login = nameOf(me.data);
   return (
     <header className="sticky top-0 z-20 border-b border-line bg-bg">
@@ -111,7 +112,7 @@ function Bar({ onSearch }: { onSearch: () => void }) {
         </Link>
         <nav aria-label={w("navigation")} className="hidden flex-1 gap-1 wide:flex">
           {nav.map((n) => (
-            <Link key={n.to} to={n.to} className="rounded-md px-2.5 py-[0.3125rem] text-md text-ink-2 hover:bg-hover hover:text-ink hover:no-underline" activeProps={{ className: "font-semibold !text-ink", "aria-current": "page" }} preload="intent">
+            <Link key={n.to} to={n.to} className={`rounded-md px-2.5 py-[0.3125rem] text-md hover:bg-hover hover:text-ink hover:no-underline ${n.also?.test(pathname) ? "font-semibold text-ink" : "text-ink-2"}`} activeProps={{ className: "font-semibold !text-ink", "aria-current": "page" }} preload="intent">
               {n.label}
             </Link>
           ))}
