@@ -56,7 +56,12 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	// What the application draws has to have a row, or the server says that it is not there.
-	for _, path := range all(read(t, "src/routes.tsx"), `(?:page|tool)\("([^"]+)"`) {
+	routes := read(t, "src/routes.tsx")
+	drawn := all(routes, `(?:page|tool)\("([^"]+)"`)
+	for _, tab := range all(routes, `\btab\("([^"]+)"`) {
+		drawn = append(drawn, strings.TrimSuffix("/apis/$name"+tab, "/"))
+	}
+	for _, path := range drawn {
 		if path = regexp.MustCompile(`\$(\w+)`).ReplaceAllString(path, "{$1}"); !paths[path] {
 			t.Errorf("routes.tsx has %s, words/addresses.json has no row for it", path)
 		}

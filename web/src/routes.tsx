@@ -30,15 +30,28 @@ export function makeRouter({ Portal, Console }: Shells) {
   const portal = createRoute({ getParentRoute: () => root, id: "portal", component: Portal });
   const console = createRoute({ getParentRoute: () => root, id: "in-console", component: Console });
   const page = <const P extends string>(path: P, load: Room) => createRoute({ getParentRoute: () => portal, path, component: lazyRouteComponent(load) });
+  const api = createRoute({ getParentRoute: () => portal, path: "/apis/$name", component: lazyRouteComponent(() => import("./api-page/frame")) });
+  const tab = <const P extends string>(path: P, load: Room) => createRoute({ getParentRoute: () => api, path, component: lazyRouteComponent(load) });
   const tool = <const P extends string>(path: P, load: Room) => createRoute({ getParentRoute: () => console, path, component: lazyRouteComponent(load) });
 
   return createRouter({
     routeTree: root.addChildren([
       portal.addChildren([
         page("/", () => import("./home/home")),
-        page("/catalog", lost),
+        page("/catalog", () => import("./catalog/catalog")),
         page("/guides", lost),
-        page("/apis/$name", lost),
+        api.addChildren([
+          tab("/", () => import("./api-page/overview")),
+          tab("/reference", () => import("./api-page/reference")),
+          tab("/changelog", () => import("./api-page/changelog")),
+          tab("/support", () => import("./api-page/support")),
+          tab("/guides", lost),
+          tab("/guides/$page", lost),
+          tab("/try", lost),
+          tab("/connect", lost),
+        ]),
+        page("/apis/$name/subscribe", lost),
+        page("/products/$name", lost),
         page("/apps", () => import("./applications/list")),
         page("/apps/$name", () => import("./applications/enter")),
         page("/apps/$name/$environment", () => import("./applications/overview")),
