@@ -1,18 +1,17 @@
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Schemas } from "../api/client";
-import { majorOf } from "../ui/api-card";
+import { majorOf, rateNow } from "../ui/api-card";
 import { Tag } from "../ui/badge";
 import { Card, Section } from "../ui/card";
 import { Facts } from "../ui/facts";
 import { ServerHtml } from "../ui/html";
 import { Icon } from "../ui/icon";
-import { full, rate } from "../ui/numbers";
+import { full } from "../ui/numbers";
 import { Empty } from "../ui/states";
 import { Table, type Column } from "../ui/table";
 import { Ago } from "../ui/time";
 import { w } from "../words/api";
-import { w as browse } from "../words/browse";
 import { kept, useApiPage, useWhich, type ApiPage, type Chosen } from "./api";
 import { Plans } from "./plans";
 import { compatibility, keptFor } from "./words";
@@ -42,7 +41,7 @@ function Topics({ title, id, channels }: { title: string; id: string; channels: 
     { key: "key", head: w("key"), label: w("key"), className: "font-mono !text-xs", cell: (c) => c.key || <span className="font-sans text-ink-3">{w("none")}</span> },
     ...(alive
       ? [
-          { key: "rate", head: w("rate"), label: w("rate"), number: true, cell: (c: Channel) => <span className="whitespace-nowrap">{c.activity ? rate(c.activity.rate) : browse("notMeasured")}</span> },
+          { key: "rate", head: w("rate"), label: w("rate"), number: true, cell: (c: Channel) => <span className="whitespace-nowrap">{rateNow(c.activity)}</span> },
           { key: "last", head: w("lastEvent"), label: w("lastEvent"), number: true, cell: (c: Channel) => <span className="whitespace-nowrap">{c.activity?.lastEvent ? <Ago at={c.activity.lastEvent} /> : w("none")}</span> },
         ]
       : [

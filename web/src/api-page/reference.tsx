@@ -209,7 +209,7 @@ function Topic({ channel, versions, version }: { channel: Channel; versions: rea
     channel.partitions !== undefined && w("partitionCount", { count: channel.partitions }),
     channel.key && w("ordered", { key: channel.key }),
     channel.retention && w("keptFor", { time: keptFor(channel.retention) }),
-    channel.activity && rate(channel.activity.rate),
+    channel.activity?.rate !== undefined && rate(channel.activity.rate),
   ].filter(Boolean);
   const other = versions.find((v) => v !== version);
   const go = (more: Record<string, string | undefined>) => void navigate({ to: "/apis/$name/reference", params: { name: which.name }, search: { ...kept(which), topic: channel.topic, message: search["message"], view: search["view"], ...more }, resetScroll: false });

@@ -2,18 +2,16 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { api, got, type Schemas } from "../api/client";
-import { ApiCard, Fresh, rights, toVersion } from "../ui/api-card";
+import { ApiCard, Fresh, rateNow, rights, toVersion } from "../ui/api-card";
 import { Chip, StateBadge } from "../ui/badge";
 import { Button } from "../ui/button";
 import { Card } from "../ui/card";
 import { Drawer } from "../ui/dialog";
 import { Choice, SearchInput, Select } from "../ui/field";
-import { rate } from "../ui/numbers";
 import { PageHead } from "../ui/page";
 import { Await, Empty, Loading } from "../ui/states";
 import { Pager, Sub, Table, type Column } from "../ui/table";
 import { w } from "../words/browse";
-import { w as units } from "../words/units";
 import { chosenOf, cleared, facets, facetTitle, queryOf, toggled, valueTitle, viewOf, type Facet, type View } from "./filters";
 import { Facets } from "./facets";
 
@@ -104,7 +102,7 @@ const columns: readonly Column<Schemas["CatalogCard"]>[] = [
     number: true,
     cell: (c) => (
       <span className="whitespace-nowrap">
-        {c.activity ? rate(c.activity.rate) : units("noneYet")}
+        {rateNow(c.activity)}
         {c.activity && (
           <Sub>
             <Fresh activity={c.activity} />

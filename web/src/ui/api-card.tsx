@@ -25,9 +25,13 @@ const leastGap = 10;
 
 /** How many seconds lie between two records as a rule, by the last day. */
 function usualGap(activity: Activity): number | undefined {
-  const mean = activity.points.reduce((sum, p) => sum + p, 0) / Math.max(1, activity.points.length);
+  const known = activity.points.filter((p) => p !== null);
+  const mean = known.reduce((sum, p) => sum + p, 0) / Math.max(1, known.length);
   return mean > 0 ? Math.max(leastGap, 1 / mean) : undefined;
 }
+
+/** How much flows now: 38 records/s. */
+export const rateNow = (activity: Activity | undefined) => (activity?.rate === undefined ? w("notMeasured") : rate(activity.rate));
 
 /** "last event 3 s ago", amber when that is late. */
 export function Fresh({ activity }: { activity: Activity }) {
@@ -52,12 +56,13 @@ function ending(card: ApiCard): string {
 }
 
 const silence: readonly number[] = Array.from({ length: 48 }, () => 0);
+const known = (points: readonly (number | null)[] | undefined) => (points?.some((p) => p !== null) ? points : silence);
 
 /** A version of an API at a glance; all of it leads there. */
 export function ApiCard({ card, level = 2 }: { card: ApiCard; level?: 2 | 3 }) {
   const Title = `h${level}` as "h2" | "h3";
   const { activity } = card;
-  const now = activity ? rate(activity.rate) : w("notMeasured");
+  const now = rateNow(activity);
   return (
     <article className="relative grid min-w-0 content-start gap-3 rounded-lg border border-line bg-raised px-5 pt-4 pb-3 transition-[border-color,box-shadow] hover:border-line-control hover:shadow-2">
       <div className="flex items-center gap-2">
@@ -75,7 +80,7 @@ export function ApiCard({ card, level = 2 }: { card: ApiCard; level?: 2 | 3 }) {
         </div>
       </div>
       <p className="line-clamp-2 min-h-10 text-sm text-ink-2">{[ending(card), card.summary].filter(Boolean).join(" ")}</p>
-      <Sparkline points={activity?.points.length ? activity.points : silence} label={activity ? w("volume", { rate: now }) : w("noVolume")} left={now} right={w("rateLast")} />
+      <Sparkline points={known(activity?.points)} label={activity ? w("volume", { rate: now }) : w("noVolume")} left={now} right={w("rateLast")} />
       <ul className="flex flex-wrap gap-x-3.5 gap-y-1 text-xs text-ink-3">
         {rights(card) && <Fact icon="open">{rights(card)}</Fact>}
         {card.formats.length > 0 && <Fact icon="field">{card.formats.join(", ")}</Fact>}
