@@ -73,14 +73,10 @@ func (c *ControlPlane) build() (err error) {
 	if c.outbound, err = newOutbound(conf.Outbound); err != nil {
 		return err
 	}
-	authority, err := feed.OpenAuthority(filepath.Join(conf.DataDir, feedDir), c.opts.Now(), writeFile)
-	if err != nil {
-		return err
-	}
 	if c.socket, err = net.Listen("tcp", conf.Feed.Address); err != nil {
 		return taken(err, c.opts.setting("feed.address", "--feed"))
 	}
-	standings := &gatewayStandings{authority: authority, address: conf.Feed.AdvertisedAddress}
+	standings := &gatewayStandings{address: conf.Feed.AdvertisedAddress}
 	if standings.address == "" {
 		standings.address = c.socket.Addr().String()
 	}
@@ -88,7 +84,10 @@ func (c *ControlPlane) build() (err error) {
 		return err
 	}
 	plane := c.management.plane
-	c.sender = feed.NewSender(feed.SenderConfig{Authority: authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Reported: c.management.reported, Log: c.log, Now: c.opts.Now})
+	if standings.authority, err = c.authority(); err != nil { // once the store is known to be the right one
+		return err
+	}
+	c.sender = feed.NewSender(feed.SenderConfig{Authority: standings.authority, Admit: plane.AdmitGateway, Join: plane.JoinGateway, Reported: c.management.reported, Log: c.log, Now: c.opts.Now})
 	standings.sender = c.sender
 	c.registry.MustRegister(feederCollector{c}, certificateCollector{c.management.certificates()}, auditTopicCollector{c.management.topic, c.opts.Now})
 	c.publish()
@@ -99,6 +98,19 @@ func (c *ControlPlane) build() (err error) {
 		return taken(err, c.opts.setting("operations.address", "--operations"))
 	}
 	return nil
+}
+
+// authority opens who this control plane is to its gateways, or makes it.
+func (c *ControlPlane) authority() (*feed.Authority, error) {
+	dir := filepath.Join(c.opts.Config.DataDir, feedDir)
+	a, err := feed.OpenAuthority(dir, c.opts.Now(), writeFile)
+	if err != nil || !a.Made() || !c.management.known {
+		return a, err
+	}
+	if joined := c.management.plane.Model().JoinedGateways(); joined > 0 {
+		c.log.Error("what gateways know this control plane by was not there, and is made anew: bring the files of the directory back and start again, or let every gateway join again", "directory", dir, "gateways", joined)
+	}
+	return a, nil
 }
 
 // release gives back what a half-built ControlPlane holds.

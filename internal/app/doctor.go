@@ -133,13 +133,19 @@ func (d *doctor) store(ctx context.Context) {
 		return
 	}
 	if _, err := os.Stat(where); !sqlstore.IsPostgres(where) && errors.Is(err, fs.ErrNotExist) {
-		if _, err := feed.ReadIdentity(filepath.Join(d.opts.Config.DataDir, feedDir)); errors.Is(err, feed.ErrNotJoined) { // a gateway has none
+		if err := storeThere(ctx, d.opts.Config.DataDir, where); err != nil {
+			d.found(false, "", "%v", err)
+		} else if _, err := feed.ReadIdentity(filepath.Join(d.opts.Config.DataDir, feedDir)); errors.Is(err, feed.ErrNotJoined) { // a gateway has none
 			d.found(true, "", "%s will be made", where)
 		}
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if err := storeThere(ctx, d.opts.Config.DataDir, where); err != nil {
+		d.found(false, "", "%v", err)
+		return
+	}
 	switch schema, newest, err := sqlstore.Inspect(ctx, where); {
 	case err != nil:
 		d.found(false, "restore it from a backup, by sluice restore, if it is damaged", "%v", err)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,11 +24,17 @@ const (
 	maxHeads     = 8 << 20 // bytes, after which a new file begins and the one before the last goes
 )
 
-// newSealer makes what signs heads of a store's audit log.
-func newSealer(ctx context.Context, store control.Store, dir string, now func() time.Time, log *slog.Logger) (*audit.Sealer, error) {
-	key, err := audit.OpenKey(filepath.Join(dir, auditKeyFile))
+// newSealer makes what signs heads of a store's audit log. known says that the data
+// directory has been that store's before, and should have the key.
+func newSealer(ctx context.Context, store control.Store, dir string, known bool, now func() time.Time, log *slog.Logger) (*audit.Sealer, error) {
+	path := filepath.Join(dir, auditKeyFile)
+	_, missing := os.Stat(path)
+	key, err := audit.OpenKey(path)
 	if err != nil {
 		return nil, err
+	}
+	if known && errors.Is(missing, fs.ErrNotExist) {
+		log.Warn("the key that signs heads of the audit log was not there, and another one is made: sluice audit verify needs the public keys of both", "file", path, "key", audit.KeyID(key.Public().(ed25519.PublicKey)))
 	}
 	return control.NewSealer(ctx, store, key, audit.SealerDeps{
 		Now: now, Logger: log,

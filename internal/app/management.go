@@ -27,6 +27,7 @@ import (
 // management is the control plane of this process: its store, and its API over HTTP.
 type management struct {
 	store       *sqlstore.Store
+	known       bool // the data directory was that of the store before this start
 	sealer      *audit.Sealer
 	topic       *auditTopic // nil when the audit log is sent nowhere
 	plane       *control.Plane
@@ -59,7 +60,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if m.store, err = sqlstore.Open(ctx, where, storeOptions(opts.Config, opts.Now, opts.Log)); err != nil {
+	if err = m.open(ctx, where, opts, s.dir); err != nil {
 		return nil, err
 	}
 	if err = s.keepSeed(); err != nil { // before the store knows it
@@ -68,7 +69,7 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 	if err = sameSeed(ctx, m.store, s.dir, s.seed); err != nil {
 		return nil, err
 	}
-	if m.sealer, err = newSealer(ctx, m.store, s.dir, opts.Now, opts.Log); err != nil {
+	if m.sealer, err = newSealer(ctx, m.store, s.dir, m.known, opts.Now, opts.Log); err != nil {
 		return nil, err
 	}
 	store := control.Watched(m.store, m.sealer.Wrote)
@@ -126,6 +127,39 @@ func newManagement(opts Options, s *state, out *outbound.Client, gateways httpap
 		m.http.TLSConfig = m.certificate.config()
 	}
 	return m, nil
+}
+
+// open opens the store, unless it is not the one of the data directory.
+func (m *management) open(ctx context.Context, where string, opts Options, dir string) error {
+	if err := storeThere(ctx, dir, where); err != nil {
+		return err
+	}
+	known, err := installed(dir, opts.Log)
+	if err != nil {
+		return err
+	}
+	var id control.Identity
+	options := storeOptions(opts.Config, opts.Now, opts.Log)
+	options.Opened = func(r control.Reader) (err error) {
+		if id, err = r.Identity(); err != nil {
+			return err
+		}
+		return known.sameStore(id, dir)
+	}
+	if m.store, err = sqlstore.Open(ctx, where, options); err != nil {
+		return err
+	}
+	if err := m.store.Read(ctx, func(r control.Reader) (err error) { // what only the file of revocations knew has raised the generation
+		id, err = r.Identity()
+		return err
+	}); err != nil {
+		return err
+	}
+	m.known = known != nil
+	if now := (installation{id.ID, id.Generation}); known == nil || *known != now {
+		return keepInstallation(dir, id)
+	}
+	return nil
 }
 
 // certificates are those that have to be looked at for changes.

@@ -47,7 +47,12 @@ type controlling struct {
 
 func newApart(t *testing.T) *apart {
 	t.Helper()
-	a := &apart{world: newWorld(t)}
+	return apartIn(t, newWorld(t))
+}
+
+func apartIn(t *testing.T, w *world) *apart {
+	t.Helper()
+	a := &apart{world: w}
 	var err error
 	if a.front, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -84,12 +89,7 @@ func newApart(t *testing.T) *apart {
 // begin starts the control plane.
 func (a *apart) begin() {
 	a.t.Helper()
-	opts := a.options()
-	opts.Resources, opts.Config.DataDir = nil, filepath.Join(a.dir, "control")
-	opts.Config.Management.Address, opts.Config.Feed.Address = "127.0.0.1:0", "127.0.0.1:0"
-	opts.Config.Feed.AdvertisedAddress = a.front.Addr().String()
-	opts.Now = func() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) }
-	c, err := NewControlPlane(opts)
+	c, err := NewControlPlane(a.controlOptions())
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -106,6 +106,15 @@ func (a *apart) begin() {
 	a.control = &controlling{c, stop}
 	address := c.FeedAddress()
 	a.behind.Store(&address)
+}
+
+func (a *apart) controlOptions() Options {
+	opts := a.options()
+	opts.Resources, opts.Config.DataDir = nil, filepath.Join(a.dir, "control")
+	opts.Config.Management.Address, opts.Config.Feed.Address = "127.0.0.1:0", "127.0.0.1:0"
+	opts.Config.Feed.AdvertisedAddress = a.front.Addr().String()
+	opts.Now = func() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) }
+	return opts
 }
 
 // end stops the control plane.

@@ -163,6 +163,9 @@ func Restore(ctx context.Context, c config.Config, backup string, newSeed bool, 
 		return Restored{}, err
 	}
 	out := Restored{Generation: done.Identity.Generation, Kept: done.Kept}
+	if err := keepInstallation(c.DataDir, done.Identity); err != nil {
+		return out, err
+	}
 	if !newSeed {
 		return out, nil
 	}

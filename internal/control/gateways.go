@@ -102,6 +102,17 @@ func (m *Model) GatewayEnvironments() map[string]int {
 	return out
 }
 
+// JoinedGateways is how many have joined.
+func (m *Model) JoinedGateways() int {
+	n := 0
+	for key, r := range m.records {
+		if key.Kind == resource.KindGateway && r.Status.Joined.Key != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // HasGateway says whether there is a gateway of a name.
 func (m *Model) HasGateway(name string) bool {
 	return m.records[resource.Key{Kind: resource.KindGateway, Name: name}] != nil

@@ -47,7 +47,12 @@ type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	signing     ed25519.PrivateKey
+	made        bool
 }
+
+// Made says that OpenAuthority found none, and has made it: gateways that have joined
+// before do not know it.
+func (a *Authority) Made() bool { return a.made }
 
 // OpenAuthority reads the authority in a directory, or makes it there. save replaces a
 // file as a whole or not at all.
@@ -68,7 +73,7 @@ func OpenAuthority(dir string, now time.Time, save func(name string, data []byte
 }
 
 func newAuthority(dir, name string, now time.Time, save func(string, []byte) error) (*Authority, error) {
-	a := &Authority{}
+	a := &Authority{made: true}
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err

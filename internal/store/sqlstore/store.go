@@ -42,6 +42,9 @@ type Options struct {
 	// Accept is asked by Restore about what is to be restored, before anything is
 	// replaced; its error refuses it. Everything is accepted by default.
 	Accept func(control.Reader) error
+	// Opened is asked by Open about what is there, before revocations are written to it;
+	// its error refuses it. Everything is accepted by default.
+	Opened func(control.Reader) error
 }
 
 func (o Options) withDefaults() Options {
@@ -108,6 +111,9 @@ func openAt(ctx context.Context, where string, options Options, schema int) (*St
 	}
 	if err == nil {
 		err = s.migrate(ctx, schema)
+	}
+	if err == nil && options.Opened != nil {
+		err = s.Read(ctx, options.Opened)
 	}
 	if err == nil && options.Revocations != "" {
 		err = s.openRevoked(ctx)
