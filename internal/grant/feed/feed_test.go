@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -716,6 +717,66 @@ func TestAnOlderStateOnDiskIsAsOldAsItIs(t *testing.T) {
 	}
 	if s := r.Standing(); s.Number.N != 1 || !s.Contact.Equal(before) {
 		t.Errorf("state %v was the newest at %v, want 1 at %v", s.Number, s.Contact, before)
+	}
+}
+
+// Without a time to count from, what is on disk is old rather than new.
+func TestWhenTheControlPlaneWasReachedIsLost(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t)
+	p.serve(p.sender)
+	id, err := p.join("secret", p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.publish(p.sender, stateOf(t, 1, credential(1, 1)))
+	_, states, stop := p.gateway(id)
+	p.comes(states, stateOf(t, 1, credential(1, 1)))
+	stop()
+	now := time.Now().Truncate(time.Second)
+	written, long, ahead := now.Add(-3*time.Hour), time.Unix(0, 0), now.Add(1000*time.Hour)
+	name, state := filepath.Join(p.dir, contactFile), filepath.Join(p.dir, stateFile)
+	for what, tc := range map[string]struct {
+		contact  string
+		written  time.Time
+		want     time.Time
+		complain bool
+	}{
+		"whole":                         {fmt.Sprint(now.Add(-time.Hour).UnixMilli()), written, now.Add(-time.Hour), false},
+		"empty":                         {"", written, written, true},
+		"garbage":                       {"\x00\xff\n", written, written, true},
+		"yet to come":                   {fmt.Sprint(ahead.UnixMilli()), written, written, true},
+		"at the end of time":            {fmt.Sprint(int64(math.MaxInt64)), written, written, true},
+		"missing":                       {"missing", written, written, true},
+		"a directory":                   {"directory", written, written, true},
+		"empty, a state yet to come":    {"", ahead, long, true},
+		"a little ahead, as clocks are": {fmt.Sprint(now.Add(time.Minute).UnixMilli()), written, now.Add(time.Minute), false},
+	} {
+		if err := os.RemoveAll(name); err != nil {
+			t.Fatal(err)
+		}
+		switch tc.contact {
+		case "missing":
+			err = nil
+		case "directory":
+			err = os.Mkdir(name, 0o700)
+		default:
+			err = os.WriteFile(name, []byte(tc.contact), 0o600)
+		}
+		if err := errors.Join(err, os.Chtimes(state, tc.written, tc.written)); err != nil {
+			t.Fatal(err)
+		}
+		log := &logs{}
+		r, err := NewReceiver(ReceiverConfig{Dir: p.dir, Identity: id, Save: replace, Log: slog.New(slog.NewTextHandler(log, nil)), Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if s := r.Standing(); s.Number.N != 1 || !s.Contact.Equal(tc.want) {
+			t.Errorf("%s: state %v was the newest at %v, want %v", what, s.Number, s.Contact, tc.want)
+		}
+		if strings.Contains(log.String(), "cannot be read") != tc.complain {
+			t.Errorf("%s: the log says %q", what, log)
+		}
 	}
 }
 

@@ -120,7 +120,7 @@ func NewReceiver(c ReceiverConfig) (*Receiver, error) {
 		c.Log.Warn("the last change of the state was cut off or damaged, as when a machine dies while it is written: what was before it is in force", "file", r.file.Name)
 	}
 	r.state = state
-	if r.contact = r.lastContact(); cut && written.Before(r.contact) { // that of the change: it made what is here old when it was written
+	if r.contact = r.lastContact(written); cut && written.Before(r.contact) { // that of the change: it made what is here old when it was written
 		r.contact = written
 	}
 	return r, nil
@@ -561,14 +561,25 @@ func (r *Receiver) beat(b beat) (other bool) {
 	return other
 }
 
-func (r *Receiver) lastContact() time.Time {
+// lastContact is when the state on disk, which was written at a time, was last known to be
+// the newest. Where that cannot be read, it is when the state was written, or else long
+// ago: topics that may not be served on what is old are withheld rather than served.
+func (r *Receiver) lastContact(written time.Time) time.Time {
 	if r.state == nil {
 		return time.Time{}
 	}
-	at, err := readMoment(filepath.Join(r.config.Dir, contactFile))
-	if err != nil {
-		return time.Time{}
+	name, latest := filepath.Join(r.config.Dir, contactFile), r.config.Now().Add(clockSkew)
+	at, err := readMoment(name)
+	if err == nil && at.After(latest) {
+		err = fmt.Errorf("%s says %s, which is yet to come", name, at.UTC().Format(time.RFC3339))
 	}
+	if err == nil {
+		return at
+	}
+	if at = written; at.IsZero() || at.After(latest) {
+		at = time.Unix(0, 0)
+	}
+	r.config.Log.Warn("when the control plane was last reached cannot be read: it is taken for when the state was written", "err", err, "at", at.UTC().Format(time.RFC3339))
 	return at
 }
 
