@@ -249,6 +249,11 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 		if err := c.mayWrite(d, before); err != nil {
 			return Outcome{}, err
 		}
+		if s, ok := d.(*resource.Subscription); ok && before == nil {
+			if err := c.onlyOne(s); err != nil {
+				return Outcome{}, err
+			}
+		}
 	}
 	if want.AsIs {
 		c.takeOver(after)
@@ -333,6 +338,9 @@ func (c *changing) may(op identity.Operation, o identity.Object) error {
 // mayWrite asks whether a document may be written as it is wanted.
 func (c *changing) mayWrite(d resource.Any, before *Record) error {
 	if err := c.may(identity.Write, c.object(d, before == nil)); err != nil {
+		if team := ownTeam(d); before != nil && team != before.Team && fault.KindOf(err) == fault.NotFound { // it is there, and theirs
+			return fault.Wrap(fault.Denied, err, "%s: giving it to team %s takes somebody who may write for both teams, and you may write for %s only: ask an org-admin of both, or somebody who is in both", d.Key(), team, before.Team)
+		}
 		return err
 	}
 	if err := c.mayRefer(d, before); err != nil {
@@ -546,6 +554,30 @@ func (c *changing) mayReplace(d, was *resource.Subscription) error {
 	}
 	if err := c.may(identity.Approve, c.object(d, false)); err != nil {
 		return fault.Wrap(fault.Denied, err, "%s: plan %s wants approval, which is for whoever approves subscriptions to %s", d.Key(), d.Spec.Plan, d.Spec.Product)
+	}
+	return nil
+}
+
+// onlyOne asks whether a subscription that is made would be the second one that an
+// application has to a product in an environment: both would bring the same topics.
+func (c *changing) onlyOne(d *resource.Subscription) error {
+	if state := lifecycle.State(d.Spec.State); state != lifecycle.New && !state.Open() {
+		return nil
+	}
+	app := resource.Key{Kind: resource.KindApplication, Name: d.Spec.Application}
+	there, err := c.w.Referring(app)
+	if err != nil {
+		return fmt.Errorf("look for subscriptions of %s: %w", app, err)
+	}
+	for _, key := range there {
+		r := c.edit.Get(key)
+		if r == nil {
+			continue
+		}
+		s, ok := r.Document.(*resource.Subscription)
+		if ok && s.Spec.Application == d.Spec.Application && s.Spec.Product == d.Spec.Product && s.Metadata.Environment == d.Metadata.Environment && stateOf(s).Open() {
+			return fault.New(fault.Conflict, "%s: application %s has %s to product %s in %s already, and it is %s: change its plan, or close it first", d.Key(), d.Spec.Application, s.Key(), d.Spec.Product, d.Metadata.Environment, stateOf(s))
+		}
 	}
 	return nil
 }

@@ -122,7 +122,11 @@ func last(revisions []int) []int {
 }
 
 // reaches asks whether the clusters that a revision names in an environment are there.
+// Those of the document itself are asked for by the check of the whole.
 func (c *changing) reaches(next *resource.Version, d deploying) error {
+	if before := c.edit.Get(next.Key()); before == nil || d.revision > before.Status.Revision {
+		return nil
+	}
 	for _, channel := range slices.Sorted(maps.Keys(next.Spec.Channels)) {
 		b, mapped := next.Spec.Channels[channel][d.environment]
 		if !mapped {

@@ -97,7 +97,7 @@ func (c *changing) notify() error {
 }
 
 func (c *changing) notifyRemoved(before *Record) error {
-	if s := stateOf(before.Document); before.Key().Kind == resource.KindSubscription && (s == lifecycle.Pending || s == lifecycle.Active || s == lifecycle.Suspended) {
+	if s := stateOf(before.Document); before.Key().Kind == resource.KindSubscription && s.Open() {
 		return c.tellSide(before, told{"subscription.closed", toProvider, providers}, notify.Data{State: string(lifecycle.Closed), Title: "is closed", Text: "It was removed."})
 	}
 	return nil

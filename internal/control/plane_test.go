@@ -305,7 +305,7 @@ func TestWhatIsExportedAndAppliedElsewhereIsTheSame(t *testing.T) {
 // What cannot be done leaves nothing behind, and says what is wrong and where.
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
-	w.apply("root", people)
+	w.apply("root", people+"\n---\nkind: Environment\nmetadata: {name: prod}\nspec: {}\n---\nkind: Environment\nmetadata: {name: qa}\nspec: {}")
 	w.apply("ben", offer)
 	w.apply("dan", wish)
 	if err := w.act("cleo", control.Move{Key: resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}, Action: lifecycle.Approve}, ""); err != nil {
@@ -320,13 +320,16 @@ func TestRefusals(t *testing.T) {
 		says      string
 	}{
 		"another team's":                 {"dan", api("x", "shop"), fault.NotFound, "making one is for"},
+		"an environment of nobody":       {"ben", strings.NewReplacer("orders.v1", "orders.v2", "prod:", "prdo:").Replace(strings.Split(offer, "---")[1]), fault.Invalid, `there is no Environment "prdo": did you mean prod?`},
+		"a cluster of elsewhere":         {"ben", strings.NewReplacer("orders.v1", "orders.v2", "prod:", "qa:").Replace(strings.Split(offer, "---")[1]), fault.Invalid, `cluster "main" is in environment "prod", not "qa"`},
+		"an own one to another team":     {"dan", "kind: Application\nmetadata: {name: billing, team: shop}\nspec: {}", fault.Denied, "giving it to team shop takes somebody who may write for both teams, and you may write for erp only"},
 		"nobody's team":                  {"ben", api("x", "nobody"), fault.Invalid, `there is no Team "nobody"`},
 		"a team of no organisation":      {"root", "kind: Team\nmetadata: {name: x}\nspec: {organisation: nowhere}", fault.Invalid, `spec.organisation: there is no Organisation nowhere`},
 		"without a team":                 {"ben", "kind: API\nmetadata: {name: x}\nspec: {}", fault.Invalid, "metadata.team: is missing"},
 		"taking from another team":       {"dan", api("orders", "erp"), fault.Denied, "only"},
 		"a cluster":                      {"ben", "kind: Cluster\nmetadata: {name: mine, environment: prod}\nspec: {bootstrap: ['127.0.0.1:1']}", fault.NotFound, "platform-admin"},
 		"an unknown product":             {"dan", "kind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: billing, product: nothing, plan: open}", fault.Invalid, `there is no Product "nothing"`},
-		"the same topic twice":           {"dan", "kind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: billing, product: orders, plan: open}", fault.Invalid, "orders.placed"},
+		"the same topic twice":           {"dan", "kind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: billing, product: orders, plan: open}", fault.Conflict, "has Subscription billing-orders to product orders in prod already"},
 		"an approval of one's own":       {"dan", "kind: Application\nmetadata: {name: mine, team: erp}\nspec: {}\n---\nkind: Subscription\nmetadata: {name: s, environment: prod}\nspec: {application: mine, product: orders, plan: partner, state: active}", fault.Denied, "approve"},
 		"a suspension by the subscriber": {"dan", "kind: Subscription\nmetadata: {name: billing-orders, environment: prod}\nspec: {application: billing, product: orders, plan: partner, state: suspended}", fault.Denied, "suspend"},
 		"a state without a way":          {"ben", "kind: Version\nmetadata: {name: orders.v1}\nspec: {contract: {channels: {orderPlaced: {address: orders.placed, send: true}}}, channels: {orderPlaced: {prod: {cluster: main, topic: shop.orders}}}, lifecycle: {state: draft}}", fault.Conflict, "cannot become draft"},
@@ -717,5 +720,77 @@ func TestApplyingWhatIsThereTakesNoRight(t *testing.T) {
 	}
 	if _, err := w.try(w.as("sam"), control.Wanted{Documents: documents(t, people)}); err == nil {
 		t.Error("a stranger finds out what there is by applying it")
+	}
+}
+
+// Two subscriptions of an application to a product would bring the same topics, as soon as
+// the provider has some in the environment: then nobody could approve those.
+func TestAnApplicationSubscribesOnceToAProduct(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	w.apply("dan", wish)
+	second := func(state string) error {
+		_, err := w.try(w.as("dan"), control.Wanted{Documents: documents(t, "kind: Subscription\nmetadata: {name: second, environment: prod}\nspec: {application: billing, product: orders, plan: partner"+state+"}")})
+		return err
+	}
+	first := resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}
+	refused := func(while string) {
+		t.Helper()
+		if err := second(""); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "it is "+while+": change its plan, or close it first") {
+			t.Errorf("while it is %s: %v", while, err)
+		}
+	}
+	refused("pending")
+	for _, step := range []struct {
+		action lifecycle.Action
+		by     string
+		state  string
+	}{{lifecycle.Approve, "cleo", "active"}, {lifecycle.Suspend, "ben", "suspended"}} {
+		if err := w.act(step.by, control.Move{Key: first, Action: step.action}, "a reason"); err != nil {
+			t.Fatal(err)
+		}
+		refused(step.state)
+	}
+	if err := w.act("dan", control.Move{Key: first, Action: lifecycle.Close}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := second(""); err != nil {
+		t.Errorf("once it is closed: %v", err)
+	}
+	twins := strings.NewReplacer("billing", "twins", "kind: Credential", "kind: Subscription", "type: scram", "product: orders, plan: open").Replace(wish)
+	if _, err := w.try(w.as("dan"), control.Wanted{Documents: documents(t, twins)}); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "already") {
+		t.Errorf("two at once: %v", err)
+	}
+}
+
+// A provider learns nothing of the subscriptions to others' products that are in the way.
+func TestAClashOfTopicsNamesNothingOfOthers(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people+"\n---\nkind: Team\nmetadata: {name: stock}\nspec: {organisation: acme, members: {gil: [publisher]}}")
+	w.apply("root", "kind: Cluster\nmetadata: {name: main, environment: prod}\nspec: {bootstrap: ['127.0.0.1:9092'], publish: {shop: [shop.], stock: [stock.]}}")
+	w.apply("ben", offer)
+	w.apply("gil", strings.NewReplacer("team: shop", "team: stock", "name: orders", "name: stock", "orders.v1", "stock.v1", "shop.orders", "stock.orders").Replace(offer))
+	w.apply("dan", strings.Replace(wish, "plan: partner", "plan: open", 1))
+	w.apply("dan", "kind: Subscription\nmetadata: {name: billing-stock, environment: prod}\nspec: {application: billing, product: stock, plan: partner}")
+	err := w.act("gil", control.Move{Key: resource.Key{Kind: resource.KindSubscription, Name: "billing-stock"}, Action: lifecycle.Approve}, "")
+	if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "another subscription of application billing") || strings.Contains(err.Error(), "billing-orders") || strings.Contains(err.Error(), ":0)") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Another plan counts as if it had been asked for at first.
+func TestAPendingSubscriptionIsApprovedByAnotherPlan(t *testing.T) {
+	w := newWorld(t)
+	w.apply("root", people)
+	w.apply("ben", offer)
+	w.apply("dan", wish)
+	subscription := strings.Split(wish, "---")[1]
+	w.apply("dan", strings.Replace(subscription, "plan: partner", "plan: open", 1))
+	if got := w.state(resource.KindSubscription, "billing-orders"); got != "active" {
+		t.Errorf("it is %s", got)
+	}
+	if trail := w.plane.Model().Get(resource.Key{Kind: resource.KindSubscription, Name: "billing-orders"}).Status.Trail; len(trail) != 2 || trail[1].Action != "approve" || trail[1].By != "system" {
+		t.Errorf("trail %+v", trail)
 	}
 }

@@ -50,7 +50,7 @@ func settled(d resource.Any, before *Record) (resource.Any, error) {
 			d.Spec.Lifecycle = before.Document.(*resource.Version).Spec.Lifecycle
 		}
 	case *resource.Subscription:
-		if was := before.Document.(*resource.Subscription); d.Spec.State == "" {
+		if was := before.Document.(*resource.Subscription); d.Spec.State == "" && (was.Spec.Plan == d.Spec.Plan || stateOf(was) != lifecycle.Pending) { // another plan may approve by itself
 			d.Spec.State, d.Spec.ClosedAt = was.Spec.State, was.Spec.ClosedAt
 		}
 	case *resource.Credential:

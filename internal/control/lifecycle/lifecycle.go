@@ -108,6 +108,9 @@ type Choice struct {
 	Needs []Need
 }
 
+// Open says of a subscription's state that it brings topics, or may do so yet.
+func (s State) Open() bool { return s == Pending || s == Active || s == Suspended }
+
 // Moves returns the rows of one kind.
 func Moves(kind resource.Kind) []Move {
 	var out []Move

@@ -43,7 +43,7 @@ func (c *compiler) view(app *resource.Application, environment string) *view {
 		for _, t := range c.subscribed(app, sub) {
 			if other := v.topics[t.exposed]; other != nil {
 				if !t.over && !other.over {
-					c.add(sub.Problem("spec.product", fmt.Sprintf("brings topic %q, which subscription %s (%s:%d) brings already", t.exposed, other.subscription.Name(), other.subscription.Source.File, other.subscription.Source.Line("metadata.name")), "close one of them"))
+					c.add(sub.Problem("spec.product", fmt.Sprintf("brings topic %q, which %s brings already", t.exposed, c.besides(other)), "close one of them"))
 				}
 				if !other.over || t.over {
 					continue
@@ -52,7 +52,7 @@ func (c *compiler) view(app *resource.Application, environment string) *view {
 			}
 			if other := byBacking[t.backing]; other != nil && other.exposed != t.exposed {
 				if !t.over && !other.over {
-					c.add(sub.Problem("spec.product", fmt.Sprintf("brings topics %q and %q (subscription %s), which are one backing topic", t.exposed, other.exposed, other.subscription.Name()), "close one of them"))
+					c.add(sub.Problem("spec.product", fmt.Sprintf("brings topic %q, which is one backing topic with a topic that %s brings", t.exposed, c.besides(other)), "close one of them"))
 				}
 				if !other.over || t.over {
 					continue
@@ -63,7 +63,7 @@ func (c *compiler) view(app *resource.Application, environment string) *view {
 				if first == nil {
 					first = t
 				} else if t.cluster != first.cluster {
-					c.add(sub.Problem("spec.product", fmt.Sprintf("topic %q is on another target cluster than topic %q of subscription %s, and an application has one", t.exposed, first.exposed, first.subscription.Name()), "use another application for it"))
+					c.add(sub.Problem("spec.product", fmt.Sprintf("topic %q is on another target cluster than what %s brings, and an application has one", t.exposed, c.besides(first)), "use another application for it"))
 				}
 			}
 			v.topics[t.exposed], byBacking[t.backing] = t, t
@@ -78,6 +78,16 @@ func (c *compiler) view(app *resource.Application, environment string) *view {
 	return v
 }
 
+// besides names what a topic comes from, to whoever reads a problem of another
+// subscription: that may be a provider, who is not told of others'.
+func (c *compiler) besides(t *topic) string {
+	s := t.subscription
+	if c.discreet {
+		return "another subscription of application " + s.Spec.Application
+	}
+	return fmt.Sprintf("subscription %s (%s:%d; topic %q)", s.Name(), s.Source.File, s.Source.Line("metadata.name"), t.exposed)
+}
+
 // chooseCluster finds the target cluster of an application: that of its topics,
 // or the one it names, or the only one, or the system's.
 func (c *compiler) chooseCluster(v *view, first *topic) {
@@ -85,7 +95,7 @@ func (c *compiler) chooseCluster(v *view, first *topic) {
 	if first != nil {
 		v.cluster = first.cluster
 		if named != "" && named != v.cluster {
-			c.add(v.app.Problem("spec.clusters."+v.environment, fmt.Sprintf("is %q, but the topics of subscription %s are on %q", named, first.subscription.Name(), v.cluster), "remove it, or close the subscription"))
+			c.add(v.app.Problem("spec.clusters."+v.environment, fmt.Sprintf("is %q, but what %s brings is on %q", named, c.besides(first), v.cluster), "remove it, or close the subscription"))
 		}
 		return
 	}
