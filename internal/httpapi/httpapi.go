@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -71,6 +72,7 @@ type API struct {
 	url          string // where browsers reach it
 	secure       bool   // by TLS
 	browsers     *http.CrossOriginProtection
+	queries      map[string]parameters // of routes, by their patterns
 }
 
 // What one request may hold.
@@ -93,6 +95,8 @@ func New(deps Deps) *API {
 	config.Info.Description = "API management for Apache Kafka. Documents are those of sluice/v1; errors are problem details (RFC 9457)."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
 	config.CreateHooks = nil // no $schema fields in answers
+	config.Formats = formats()
+	exactKeys()
 	config.Transformers = append(config.Transformers, ours)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "An API token."}}
 	config.Security = []map[string][]string{{"token": {}}, {}}
@@ -116,6 +120,7 @@ func New(deps Deps) *API {
 	a.auditing()
 	a.catalogRoutes()
 	describeProblems(a.huma.OpenAPI())
+	a.queries = queries(a.huma.OpenAPI())
 	return a
 }
 
@@ -178,12 +183,29 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secret, _ := secretOf(r, a.secure)
 	query := control.Request{Actor: actor, ID: id, Address: host}
 	r = r.WithContext(context.WithValue(r.Context(), askingKey{}, &asking{query, clip(r.UserAgent()), secret, a.reachedAt(r)}))
-	if m := a.forMachines(r.URL.Path); m != nil {
-		a.answerMachine(answered, r, m)
+	values, err := asText(r)
+	if err != nil {
+		refuse(answered, problem(err, id))
 		return
 	}
-	if _, pattern := a.mux.Handler(r); pattern == "" {
+	m := a.forMachines(r.URL.Path)
+	_, pattern := a.mux.Handler(r)
+	if m == nil && pattern == "" {
 		a.noRoute(answered, r, id)
+		return
+	}
+	known, described := a.queries[pattern]
+	if m != nil {
+		known, described = machineQuery(r.URL.Path), true
+	}
+	if described {
+		if err := known.check(values); err != nil {
+			refuse(answered, problem(err, id))
+			return
+		}
+	}
+	if m != nil {
+		a.answerMachine(answered, r, m)
 		return
 	}
 	a.mux.ServeHTTP(answered, r)
@@ -263,7 +285,8 @@ func request(ctx context.Context) control.Request { return asked(ctx).request }
 
 func asked(ctx context.Context) *asking { return ctx.Value(askingKey{}).(*asking) }
 
-func clip(s string) string { return s[:min(len(s), 200)] }
+// clip is the beginning of what a caller sent, and text whatever that was.
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 200)], "") }
 
 // statuses turn kinds of faults into those of HTTP.
 var statuses = map[fault.Kind]int{
@@ -321,6 +344,12 @@ func refuse(w http.ResponseWriter, p *schema.Problem) {
 
 // read reads one document, or several, as somebody sent them.
 func read(body []byte) (*resource.Set, error) {
+	if !utf8.Valid(body) {
+		return nil, fault.New(fault.Invalid, "the body %s", errNotUTF8)
+	}
+	if err := withoutNUL(body); err != nil {
+		return nil, fault.New(fault.Invalid, "the body %s", err)
+	}
 	var spaced bytes.Buffer
 	if err := json.Indent(&spaced, body, "", " "); err != nil { // YAML takes more than JSON, and no tabs
 		return nil, fault.New(fault.Invalid, "the body is not JSON: %s", err)

@@ -65,6 +65,15 @@ func (a *API) forMachines(path string) machine {
 	return nil
 }
 
+// machineQuery are the parameters of what is for programs: all of an API is of a version
+// in an environment.
+func machineQuery(path string) parameters {
+	if strings.HasPrefix(path, "/apis/") {
+		return parameters{"version": false, "environment": false}
+	}
+	return nil
+}
+
 // text makes Markdown of a version in an environment an answer.
 func (a *API) text(of func(ctx context.Context, actor identity.Actor, version, environment string) (string, error)) machine {
 	return func(ctx context.Context, q url.Values) (string, []byte, error) {

@@ -138,6 +138,9 @@ func clientOf(w http.ResponseWriter, r *http.Request) (id, secret string, refuse
 		if len(values) > 1 {
 			return bad("invalid_request", "a parameter is there more than once: "+name)
 		}
+		if isText(name) != nil || isText(values[0]) != nil {
+			return bad("invalid_request", "a parameter is no text")
+		}
 	}
 	if kind := r.PostForm.Get("grant_type"); kind != "client_credentials" {
 		return bad("unsupported_grant_type", "grant_type has to be client_credentials")
@@ -161,6 +164,9 @@ func clientOf(w http.ResponseWriter, r *http.Request) (id, secret string, refuse
 	for _, part := range []*string{&user, &password} {
 		if plain, err := url.QueryUnescape(*part); err == nil && strings.Contains(*part, "%") {
 			*part = plain
+		}
+		if isText(*part) != nil {
+			return bad("invalid_request", "the Authorization header is no text")
 		}
 	}
 	if id != "" && id != user {
