@@ -200,7 +200,7 @@ func tellReport(s Streams, report *schema.Report, format string, fields bool) er
 	for _, o := range report.Outcomes {
 		for _, d := range o.Deployed {
 			if d.Waits {
-				fmt.Fprintln(s.Out, deployedLine(o.Name, d))
+				fmt.Fprintln(s.Out, readableText(deployedLine(o.Name, d)))
 			}
 		}
 	}

@@ -282,7 +282,7 @@ func verifyAudit(s Streams, path string, o audit.VerifyOptions) error {
 		if found.Line > 0 {
 			at = fmt.Sprintf("line %d", found.Line)
 		}
-		if _, err := fmt.Fprintf(s.Out, "%s, %s: %s\n", path, at, found.Message); err != nil {
+		if _, err := fmt.Fprintf(s.Out, "%s, %s: %s\n", path, at, readableText(found.Message)); err != nil {
 			return err
 		}
 	}
@@ -294,9 +294,12 @@ func verifyAudit(s Streams, path string, o audit.VerifyOptions) error {
 		fmt.Fprintf(s.Err, "sluice: %s is not whole: %s%s\n", path, counted(n, "finding"), more)
 		return errFindings
 	}
-	if r.Rows == 0 {
-		_, err = fmt.Fprintf(s.Out, "%s has no rows\n", path)
-		return err
+	if r.Rows == 0 { // a whole export never is: it was cut off, or never written
+		if _, err := fmt.Fprintf(s.Out, "%s has no rows: an export has at least the row that it was made, unless --from was behind the end of the log\n", path); err != nil {
+			return err
+		}
+		fmt.Fprintf(s.Err, "sluice: %s is not whole: it has no rows\n", path)
+		return errFindings
 	}
 	_, err = fmt.Fprintf(s.Out, "%s is whole: rows %d to %d of log %s, covered by %s, the last signed at %s\n",
 		path, r.First, r.Last, r.Log, counted(r.Heads, "head"), r.SignedAt.Format(time.RFC3339))

@@ -66,7 +66,7 @@ func TestAuditVerify(t *testing.T) {
 		"signed by another key":  {[]string{whole, "--key", other}, 3, "which is none of those trusted", "is not whole: 3 findings"},
 		"one of two keys":        {[]string{whole, "--key", other, "--key", public}, 0, "is whole", ""},
 		"a later beginning":      {[]string{whole, "--key", public, "--from", "2"}, 3, "row 1 is before the first row that was expected", ""},
-		"empty":                  {[]string{file("empty.jsonl", ""), "--key", public}, 0, "has no rows", ""},
+		"empty":                  {[]string{file("empty.jsonl", ""), "--key", public}, 3, "empty.jsonl has no rows: an export has at least the row that it was made", "is not whole"},
 		"without a key":          {[]string{whole}, 2, "", "--key is missing"},
 		"without a file":         {[]string{"--key", public}, 2, "", "the exported file is missing"},
 		"a file that is missing": {[]string{filepath.Join(dir, "x"), "--key", public}, 1, "", "no such file"},

@@ -111,9 +111,9 @@ func may(read, write bool) string {
 
 // tellAPI writes the page of an API.
 func tellAPI(s Streams, page *schema.APIPage) error {
-	fmt.Fprintf(s.Out, "%s, of team %s\n", page.Title, page.Team)
+	fmt.Fprintf(s.Out, "%s, of team %s\n", readableText(page.Title), page.Team)
 	if page.Summary != "" {
-		fmt.Fprintln(s.Out, page.Summary)
+		fmt.Fprintln(s.Out, readableText(page.Summary))
 	}
 	c := page.Chosen
 	if c == nil {
@@ -130,7 +130,7 @@ func tellAPI(s Streams, page *schema.APIPage) error {
 	if b := c.Banner; b != nil && b.Successor != "" {
 		line += ", followed by " + b.Successor
 	}
-	fmt.Fprintf(s.Out, "%s\n\n", line)
+	fmt.Fprintf(s.Out, "%s\n\n", readableText(line))
 	rows := [][]string{{"TOPIC", "MAY", "KEY", "PARTITIONS", "KEPT"}}
 	writable := map[string]bool{}
 	for _, ch := range c.Write {

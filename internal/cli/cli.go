@@ -140,10 +140,10 @@ func Main(ctx context.Context, args []string, s Streams, p Programs) int {
 	case errors.Is(err, errFindings):
 		return exitFindings
 	case errors.As(err, &usage):
-		fmt.Fprintf(s.Err, "sluice: %v\nsee: %s --help\n", err, cmd.CommandPath())
+		fmt.Fprintf(s.Err, "sluice: %s\nsee: %s --help\n", readableText(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintf(s.Err, "sluice: %v\n", err)
+	fmt.Fprintf(s.Err, "sluice: %s\n", readableText(err.Error()))
 	return exitError
 }
 

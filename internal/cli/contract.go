@@ -221,7 +221,7 @@ func runLint(s Streams, d *contract.Document, rules *lint.Ruleset, output string
 		counts := map[rule.Severity]int{}
 		for _, p := range problems {
 			counts[p.Severity]++
-			fmt.Fprintln(s.Out, p)
+			fmt.Fprintln(s.Out, readableText(p.String()))
 		}
 		line := "good"
 		switch {
@@ -234,7 +234,7 @@ func runLint(s Streams, d *contract.Document, rules *lint.Ruleset, output string
 		if scored {
 			line += fmt.Sprintf("; score %d of 100", found.Score)
 		}
-		fmt.Fprintln(s.Out, line)
+		fmt.Fprintln(s.Out, readableText(line))
 	}
 	if rule.Worst(problems) >= fail {
 		return errFindings
@@ -333,7 +333,7 @@ func runBreaking(s Streams, changes []breaking.Change, output string, changelog 
 		}
 	default:
 		for _, c := range changes {
-			fmt.Fprintln(s.Out, c)
+			fmt.Fprintln(s.Out, readableText(c.String()))
 			if c.Old.File != "" && c.New.File != "" {
 				fmt.Fprintf(s.Out, "    was %s %s\n", c.Old, c.Old.Pointer)
 			}

@@ -93,7 +93,7 @@ func toldFaults(s Streams, err error) error { return (&wanted{}).tell(s, err) }
 
 func warnFaults(s Streams, warnings []schema.Fault) {
 	for _, w := range warnings {
-		fmt.Fprintln(s.Err, resource.Problem{Warning: true, Kind: resource.Kind(w.Kind), Name: w.Name, Path: w.Path, Message: w.Message, Fix: w.Fix})
+		fmt.Fprintln(s.Err, readableText(resource.Problem{Warning: true, Kind: resource.Kind(w.Kind), Name: w.Name, Path: w.Path, Message: w.Message, Fix: w.Fix}.String()))
 	}
 }
 
@@ -106,7 +106,7 @@ func tellDeployed(s Streams, name string, r *schema.DeployReport, format string)
 	if r.DryRun {
 		end = " (nothing was changed)"
 	}
-	_, err := fmt.Fprintln(s.Out, deployedLine(name, r.Deployed)+end)
+	_, err := fmt.Fprintln(s.Out, readableText(deployedLine(name, r.Deployed)+end))
 	return err
 }
 
@@ -225,7 +225,7 @@ func tellComparison(s Streams, c *schema.Comparison) error {
 		if len(live) > 0 {
 			line += ", live are " + strings.Join(live, ", ")
 		}
-		if _, err := fmt.Fprintln(s.Out, line); err != nil {
+		if _, err := fmt.Fprintln(s.Out, readableText(line)); err != nil {
 			return err
 		}
 	}

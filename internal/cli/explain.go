@@ -82,7 +82,7 @@ func tellEffective(s Streams, e *schema.Effective) error {
 			fmt.Fprintf(out, "  not %s: %s\n", topic, c.Not[topic])
 		}
 	}
-	_, err := fmt.Fprint(s.Out, out)
+	_, err := fmt.Fprint(s.Out, readableText(out.String()))
 	return err
 }
 
@@ -144,7 +144,7 @@ func tellRejection(s Streams, r *schema.Rejection) error {
 		out.WriteString("now:\n")
 		explainTopic(out, *r.Topic)
 	}
-	_, err := fmt.Fprint(s.Out, out)
+	_, err := fmt.Fprint(s.Out, readableText(out.String()))
 	return err
 }
 
@@ -169,7 +169,7 @@ func newWhoIs(s Streams) *cobra.Command {
 				if p.Adopted {
 					line = fmt.Sprintf("%s, adopted by application %s", p.Name, p.Application)
 				}
-				if _, err := fmt.Fprintln(s.Out, line); err != nil {
+				if _, err := fmt.Fprintln(s.Out, readableText(line)); err != nil {
 					return err
 				}
 			}

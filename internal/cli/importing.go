@@ -66,7 +66,7 @@ imports all topics, a publisher those that the cluster gives to their team.`,
 				return err
 			}
 			for _, n := range found.Notes {
-				fmt.Fprintf(s.Err, "%s: %s\n", n.About, n.Message)
+				fmt.Fprintf(s.Err, "%s: %s\n", readableText(n.About), readableText(n.Message))
 			}
 			if len(found.Documents) == 0 {
 				fmt.Fprintf(s.Err, "nothing new: %d topics are offered already\n", found.Known)

@@ -102,7 +102,7 @@ func (l *logs) run(ctx context.Context) error {
 		case err != nil:
 			if !away {
 				away = true
-				fmt.Fprintf(l.streams.Err, "sluice: %v: trying again\n", err)
+				fmt.Fprintf(l.streams.Err, "sluice: %s: trying again\n", readableText(err.Error()))
 			}
 			continue
 		}

@@ -210,7 +210,7 @@ func (d *deciding) words() string {
 // show tells what is about to be decided.
 func (d *deciding) show(s Streams) {
 	if d.at != nil {
-		fmt.Fprintln(s.Err, d.words())
+		fmt.Fprintln(s.Err, readableText(d.words()))
 	}
 }
 

@@ -168,18 +168,31 @@ func (w *wanted) tell(s Streams, err error) error {
 		if d := w.at[resource.Key{Kind: problem.Kind, Name: f.Name}]; d != nil {
 			problem = d.Problem(f.Path, f.Message, f.Fix)
 		}
-		fmt.Fprintln(s.Err, problem)
+		fmt.Fprintln(s.Err, readableText(problem.String()))
 	}
 	return errTold
 }
 
-// table writes rows in columns.
+// table writes rows in columns. What is in them may be of others, and stays in its cell.
 func table(out io.Writer, rows [][]string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t "))
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = readable([]byte(cell))
+		}
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t "))
 	}
 	return w.Flush()
+}
+
+// readableText is a text of others, in lines, away from the terminal's controls.
+func readableText(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = readable([]byte(line))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func writeJSON(out io.Writer, v any) error {

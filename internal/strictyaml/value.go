@@ -159,10 +159,13 @@ func FromJSON(b []byte) ([]byte, error) {
 	if err := yaml.UnmarshalWithOptions(b, &v, yaml.UseOrderedMap()); err != nil {
 		return nil, err
 	}
+	standIns := newStandIns(b)
+	stood := standIns.walk(v)
 	for _, opts := range [][]yaml.EncodeOption{{yaml.UseLiteralStyleIfMultiline(true)}, nil} {
-		out, err := yaml.MarshalWithOptions(v, opts...)
+		out, err := yaml.MarshalWithOptions(stood, opts...)
+		out = standIns.replace(out)
 		var again any
-		if err == nil && yaml.UnmarshalWithOptions(out, &again, yaml.UseOrderedMap()) == nil && reflect.DeepEqual(v, again) {
+		if err == nil && bytes.IndexFunc(out, unwritable) < 0 && yaml.UnmarshalWithOptions(out, &again, yaml.UseOrderedMap()) == nil && reflect.DeepEqual(v, again) {
 			return out, nil
 		}
 	}
@@ -171,5 +174,84 @@ func FromJSON(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	out.WriteByte('\n')
-	return out.Bytes(), nil
+	return escaped(out.Bytes()), nil
+}
+
+// standIns are words that the library writes in place of strings that it would write with
+// bytes that YAML may not have (YAML 1.2 §5.1), such as ESC: those stand in double quotes.
+type standIns struct {
+	prefix string
+	quoted []string // of a word and what it stands for, in turns
+}
+
+// newStandIns returns some that are nowhere in a text.
+func newStandIns(b []byte) *standIns {
+	s := &standIns{prefix: "standin"}
+	for bytes.Contains(b, []byte(s.prefix)) {
+		s.prefix += "x"
+	}
+	return s
+}
+
+func (s *standIns) walk(v any) any {
+	switch v := v.(type) {
+	case string:
+		if strings.IndexFunc(v, unwritable) < 0 {
+			return v
+		}
+		text, err := json.Marshal(v)
+		if err != nil { // a string never fails
+			return v
+		}
+		word := fmt.Sprintf("%s%dz", s.prefix, len(s.quoted))
+		s.quoted = append(s.quoted, word, string(escaped(text)))
+		return word
+	case yaml.MapSlice:
+		out := make(yaml.MapSlice, len(v))
+		for i, item := range v {
+			out[i] = yaml.MapItem{Key: item.Key, Value: s.walk(item.Value)}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = s.walk(item)
+		}
+		return out
+	}
+	return v
+}
+
+func (s *standIns) replace(b []byte) []byte {
+	if len(s.quoted) == 0 {
+		return b
+	}
+	return []byte(strings.NewReplacer(s.quoted...).Replace(string(b)))
+}
+
+// unwritable says whether a character may stand in YAML as an escape only.
+func unwritable(r rune) bool {
+	switch r {
+	case '\t', '\n', '\r':
+		return false
+	case 0xfeff, 0xfffe, 0xffff:
+		return true
+	}
+	return r < ' ' || 0x7f <= r && r <= 0x9f
+}
+
+// escaped writes characters as escapes that JSON may have in strings as they are, and YAML not.
+func escaped(b []byte) []byte {
+	if bytes.IndexFunc(b, unwritable) < 0 {
+		return b
+	}
+	var out bytes.Buffer
+	for _, r := range string(b) {
+		if unwritable(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.Bytes()
 }
