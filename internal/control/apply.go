@@ -180,7 +180,7 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 	if must && before == nil && tag != 0 {
 		return Outcome{}, fault.New(fault.Conflict, "%s is not there any more", key)
 	}
-	if err := c.owned(d); err != nil {
+	if err := c.owned(d, before); err != nil {
 		return Outcome{}, err
 	}
 	d, err := settled(d, before)
@@ -303,14 +303,22 @@ func (c *changing) apply(d resource.Any, want Wanted, tag int64, must bool) (Out
 	return outcome, nil
 }
 
-// owned sees to it that a document that needs an owner has one that is there.
-func (c *changing) owned(d resource.Any) error {
+// owned sees to it that a document that needs an owner has one that is there. An owner that
+// the actor may not see is answered as one that is not there, unless the document that the
+// actor sees has it already.
+func (c *changing) owned(d resource.Any, before *Record) error {
 	team := d.Meta().Team
+	there := func(key resource.Key, now func(resource.Any) string) bool {
+		if r := c.edit.Get(key); r == nil || c.may(identity.Read, c.object(r.Document, false)) == nil {
+			return r != nil
+		}
+		return before != nil && now(before.Document) == key.Name && c.may(identity.Read, c.object(before.Document, false)) == nil
+	}
 	switch d.Key().Kind {
 	case resource.KindTeam:
 		above := resource.Key{Kind: resource.KindOrganisation, Name: d.(*resource.Team).Spec.Organisation}
-		if c.edit.Get(above) == nil {
-			return &ProblemsError{[]resource.Problem{d.Problem("spec.organisation", fmt.Sprintf("there is no %s", above), "correct the name, or apply it first, or together with this one")}}
+		if !there(above, func(d resource.Any) string { return d.(*resource.Team).Spec.Organisation }) {
+			return &ProblemsError{[]resource.Problem{d.Problem("spec.organisation", fmt.Sprintf("there is no %s that you may see", above), "correct the name, or apply it first, or together with this one")}}
 		}
 		return nil
 	case resource.KindAPI, resource.KindProduct, resource.KindApplication:
@@ -325,8 +333,8 @@ func (c *changing) owned(d resource.Any) error {
 	default:
 		return nil
 	}
-	if c.edit.Get(resource.Key{Kind: resource.KindTeam, Name: team}) == nil {
-		return &ProblemsError{[]resource.Problem{d.Problem("metadata.team", fmt.Sprintf("there is no Team %q", team), "apply a document of kind Team first, or together with this one")}}
+	if !there(resource.Key{Kind: resource.KindTeam, Name: team}, func(d resource.Any) string { return d.Meta().Team }) {
+		return &ProblemsError{[]resource.Problem{d.Problem("metadata.team", fmt.Sprintf("there is no Team %q that you may see", team), "correct the name, or apply a document of kind Team first, or together with this one")}}
 	}
 	return nil
 }
@@ -452,7 +460,7 @@ func (c *changing) mayRefer(d resource.Any, before *Record) error {
 func (c *changing) unseen(d resource.Any, key resource.Key, op identity.Operation) error {
 	var names []string
 	for r := range c.edit.from.Records() {
-		if r.Key().Kind == key.Kind && c.may(op, c.object(r.Document, false)) == nil {
+		if r.Key().Kind == key.Kind && c.may(op, c.object(r.Document, false)) == nil && c.known(r) {
 			names = append(names, r.Key().Name)
 		}
 	}
@@ -461,6 +469,15 @@ func (c *changing) unseen(d resource.Any, key resource.Key, op identity.Operatio
 		fix = "did you mean " + near + "?"
 	}
 	return &ProblemsError{[]resource.Problem{d.Problem(pathOf(d, key.Name), fmt.Sprintf("there is no %s %q that you may use here", key.Kind, key.Name), fix)}}
+}
+
+// known says whether a name may be told to somebody who has not said it: publishers may use
+// any cluster, and know of those that they see and those that give their teams something.
+func (c *changing) known(r *Record) bool {
+	cluster, is := r.Document.(*resource.Cluster)
+	return !is || c.may(identity.Read, c.object(cluster, false)) == nil || slices.ContainsFunc(c.q.Actor.Memberships(), func(m identity.Membership) bool {
+		return len(cluster.Spec.Publish[m.Team]) > 0
+	})
 }
 
 // pathOf returns the first field of a document that has a value, "" for none.
@@ -633,15 +650,26 @@ func (c *changing) tell(r *Record, action string, details map[string]any) error 
 	return nil
 }
 
-// prune removes what an owner has applied and does not name any more.
+// prune removes what an owner has applied and does not name any more. Owners are words that
+// anybody may choose: what is not seen, or of an organisation that the actor has no role in,
+// is of somebody else who chose the same.
 func (c *changing) prune(owner string, named map[resource.Key]bool, report *Report) error {
 	var gone []resource.Key
 	for r := range c.edit.from.Records() {
-		if r.Owner == owner && !named[r.Key()] {
+		if r.Owner != owner || named[r.Key()] {
+			continue
+		}
+		err := c.may(identity.Delete, c.object(r.Document, false))
+		if err == nil || fault.KindOf(err) == fault.Denied && (c.q.Actor.PlatformAdmin() || c.belongsTo(r.Organisation)) {
 			gone = append(gone, r.Key())
 		}
 	}
 	return c.remove(gone, nil, report)
+}
+
+// belongsTo says whether the actor has a role in an organisation.
+func (c *changing) belongsTo(organisation string) bool {
+	return slices.ContainsFunc(c.q.Actor.Memberships(), func(m identity.Membership) bool { return m.Organisation == organisation })
 }
 
 // remove removes documents, those first that refer to others.

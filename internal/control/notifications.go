@@ -26,9 +26,13 @@ func mayReadNotifications(actor identity.Actor, organisation, team string) error
 func (p *Plane) Notifications(ctx context.Context, q Request, query notify.Query) (page []notify.Notification, next string, err error) {
 	may := func(organisation, team string) error { return mayReadNotifications(q.Actor, organisation, team) }
 	if query.Team != "" {
-		organisation := ""
-		if r := p.Model().Get(resource.Key{Kind: resource.KindTeam, Name: query.Team}); r != nil {
-			organisation = r.Organisation
+		key := resource.Key{Kind: resource.KindTeam, Name: query.Team}
+		o, organisation := identity.Object{Kind: key.Kind, Name: key.Name, Absent: true}, ""
+		if r := p.Model().Get(key); r != nil {
+			o, organisation = objectOf(r.Document, false, p.Model().Get), r.Organisation
+		}
+		if err := identity.Authorise(q.Actor, identity.Read, o); err != nil && !q.Actor.PlatformAdmin() { // who sees all may ask for what is left of a removed one
+			return nil, "", err
 		}
 		if err := may(organisation, query.Team); err != nil {
 			return nil, "", err

@@ -335,7 +335,7 @@ func TestRefusals(t *testing.T) {
 		"a state without a way":          {"ben", "kind: Version\nmetadata: {name: orders.v1}\nspec: {contract: {channels: {orderPlaced: {address: orders.placed, send: true}}}, channels: {orderPlaced: {prod: {cluster: main, topic: shop.orders}}}, lifecycle: {state: draft}}", fault.Conflict, "cannot become draft"},
 		"one bad document among others":  {"ben", api("y", "shop") + "\n---\n" + "kind: Product\nmetadata: {name: p, team: shop}\nspec: {versions: [nothing.v1], plans: {a: {auth: [scram]}}}", fault.Invalid, "nothing.v1"},
 		"a right on the target cluster":  {"dan", "kind: Application\nmetadata: {name: billing, team: erp}\nspec: {adopt: {groups: [legacy]}}", fault.Denied, "platform-admin"},
-		"somebody without any role":      {"eve", api("x", "shop"), fault.NotFound, "there is no"},
+		"somebody without any role":      {"eve", api("x", "shop"), fault.Invalid, `there is no Team "shop" that you may see`},
 		"a version of an API of nobody":  {"ben", "kind: Version\nmetadata: {name: lost.v1}\nspec: {contract: {channels: {a: {send: true}}}}", fault.NotFound, "lost.v1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,7 @@ func (p *Plane) narrow(actor identity.Actor, query *audit.Query) error {
 		return nil
 	}
 	if query.Team != "" && query.Organisation == "" { // names of teams are unique
-		if team := p.Model().Get(resource.Key{Kind: resource.KindTeam, Name: query.Team}); team != nil {
+		if team := p.Model().Get(resource.Key{Kind: resource.KindTeam, Name: query.Team}); team != nil && identity.Sees(actor, objectOf(team.Document, false, p.Model().Get)) {
 			query.Organisation = team.Organisation
 		}
 	}
