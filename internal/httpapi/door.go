@@ -14,7 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/internal/fault"
-	"sluice/internal/strictyaml"
+	"sluice/internal/resource"
 )
 
 // exactKeys makes huma take keys of bodies as they are described and in no other case:
@@ -55,7 +55,7 @@ func (known parameters) check(query url.Values) error {
 			fix := "there is none here"
 			if names := slices.Sorted(maps.Keys(known)); len(names) > 0 {
 				fix = "there are " + strings.Join(names, ", ")
-				if near := strictyaml.Nearest(name, names); near != "" {
+				if near := resource.Nearest(name, names); near != "" {
 					fix = "did you mean " + near + "?"
 				}
 			}

@@ -110,3 +110,6 @@ func (l Limits) All() iter.Seq2[string, Limit] {
 			(l.Replay == nil || yield("replay", Limit{int64(*l.Replay), true}))
 	}
 }
+
+// Nearest returns the name that somebody who wrote word most likely meant, "" for none.
+func Nearest(word string, names []string) string { return strictyaml.Nearest(word, names) }
