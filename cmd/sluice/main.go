@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -99,8 +100,10 @@ func runApp(ctx context.Context, s cli.Setup, opts app.Options) error {
 	if s.Config.Log.Format != "json" { // which must stay JSON on every line
 		opts.Report = func(r app.Reload) { cli.WriteProblems(s.Log, r.Problems) }
 	}
-	a, err := app.New(opts)
-	if err != nil {
+	a, err := app.New(ctx, opts)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil // stopped while it waited for its control plane
+	} else if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -126,8 +126,9 @@ type App struct {
 // New reads and checks everything, takes the data directory and binds all
 // addresses, so that what is wrong with the set-up is an error here; it is a
 // *ProblemsError when documents are to blame. Target clusters are not waited
-// for. A new App must be given to Run, which releases what it holds.
-func New(opts Options) (*App, error) {
+// for; a gateway that has nothing to serve yet waits for its control plane, and gives up
+// when ctx ends. A new App must be given to Run, which releases what it holds.
+func New(ctx context.Context, opts Options) (*App, error) {
 	opts = opts.withDefaults()
 	if err := opts.sound(); err != nil {
 		return nil, err
@@ -139,14 +140,14 @@ func New(opts Options) (*App, error) {
 			Name: "sluice_resource_reloads_total", Help: "Times that changed resource documents were read, by result.",
 		}, []string{"result"}),
 	}
-	if err := a.build(); err != nil {
+	if err := a.build(ctx); err != nil {
 		a.release()
 		return nil, err
 	}
 	return a, nil
 }
 
-func (a *App) build() (err error) {
+func (a *App) build(ctx context.Context) (err error) {
 	c := a.opts.Config
 	if a.state, err = openState(c.DataDir, a.opts.setting("dataDir", "--data-dir")); err != nil {
 		return err
@@ -182,7 +183,7 @@ func (a *App) build() (err error) {
 	var result *loaded
 	phantom := a.state.derive("phantom")
 	if a.follower != nil {
-		if result, err = a.follower.start(); err == nil {
+		if result, err = a.follower.start(ctx); err == nil {
 			phantom = a.follower.resolved.last.Common.Phantom
 		}
 	} else {

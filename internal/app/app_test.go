@@ -177,7 +177,7 @@ type running struct {
 
 func (w *world) start(opts Options) *running {
 	w.t.Helper()
-	a, err := New(opts)
+	a, err := New(w.t.Context(), opts)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func StartDemo(ctx context.Context, opts DemoOptions) (_ *Demo, err error) {
 	if err := d.topics(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.gateway(); err != nil {
+	if err := d.gateway(ctx); err != nil {
 		return nil, err
 	}
 	return d, d.clients()
@@ -230,7 +230,7 @@ func writeDemoResources(file, memory, bootstrap string) (edited bool, err error)
 	return edited, cmp.Or(writeFile(file, []byte(text)), writeFile(memory, append(record, '\n')))
 }
 
-func (d *Demo) gateway() error {
+func (d *Demo) gateway(ctx context.Context) error {
 	file := filepath.Join(d.opts.DataDir, "resources", "demo.yaml")
 	var err error
 	if d.edited, err = writeDemoResources(file, filepath.Join(d.opts.DataDir, "demo.written"), d.broker.Addresses()[0]); err != nil {
@@ -253,7 +253,7 @@ func (d *Demo) gateway() error {
 	opts.Config.DataDir = kept
 	opts.Config.Limits.DrainTimeout = demoDrain
 	opts.Resources = []string{filepath.Dir(file)}
-	d.app, err = New(opts)
+	d.app, err = New(ctx, opts)
 	var bad *ProblemsError
 	if d.edited && errors.As(err, &bad) {
 		return fmt.Errorf("%w\n%s was edited: repair it, or remove it to begin anew", err, file)

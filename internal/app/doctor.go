@@ -45,7 +45,7 @@ func Diagnose(ctx context.Context, opts Options, report func(Finding)) {
 	opts.Log = slog.New(slog.DiscardHandler)
 	d := doctor{opts: opts, report: report}
 	running := d.running(ctx)
-	d.configuration(running)
+	running = d.configuration() || running
 	d.store(ctx)
 	d.addresses(running)
 	d.joined()
@@ -224,7 +224,9 @@ func (d *doctor) running(ctx context.Context) bool {
 	return true
 }
 
-func (d *doctor) configuration(running bool) {
+// configuration looks at the settings and the data directory, and says whether a process
+// that runs has that.
+func (d *doctor) configuration() (running bool) {
 	d.area = "configuration"
 	c := d.opts.Config
 	good := true
@@ -237,30 +239,33 @@ func (d *doctor) configuration(running bool) {
 	}
 	if _, err := os.Stat(c.DataDir); errors.Is(err, fs.ErrNotExist) {
 		d.found(true, "", "data directory %s will be made", c.DataDir)
-	} else if !running {
-		s, err := openState(c.DataDir, d.opts.setting("dataDir", "--data-dir"))
-		if err != nil {
-			d.found(false, "", "%v", err)
-			return
-		}
-		if err := s.recall(); err != nil {
-			d.found(false, "", "%v", err)
-		}
-		for _, damage := range s.damaged {
-			d.found(false, "restore it from a backup; a start sets it aside and goes on, what is lost is: "+damage.loss, "%s in data directory %s is damaged: %v", damage.file, c.DataDir, damage.err)
-		}
-		switch at, err := feed.SentAway(filepath.Join(c.DataDir, feedDir)); {
-		case err != nil:
-			d.found(false, "", "%v", err)
-		case !at.IsZero():
-			d.found(false, "let it join again with sluice gateway join, or remove the data directory", "the control plane has sent this gateway away at %s: it serves for no longer than %v after that", at.UTC().Format(time.RFC3339), sentAwayServes)
-		}
+		return false
+	}
+	s := &state{dir: c.DataDir, saved: map[string]string{}}
+	switch err := s.takeLock(d.opts.setting("dataDir", "--data-dir")); {
+	case errors.Is(err, errInUse): // what is in the files may be looked at all the same
+		running = true
+		d.found(true, "", "data directory %s is that of a sluice that runs", c.DataDir)
+	case err != nil:
+		d.found(false, "", "%v", err)
+	default:
+		defer s.close()
 		d.found(true, "", "data directory %s can be used", c.DataDir)
-		s.close()
 	}
-	if _, err := os.Stat(c.DataDir); err == nil {
-		d.space()
+	if err := s.read(); err != nil {
+		d.found(false, "", "%v", err)
 	}
+	for _, damage := range s.damaged {
+		d.found(false, "restore it from a backup; a start sets it aside and goes on, what is lost is: "+damage.loss, "%s in data directory %s is damaged: %v", damage.file, c.DataDir, damage.err)
+	}
+	switch at, err := feed.SentAway(filepath.Join(c.DataDir, feedDir)); {
+	case err != nil:
+		d.found(false, "", "%v", err)
+	case !at.IsZero():
+		d.found(false, "let it join again with sluice gateway join, or remove the data directory", "the control plane has sent this gateway away at %s: it serves for no longer than %v after that", at.UTC().Format(time.RFC3339), sentAwayServes)
+	}
+	d.space()
+	return running
 }
 
 // addresses looks at whether they are free and at what clients would see.

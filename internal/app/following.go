@@ -96,13 +96,14 @@ func newFollower(opts Options, s *state) (*follower, *feed.Identity, error) {
 	return f, id, err
 }
 
-// start follows the control plane from now on, and returns what to serve first.
-func (f *follower) start() (*loaded, error) {
-	ctx, cancel := context.WithCancel(context.Background())
+// start follows the control plane from now on until stop, and returns what to serve first;
+// it waits for that no longer than the context.
+func (f *follower) start(ctx context.Context) (*loaded, error) {
+	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		f.receiver.Run(ctx, func(s feed.State) error { return f.arrive(ctx, s) })
+		f.receiver.Run(following, func(s feed.State) error { return f.arrive(following, s) })
 	}()
 	f.stop = func() { cancel(); <-ended }
 	s := f.receiver.State()
@@ -116,6 +117,8 @@ func (f *follower) start() (*loaded, error) {
 	defer look.Stop()
 	for {
 		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the control plane: %w", ctx.Err())
 		case first := <-f.arrivals:
 			out, err := f.take(first.state)
 			first.done <- err

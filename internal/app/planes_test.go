@@ -575,13 +575,45 @@ func TestAGatewayThatCannotStart(t *testing.T) {
 	w := idle(t)
 	opts := w.options()
 	opts.Resources, opts.Joined = nil, true
-	if _, err := New(opts); !errors.Is(err, feed.ErrNotJoined) {
+	if _, err := New(t.Context(), opts); !errors.Is(err, feed.ErrNotJoined) {
 		t.Errorf("a gateway that has not joined: %v", err)
 	}
 	opts.Joined = false
 	opts.Resources = []string{"resources"}
 	if _, err := NewControlPlane(opts); err == nil || !strings.Contains(err.Error(), "in its store") {
 		t.Errorf("a control plane with files: %v", err)
+	}
+}
+
+// A gateway that waits for its control plane stops when it is told to.
+func TestAGatewayThatWaitsCanBeStopped(t *testing.T) {
+	t.Parallel()
+	a := apartIn(t, idle(t))
+	a.apply(a.root, `{"kind":"Environment","metadata":{"name":"test"},"spec":{}}`, `{"kind":"Gateway","metadata":{"name":"gw-1","environment":"test"},"spec":{}}`)
+	a.join("gw-1")
+	a.end()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	begun := time.Now()
+	go func() {
+		_, err := New(ctx, a.gatewayOptions("gw-1"))
+		done <- err
+	}()
+	a.within(patience, "it waits", func() bool { return strings.Contains(a.log.String(), "waiting for the control plane") })
+	// Whoever looks at its data directory meanwhile finds nothing to repair in that it runs.
+	opts := a.gatewayOptions("gw-1")
+	at := filepath.Join(opts.Config.DataDir, feedDir, "sent-away")
+	if err := os.WriteFile(at, fmt.Appendf(nil, "%d\n", time.Now().UnixMilli()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	d := doctor{opts: opts.withDefaults(), report: func(f Finding) { text += fmt.Sprintln(f.OK, f.Message) }}
+	if !d.configuration() || !strings.Contains(text, "true data directory "+opts.Config.DataDir+" is that of a sluice that runs") || !strings.Contains(text, "false the control plane has sent this gateway away") {
+		t.Errorf("the doctor finds %s", text)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || time.Since(begun) > firstWait {
+		t.Errorf("it ends after %v with %v", time.Since(begun), err)
 	}
 }
 

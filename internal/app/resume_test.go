@@ -340,7 +340,7 @@ func TestForgedResumeFile(t *testing.T) {
 func TestDocumentsAreReadBehindAResumedStart(t *testing.T) {
 	t.Parallel()
 	w, first := resumable(t)
-	a, err := New(w.options())
+	a, err := New(t.Context(), w.options())
 	if err != nil {
 		t.Fatal(err)
 	}

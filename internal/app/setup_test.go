@@ -187,7 +187,7 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := idle(t)
-			a, err := New(tc.opts(t, w))
+			a, err := New(t.Context(), tc.opts(t, w))
 			if err == nil {
 				a.release()
 				t.Fatal("starts")
@@ -422,7 +422,7 @@ var update = flag.Bool("update", false, "write docs/metrics.md anew")
 // anew: go test ./internal/app -run TestMetricsPage -update
 func TestMetricsPage(t *testing.T) {
 	w := idle(t)
-	a, err := New(w.options())
+	a, err := New(t.Context(), w.options())
 	if err != nil {
 		t.Fatal(err)
 	}

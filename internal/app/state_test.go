@@ -16,7 +16,7 @@ import (
 func TestDamagedStateIsSetAside(t *testing.T) {
 	t.Parallel()
 	w := idle(t)
-	a, err := New(w.options())
+	a, err := New(t.Context(), w.options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestDamagedStateIsSetAside(t *testing.T) {
 	var log bytes.Buffer
 	opts := w.options()
 	opts.Log = slog.New(slog.NewTextHandler(&log, nil))
-	if a, err = New(opts); err != nil {
+	if a, err = New(t.Context(), opts); err != nil {
 		t.Fatal("does not start: ", err)
 	}
 	defer a.release()
