@@ -169,7 +169,7 @@ func TestPeopleLogInThroughTheProduct(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode
 	}
-	if got := post("https://evil.example.com", "cross-site"); got != http.StatusUnauthorized {
+	if got := post("https://evil.example.com", "cross-site"); got != http.StatusForbidden {
 		t.Errorf("another site's page logs out: %d", got)
 	}
 	if _, _, body := s.get(t, p.url+"/v1/me"); !strings.Contains(body, "corp:bob") {
