@@ -224,6 +224,11 @@ func witnessOn(tb testing.TB, conn net.Conn) *witness {
 			}
 		}
 	}()
+	select { // with its broker connection: what is settled before a fault has it
+	case <-o.round:
+	case <-time.After(s.patience):
+		tb.Fatal("the bystander's first round takes too long")
+	}
 	return o
 }
 
